@@ -1,0 +1,305 @@
+"""The nouns of the flow, one type each, and the letters used for shapes.
+
+Letters: B batch, Q queries, N candidates of a query, P pairs (all candidates of all queries), S scorers
+(scorer 0 is the teacher), A assistants, F fused and plain assistants, U distinct passages of a batch, D dimension.
+
+Texts are addressed by *position* (int64) inside the program and by *id* (string) at its borders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from st_mta.errors import InputError
+
+Qrels = dict[str, dict[str, int]]
+"""Graded judgements: query id -> passage id -> grade; a passage is relevant when its grade is at least 1."""
+Run = dict[str, dict[str, float]]
+"""Scores of one system: query id -> passage id -> score, higher is better."""
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Texts:
+    """An ordered table of texts with ids, held in Arrow memory (8.8 million passages fit, or stay memory-mapped).
+
+    Args:
+        ids: Unique ids, one per text.
+        texts: The texts, in the order of the ids.
+
+    Raises:
+        InputError: If the lengths differ or an id occurs twice.
+    """
+
+    def __init__(self, ids: Iterable[str] | pa.ChunkedArray, texts: Iterable[str] | pa.ChunkedArray) -> None:
+        self._ids = _string_column(ids)
+        self._texts = _string_column(texts)
+        if len(self._ids) != len(self._texts):
+            raise InputError(
+                expected="one text per id",
+                got=f"{len(self._ids)} ids and {len(self._texts)} texts",
+                consequence="texts would be paired with the wrong ids",
+                remedy="give two lists of the same length",
+            )
+        self._refuse_duplicate_ids()
+
+    def _refuse_duplicate_ids(self) -> None:
+        if pc.count_distinct(self._ids).as_py() == len(self._ids):
+            return
+        counts = pc.value_counts(self._ids.combine_chunks())
+        repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
+        raise InputError(
+            expected="unique ids",
+            got=f"{len(repeated)} ids more than once, the first is {repeated[0].as_py()!r}",
+            consequence="judgements would not know which text they mean",
+            remedy="remove or rename the repeated entries",
+        )
+
+    @classmethod
+    def from_dict(cls, texts: Mapping[str, str]) -> Texts:
+        """Makes a table from a dictionary of id -> text."""
+        return cls(list(texts), list(texts.values()))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, query_or_passage_id: str) -> str:
+        """The text with this id."""
+        return self.take(self.positions([query_or_passage_id]))[0]
+
+    def __contains__(self, text_id: object) -> bool:
+        return isinstance(text_id, str) and pc.index(self._ids, pa.scalar(text_id, self._ids.type)).as_py() >= 0
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids, in order."""
+        return iter(self.ids)
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, in order."""
+        return self._ids.to_pylist()
+
+    @property
+    def column(self) -> pa.ChunkedArray:
+        """The texts as an Arrow column, for code that streams them."""
+        return self._texts
+
+    def take(self, positions: Sequence[int] | IntArray) -> list[str]:
+        """The texts at these positions, as Python strings."""
+        return self._texts.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist()
+
+    def take_ids(self, positions: Sequence[int] | IntArray) -> list[str]:
+        """The ids at these positions."""
+        return self._ids.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist()
+
+    def positions(self, ids: Sequence[str]) -> IntArray:
+        """The positions of these ids; raises ``KeyError`` naming the first unknown one."""
+        found = self.find(ids)
+        if (found < 0).any():
+            raise KeyError(ids[int(np.argmax(found < 0))])
+        return found
+
+    def find(self, ids: Sequence[str]) -> IntArray:
+        """The positions of these ids, -1 where an id is unknown."""
+        wanted = pa.array(list(ids), type=self._ids.type)
+        return pc.fill_null(pc.index_in(wanted, value_set=self._ids.combine_chunks()), -1).to_numpy().astype(np.int64)
+
+    def select(self, positions: Sequence[int] | IntArray) -> Texts:
+        """A smaller table with the texts at these positions."""
+        index = pa.array(np.asarray(positions, dtype=np.int64))
+        return Texts(self._ids.take(index), self._texts.take(index))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all ids and texts in their order (32 hexadecimal digits)."""
+        digest = hashlib.blake2b(digest_size=16)
+        for column in (self._ids, self._texts):
+            for value in column.to_pylist():
+                encoded = value.encode()
+                digest.update(len(encoded).to_bytes(8, "little"))
+                digest.update(encoded)
+        return digest.hexdigest()
+
+
+def _string_column(values: Iterable[str] | pa.ChunkedArray) -> pa.ChunkedArray:
+    """A ``large_string`` column (64-bit offsets, since a corpus may exceed 2 GiB of text)."""
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(pa.large_string())
+    if isinstance(values, pa.Array):
+        return pa.chunked_array([values.cast(pa.large_string())])
+    return pa.chunked_array([pa.array(list(values), type=pa.large_string())])
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A corpus, queries and graded judgements for each split.
+
+    Attributes:
+        name: Short name, used in file names and reports.
+        corpus: The passages; a title, where there is one, is already joined to its text.
+        queries: The queries of all splits.
+        qrels: Split name ("train", "dev", "test") -> graded judgements.
+        unlabelled: Positions in ``queries`` of training queries without judgements.
+        licence: The licence of the data as stated by its source, or None.
+        notes: What was dropped or made while loading, in sentences for the report.
+    """
+
+    name: str
+    corpus: Texts
+    queries: Texts
+    qrels: Mapping[str, Qrels]
+    unlabelled: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    licence: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def queries_of(self, split: str) -> IntArray:
+        """Positions of the split's judged queries, in the order of the qrels."""
+        return self.queries.positions(list(self.qrels.get(split, {})))
+
+    def with_notes(self, *notes: str) -> Collection:
+        """The same collection with more notes."""
+        return replace(self, notes=self.notes + notes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of texts and judgements (32 hexadecimal digits)."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(self.corpus.fingerprint.encode() + self.queries.fingerprint.encode())
+        for split in sorted(self.qrels):
+            for query_id in sorted(self.qrels[split]):
+                digest.update(repr((split, query_id, sorted(self.qrels[split][query_id].items()))).encode())
+        digest.update(self.unlabelled.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """For each query an ordered list of passages, of any length (row i owns ``offsets[i]:offsets[i + 1]``).
+
+    Attributes:
+        queries: (Q,) positions in the collection's queries.
+        offsets: (Q + 1,) row boundaries, starting at 0.
+        passages: (P,) positions in the corpus.
+        positive: (P,) True for a relevant passage (labelled, or the teacher's best where labels are missing).
+        source: (P,) which of ``sources`` brought the passage.
+        sources: Names of the retrievers; "qrels" for passages that came in as labelled positives.
+    """
+
+    queries: IntArray
+    offsets: IntArray
+    passages: IntArray
+    positive: BoolArray
+    source: IntArray
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @property
+    def lengths(self) -> IntArray:
+        """(Q,) number of candidates of each query."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> IntArray:
+        """(P,) row number (0..Q-1) of each pair."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+
+    @property
+    def pair_queries(self) -> IntArray:
+        """(P,) query position of each pair."""
+        return np.repeat(self.queries, self.lengths)
+
+    def select(self, rows: IntArray) -> Candidates:
+        """The candidates of these rows, in this order (a row may occur several times)."""
+        rows = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        pairs = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1], dtype=np.int64)
+        return Candidates(
+            self.queries[rows], offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
+        )
+
+    def keep(self, pairs: BoolArray) -> Candidates:
+        """Only the pairs marked True; rows stay, possibly shorter."""
+        kept = np.bincount(self.rows[pairs], minlength=len(self))
+        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        return Candidates(
+            self.queries, offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
+        )
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The best passages of each query, best first; rows shorter than k are filled with position -1 and score -inf.
+
+    Attributes:
+        queries: (Q,) positions in the queries.
+        passages: (Q, k) positions in the corpus.
+        scores: (Q, k) float32.
+    """
+
+    queries: IntArray
+    passages: IntArray
+    scores: FloatArray
+
+    def to_run(self, queries: Texts, corpus: Texts) -> Run:
+        """The same as a TREC run with ids."""
+        found = self.passages >= 0
+        ids = iter(corpus.take_ids(self.passages[found]))
+        return {
+            query_id: {passage_id: float(score) for passage_id, score in zip(ids_of_row(ids, kept), scores[kept])}
+            for query_id, kept, scores in zip(queries.take_ids(self.queries), found, self.scores)
+        }
+
+
+def ids_of_row(ids: Iterator[str], kept: BoolArray) -> list[str]:
+    """The next ids of a running iterator, as many as the row keeps."""
+    return [next(ids) for _ in range(int(kept.sum()))]
+
+
+class Scorer(ABC):
+    """Anything that scores a query against passages: a teacher or an assistant.
+
+    Attributes:
+        name: Short unique name for reports ("bm25", "minilm", a Hub id).
+        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25" or "stored".
+        can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
+        parameters: Number of weights, 0 where there are none.
+    """
+
+    name: str
+    kind: str
+    can_retrieve: bool = False
+    parameters: int = 0
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Digest of everything a score depends on: weights, configuration, prompts, max length, precision."""
+
+    @abstractmethod
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """Raw scores of pairs (the i-th query position with the i-th passage position).
+
+        Returns:
+            (P,) float32, unbounded logits or similarities, higher is better; NaN only where a *stored* scorer
+            knows nothing about the pair.
+        """
+
+    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The k best passages of each query from the whole corpus; ties go to the lower corpus position."""
+        raise NotImplementedError(f"{self.name} re-ranks only; give it candidates of a retriever.")
