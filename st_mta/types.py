@@ -88,7 +88,7 @@ class Texts:
     @property
     def ids(self) -> list[str]:
         """All ids, in order."""
-        return self._ids.to_pylist()
+        return list(self._ids.to_pylist())
 
     @property
     def column(self) -> pa.ChunkedArray:
@@ -97,11 +97,11 @@ class Texts:
 
     def take(self, positions: Sequence[int] | IntArray) -> list[str]:
         """The texts at these positions, as Python strings."""
-        return self._texts.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist()
+        return list(self._texts.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist())
 
     def take_ids(self, positions: Sequence[int] | IntArray) -> list[str]:
         """The ids at these positions."""
-        return self._ids.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist()
+        return list(self._ids.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist())
 
     def positions(self, ids: Sequence[str]) -> IntArray:
         """The positions of these ids; raises ``KeyError`` naming the first unknown one."""
@@ -113,7 +113,8 @@ class Texts:
     def find(self, ids: Sequence[str]) -> IntArray:
         """The positions of these ids, -1 where an id is unknown."""
         wanted = pa.array(list(ids), type=self._ids.type)
-        return pc.fill_null(pc.index_in(wanted, value_set=self._ids.combine_chunks()), -1).to_numpy().astype(np.int64)
+        found = pc.fill_null(pc.index_in(wanted, value_set=self._ids.combine_chunks()), -1)
+        return np.asarray(found.to_numpy(), dtype=np.int64)
 
     def select(self, positions: Sequence[int] | IntArray) -> Texts:
         """A smaller table with the texts at these positions."""
@@ -224,12 +225,18 @@ class Candidates:
     def select(self, rows: IntArray) -> Candidates:
         """The candidates of these rows, in this order (a row may occur several times)."""
         rows = np.asarray(rows, dtype=np.int64)
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        pairs = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1], dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
+        pairs = self.pairs_of(rows)
         return Candidates(
             self.queries[rows], offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
         )
+
+    def pairs_of(self, rows: IntArray) -> IntArray:
+        """Index of every pair of these rows, row after row: selects what lies beside the pairs, as scores do."""
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        starts = self.offsets[:-1][rows] - (ends - lengths)
+        return np.repeat(starts, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
 
     def keep(self, pairs: BoolArray) -> Candidates:
         """Only the pairs marked True; rows stay, possibly shorter."""

@@ -1,0 +1,3 @@
+"""Assistants: how teacher and assistants are calibrated, fused and selected."""
+
+from __future__ import annotations

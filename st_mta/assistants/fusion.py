@@ -1,0 +1,162 @@
+"""Fusion: from the distributions of some assistants to those of all their combinations.
+
+Letters: B queries, A assistants, F plain and fused assistants ("members" of the pool), N candidates.
+A rule is a function ``(scores, memberships, mask) -> log-probabilities``; adding one is one function and one line
+in ``FUSIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations as combinations_of
+
+import torch
+from torch import Tensor
+
+from st_mta.errors import InputError
+
+Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``(scores (B, A, N) calibrated, memberships (F, A) bool, mask (B, N) bool) -> log-probabilities (B, F, N)``."""
+
+MOST_MEMBERS = 256
+"""The largest pool of plain and fused assistants: each costs a (B, N) block in every batch."""
+
+_TIED = 1e-6
+"""A spread of RRF sums below this share of their mean is float32 rounding, not order."""
+
+
+def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
+    """Which assistants each member of the pool is made of: the plain ones first, then combinations of two and more.
+
+    Args:
+        num_assistants: A, the number of plain assistants.
+        combinations: "all" (every combination of two or more, as in MTA4DPR), "pairs" or "none".
+
+    Returns:
+        (F, A) bool: the A plain assistants in pool order, then combinations by size, each size lexicographically.
+
+    Raises:
+        InputError: For an unknown word, or more than 256 members.
+    """
+    largest = {"all": num_assistants, "pairs": min(2, num_assistants), "none": min(1, num_assistants)}
+    if combinations not in largest:
+        raise InputError(
+            expected=f"combinations to be one of {', '.join(largest)}",
+            got=repr(combinations),
+            consequence="nobody would know which assistants to fuse",
+            remedy="choose one of these words",
+        )
+    if combinations == "all" and 2**num_assistants > MOST_MEMBERS:
+        raise InputError(
+            expected=f"at most {MOST_MEMBERS} plain and fused assistants",
+            got=f"{num_assistants} assistants, which make {2**num_assistants - 1} combinations",
+            consequence="fusing them would take longer than training on them",
+            remedy="use combinations='pairs' or 'none', or fewer assistants",
+        )
+    members = [
+        member
+        for size in range(1, largest[combinations] + 1)
+        for member in combinations_of(range(num_assistants), size)
+    ]
+    table = torch.zeros(len(members), num_assistants, dtype=torch.bool)
+    for row, member in enumerate(members):
+        table[row, list(member)] = True
+    return table
+
+
+def member_names(names: Sequence[str], memberships: Tensor) -> list[str]:
+    """The names of all members of the pool; a combination is its assistants' names joined by "+".
+
+    Args:
+        names: A names of plain assistants.
+        memberships: (F, A) bool.
+    """
+    return ["+".join(name for name, inside in zip(names, row) if inside) for row in memberships.tolist()]
+
+
+def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Log-probabilities of the valid candidates; -inf at masked ones, also where a whole row is masked.
+
+    Args:
+        scores: (..., N) scores; masked ones may be anything, NaN included.
+        mask: Bool of the same or a broadcastable shape, True for a valid candidate.
+
+    Returns:
+        (..., N), float32 or wider.
+    """
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    # A finite filling keeps a wholly masked row free of -inf - -inf = NaN.
+    filled = torch.where(mask, scores, torch.finfo(scores.dtype).min)
+    return filled.log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
+
+
+def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
+    """Each member's distribution is the simple mean of its assistants' distributions.
+
+    Implements the fusion of MTA4DPR (Lu et al., EMNLP 2024): p_f = 1/|f| * sum of p_a over the assistants a of f.
+    Deviations: none; computed on logarithms, so that no candidate's probability becomes zero by underflow.
+
+    Args:
+        scores: (B, A, N) calibrated scores (raw scores divided by the assistant's temperature).
+        memberships: (F, A) bool.
+        mask: (B, N) bool, True for a valid candidate.
+
+    Returns:
+        (B, F, N) log-probabilities, -inf at masked candidates. Uses a temporary of B * F * A * N numbers.
+    """
+    log_probs = masked_log_softmax(scores, mask[:, None])
+    members = log_probs[:, None].masked_fill(~memberships[None, :, :, None], -torch.inf)  # (B, F, A, N)
+    return members.logsumexp(dim=2) - memberships.sum(dim=1).log()[None, :, None]
+
+
+def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor, k: int = 60, spread: float = 2.0) -> Tensor:
+    """Each combination's distribution follows the summed reciprocal ranks of its assistants.
+
+    Implements Cormack, Clarke and Büttcher (SIGIR 2009): RRF(d) = sum over assistants of 1 / (k + rank_a(d)), ranks
+    counted from 1 within the valid candidates. Deviations: tied candidates share the average of their ranks, so that
+    the order of candidates never decides; and since the student needs a distribution, the sums are standardised per
+    query (zero mean, unit population standard deviation), multiplied by ``spread`` and passed through a softmax.
+    A plain assistant keeps its own calibrated distribution, as under every rule.
+
+    Args:
+        scores: (B, A, N) calibrated scores.
+        memberships: (F, A) bool.
+        mask: (B, N) bool, True for a valid candidate.
+        k: The constant of the formula; 60 in the paper.
+        spread: Standard deviation of the fused logits. At 2.0 the distribution of 8 to 64 ranked candidates has
+            .53 to .68 of the greatest possible entropy.
+
+    Returns:
+        (B, F, N) log-probabilities, -inf at masked candidates; uniform where all sums are equal.
+    """
+    ranks = _average_ranks(scores, mask)  # (B, A, N)
+    # 1 / (k + rank) less 1 / (k + 1), which standardising removes again: the differences keep all their digits.
+    reciprocal = (1 - ranks) / ((k + 1) * (k + ranks))
+    # Products and sums instead of a matrix product, which accelerators may round to ten bits.
+    sums = (reciprocal[:, None] * memberships[None, :, :, None]).sum(dim=2)  # (B, F, N)
+    fused = masked_log_softmax(spread * _standardise(sums, mask[:, None]), mask[:, None])
+    plain = fuse_mean(scores, memberships, mask)
+    return torch.where((memberships.sum(dim=1) == 1)[None, :, None], plain, fused)
+
+
+def _average_ranks(scores: Tensor, mask: Tensor) -> Tensor:
+    """Ranks from 1 (best) among valid candidates, ties averaged; (B, A, N) float, meaningless where masked."""
+    filled = scores.float().masked_fill(~mask[:, None], -torch.inf).contiguous()
+    ascending = filled.sort(dim=-1).values
+    below_or_equal = torch.searchsorted(ascending, filled, right=True)
+    below = torch.searchsorted(ascending, filled, right=False)
+    better = filled.shape[-1] - below_or_equal
+    return better + (below_or_equal - below + 1) / 2
+
+
+def _standardise(values: Tensor, mask: Tensor) -> Tensor:
+    """Values with zero mean and unit population deviation over the valid candidates; 0 where all are equal."""
+    count = mask.sum(dim=-1, keepdim=True).clamp(min=1)
+    mean = torch.where(mask, values, 0.0).sum(dim=-1, keepdim=True) / count
+    centred = torch.where(mask, values - mean, 0.0)
+    deviation = (centred.square().sum(dim=-1, keepdim=True) / count).sqrt()
+    return torch.where(deviation > _TIED * mean.abs(), centred / deviation, 0.0)
+
+
+FUSIONS: dict[str, Fusion] = {"mean": fuse_mean, "rrf": fuse_rrf}
+"""Every fusion rule by the word users write; a function of the same signature is accepted too."""

@@ -1,0 +1,66 @@
+"""The pool: a teacher, its assistants, and the promotion of the student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from st_mta.errors import InputError
+from st_mta.types import Scorer
+
+
+class AssistantPool:
+    """A frozen teacher and its frozen assistants, in a fixed order.
+
+    Args:
+        teacher: The strongest scorer.
+        assistants: The other scorers; may be empty.
+
+    Raises:
+        InputError: If two scorers are the same or carry the same name.
+    """
+
+    def __init__(self, teacher: Scorer, assistants: Sequence[Scorer]) -> None:
+        self.teacher = teacher
+        self.assistants = list(assistants)
+        self._refuse_twins()
+
+    def _refuse_twins(self) -> None:
+        seen: dict[str, str] = {}
+        for scorer in self.scorers:
+            for key in (scorer.fingerprint, f"name {scorer.name}"):
+                if key in seen:
+                    raise InputError(
+                        expected="a teacher and assistants that differ",
+                        got=f"{scorer.name!r} and {seen[key]!r}, which are the same model or bear the same name",
+                        consequence="one opinion would count twice",
+                        remedy="leave one of them out, or give them different names",
+                    )
+                seen[key] = scorer.name
+
+    @property
+    def scorers(self) -> list[Scorer]:
+        """Teacher first, then the assistants in pool order."""
+        return [self.teacher, *self.assistants]
+
+    @property
+    def assistant_names(self) -> list[str]:
+        """Names in pool order."""
+        return [assistant.name for assistant in self.assistants]
+
+    def replaceable(self, quality: Mapping[str, float], student_quality: float) -> str | None:
+        """The worst assistant's name where the student beats it, else None.
+
+        Args:
+            quality: Each assistant's measure on the development split.
+            student_quality: The student's measure on the same split.
+        """
+        if not self.assistants:
+            return None
+        worst = min(self.assistant_names, key=lambda name: quality[name])
+        return worst if student_quality > quality[worst] else None
+
+    def replace(self, name: str, student: Scorer) -> None:
+        """Puts the student in the place of an assistant."""
+        place = self.assistant_names.index(name)
+        self.assistants[place] = student
+        self._refuse_twins()

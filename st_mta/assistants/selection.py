@@ -1,0 +1,143 @@
+"""Selection: which plain or fused assistant stands closest to the teacher.
+
+Letters: B queries, F plain and fused assistants, N candidates. A metric is a function
+``(teacher_log_probs, fused_log_probs, mask) -> distance``, lower is closer, 0 for a copy of the teacher; adding one is
+one function and one line in ``SELECTIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from st_mta.errors import InputError
+
+Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``(teacher (B, N) log-probabilities, fused (B, F, N) log-probabilities, mask (B, N) bool) -> (B, F)``."""
+
+SELECT_PER = ("batch", "query")
+
+_TIED = 1e-6
+"""Distances closer than this are ties: rounding differs between machines and must not decide."""
+
+
+def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
+    """KL(teacher || assistant), the closeness MTA4DPR (Lu et al., EMNLP 2024) selects by.
+
+    d(f) = sum over valid candidates of p_t * (log p_t - log p_f). Deviations: none.
+
+    Args:
+        teacher_log_probs: (B, N) log-probabilities.
+        fused_log_probs: (B, F, N) log-probabilities.
+        mask: (B, N) bool, True for a valid candidate.
+
+    Returns:
+        (B, F) in nats, at least 0; infinite where an assistant rules out what the teacher allows.
+    """
+    teacher = teacher_log_probs[:, None]
+    # Candidates without teacher mass count nothing; without this line -inf minus -inf would be NaN.
+    counts = mask[:, None] & (teacher > -torch.inf)
+    return torch.where(counts, teacher.exp() * (teacher - fused_log_probs), 0.0).sum(dim=-1).clamp(min=0)
+
+
+def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
+    """Spearman's footrule of the two rankings, as a share of the greatest one possible.
+
+    d(f) = sum over valid candidates of |rank_t - rank_f|. Deviation: divided by its maximum floor(n^2 / 2) for a list
+    of n, so that long lists do not outweigh short ones in the mean over a batch. Ties keep candidate order.
+
+    Args:
+        teacher_log_probs: (B, N) log-probabilities.
+        fused_log_probs: (B, F, N) log-probabilities.
+        mask: (B, N) bool, True for a valid candidate.
+
+    Returns:
+        (B, F) in [0, 1]; 0 for lists of fewer than two.
+    """
+    teacher, fused = _ranks(teacher_log_probs, mask)[:, None], _ranks(fused_log_probs, mask[:, None])
+    moved = torch.where(mask[:, None], (teacher - fused).abs(), 0).sum(dim=-1)
+    lengths = mask.sum(dim=-1, keepdim=True)
+    return moved / (lengths.square() // 2).clamp(min=1)
+
+
+def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor, p: float = 0.9) -> Tensor:
+    """One minus the rank-biased overlap of the two rankings, in which the top of the list weighs most.
+
+    From Webber, Moffat and Zobel (TOIS 2010), Eq. (4): RBO = (1 - p) * sum over depths d of p^(d - 1) * A_d, with A_d
+    the share of common candidates among the first d. Deviation: the sum ends at the list's length n and is divided by
+    1 - p^n, the weight of these depths, so that equal rankings have distance 0 (the extrapolated form would let the
+    complete agreement at depth n stand for all that follows and so call every pair of short lists alike).
+    Ties keep candidate order.
+
+    Args:
+        teacher_log_probs: (B, N) log-probabilities.
+        fused_log_probs: (B, F, N) log-probabilities.
+        mask: (B, N) bool, True for a valid candidate.
+        p: Persistence in (0, 1): the chance that a reader goes on to the next candidate.
+
+    Returns:
+        (B, F) in [0, 1]; 0 for lists of fewer than two.
+    """
+    teacher, fused = _ranks(teacher_log_probs, mask)[:, None], _ranks(fused_log_probs, mask[:, None])
+    # A candidate is common to both lists from the depth of its worse rank on.
+    joins_at = torch.maximum(teacher.expand_as(fused), fused)
+    entering = torch.zeros_like(joins_at).scatter_add_(-1, joins_at - 1, mask[:, None].expand_as(fused).long())
+    depth = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
+    weight = torch.where(depth <= mask.sum(dim=-1, keepdim=True), p ** (depth - 1).float(), 0.0)[:, None]
+    agreement = entering.cumsum(dim=-1) / depth
+    overlap = (weight * agreement).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1)
+    return torch.where(mask.any(dim=-1, keepdim=True), (1 - overlap).clamp(min=0), 0.0)
+
+
+def _ranks(log_probs: Tensor, mask: Tensor) -> Tensor:
+    """Ranks from 1 (best), ties in candidate order, masked candidates last; int64 of the same shape."""
+    # A valid candidate may have -inf as well; the clamp keeps it before the masked ones.
+    filled = log_probs.clamp(min=torch.finfo(log_probs.dtype).min).masked_fill(~mask, -torch.inf)
+    return filled.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) + 1
+
+
+SELECTIONS: dict[str, Metric] = {"kl": kl_divergence, "footrule": footrule, "rbo": rank_biased_overlap}
+"""Every selection metric by the word users write; a function of the same signature is accepted too."""
+
+
+def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -> Tensor:
+    """Chooses for each query the plain or fused assistant closest to the teacher.
+
+    Args:
+        distances: (B, F) distances; an undefined one (NaN) never wins.
+        per: "batch" chooses one member for all queries, by the mean over the valid ones (MTA4DPR's way); "query"
+            chooses for each query.
+        valid: (B,) bool, the queries that count for the mean (those with at least two valid candidates); default all.
+
+    Returns:
+        (B,) int64 member of each query. Ties (closer than 1e-6) go to the first in pool order.
+
+    Raises:
+        InputError: For an unknown ``per``.
+    """
+    refuse_unknown_per(per)
+    distances = torch.nan_to_num(distances, nan=torch.inf, posinf=torch.inf)
+    if per == "query":
+        return _first_smallest(distances)
+    rows = torch.ones_like(distances[:, 0], dtype=torch.bool) if valid is None else valid
+    mean = torch.where(rows[:, None], distances, 0.0).sum(dim=0) / rows.sum().clamp(min=1)
+    return _first_smallest(mean[None]).expand(len(distances))
+
+
+def refuse_unknown_per(per: str) -> None:
+    """Raises ``InputError`` unless ``per`` is "batch" or "query"."""
+    if per not in SELECT_PER:
+        raise InputError(
+            expected=f"select_per to be one of {', '.join(SELECT_PER)}",
+            got=repr(per),
+            consequence="nobody would know over what to compare the assistants",
+            remedy="choose one of these words",
+        )
+
+
+def _first_smallest(distances: Tensor) -> Tensor:
+    """(R, F) -> (R,): the first member whose distance is the smallest, give or take rounding."""
+    near = distances <= distances.min(dim=-1, keepdim=True).values + _TIED
+    return near.int().argmax(dim=-1)

@@ -1,0 +1,157 @@
+"""Targets: from the raw scores of teacher and assistants to the distributions a student imitates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from st_mta.assistants.fusion import FUSIONS, Fusion, masked_log_softmax, member_names, memberships
+from st_mta.assistants.selection import SELECTIONS, Metric, refuse_unknown_per, select
+from st_mta.errors import InputError
+
+
+class AssistantTargets:
+    """Calibrates, fuses and selects: gives the teacher's distribution and that of the assistant closest to it.
+
+    Implements fusion and selection of MTA4DPR (Lu et al., EMNLP 2024). Deviation: every scorer is calibrated by its
+    own temperature before anything is fused or compared.
+
+    Args:
+        names: The A assistants in pool order.
+        temperatures: S = A + 1 temperatures, the teacher's first.
+        fusion: "mean", "rrf", or a function ``(scores, memberships, mask) -> log-probabilities``.
+        combinations: "all", "pairs" or "none".
+        selection: "kl", "footrule", "rbo", or a function ``(teacher, fused, mask) -> distances``.
+        select_per: "batch" or "query".
+
+    Raises:
+        InputError: If an option is unknown, a temperature is missing or not positive, or assistants are too many.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        temperatures: Sequence[float],
+        fusion: str | Fusion = "mean",
+        combinations: str = "all",
+        selection: str | Metric = "kl",
+        select_per: str = "batch",
+    ) -> None:
+        self.names = tuple(names)
+        self.temperatures = tuple(float(temperature) for temperature in temperatures)
+        self._refuse_bad_temperatures()
+        self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
+        self._fuse: Fusion = _look_up("fusion", fusion, FUSIONS)
+        self._distance: Metric = _look_up("selection", selection, SELECTIONS)
+        refuse_unknown_per(select_per)
+        self._memberships = memberships(len(self.names), combinations)
+        self.members = tuple(member_names(self.names, self._memberships))
+        self._chosen = torch.zeros(len(self.members), dtype=torch.int64)
+
+    def _refuse_bad_temperatures(self) -> None:
+        temperatures = self.temperatures
+        if len(temperatures) == len(self.names) + 1 and all(0 < t < math.inf for t in temperatures):
+            return
+        raise InputError(
+            expected=f"{len(self.names) + 1} positive temperatures (the teacher's, then one per assistant)",
+            got=f"{temperatures} for the assistants {self.names}",
+            consequence="scores would be divided by the wrong scale",
+            remedy="give one temperature per scorer, for instance from fit_temperature",
+        )
+
+    @torch.no_grad()
+    def __call__(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The distributions to imitate.
+
+        Args:
+            scores: (B, S, N) raw scores, scorer 0 is the teacher; masked ones may be NaN.
+            mask: (B, N) bool, True for a valid candidate.
+
+        Returns:
+            (B, 2, N) log-probabilities, -inf at masked candidates: the teacher's and the selected assistant's; without
+            assistants (B, 1, N).
+
+        Raises:
+            InputError: If the number of scorers differs from the number of temperatures, or a user's function
+                returns another shape than it should.
+        """
+        _check_shape("scores", scores, (mask.shape[0], len(self.temperatures), mask.shape[1]))
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        scores = scores / scores.new_tensor(self.temperatures)[:, None]
+        teacher = masked_log_softmax(scores[:, 0], mask)
+        if not self.names:
+            return teacher[:, None]
+        fused = self._fuse(scores[:, 1:], self._memberships.to(scores.device), mask)
+        _check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
+        assistant = self._select(teacher, fused, mask)
+        return torch.stack([teacher, assistant], dim=1)
+
+    def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
+        """(B, N) log-probabilities of the member closest to the teacher; counts who was chosen."""
+        distances = self._distance(teacher, fused, mask)
+        _check_shape(f"the result of selection {self.selection!r}", distances, fused.shape[:2])
+        valid = mask.sum(dim=-1) >= 2
+        chosen = select(distances, self.select_per, valid)
+        # Counted on the scores' device: reading it back here would stop an accelerator in every step.
+        self._chosen = self._chosen.to(chosen.device).scatter_add(0, chosen, valid.long())
+        return fused.gather(1, chosen[:, None, None].expand(-1, 1, fused.shape[-1])).squeeze(1)
+
+    def frequencies(self, reset: bool = True) -> dict[str, float]:
+        """How often each plain or fused assistant was chosen since the last reset, in this process.
+
+        Args:
+            reset: Whether to start counting anew.
+
+        Returns:
+            Member name -> share of the queries with at least two valid candidates, in pool order; members that were
+            never chosen are left out, and nothing is in it before the first call.
+        """
+        counts, total = self._chosen.tolist(), int(self._chosen.sum())
+        if reset:
+            self._chosen = torch.zeros_like(self._chosen)
+        return {name: count / total for name, count in zip(self.members, counts) if count}
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The options, for a model card."""
+        options = {"fusion": self.fusion, "selection": self.selection}
+        named = {key: value if isinstance(value, str) else _name(value) for key, value in options.items()}
+        return {
+            "assistants": list(self.names),
+            "temperatures": list(self.temperatures),
+            "combinations": self.combinations,
+            "select_per": self.select_per,
+            **named,
+        }
+
+
+def _look_up(option: str, value: Any, known: dict[str, Any]) -> Any:
+    """The function behind a word, or the user's own function."""
+    if callable(value):
+        return value
+    if value in known:
+        return known[value]
+    raise InputError(
+        expected=f"{option} to be one of {', '.join(known)} or a function",
+        got=repr(value),
+        consequence="nothing would be done for it",
+        remedy="choose one of these words",
+    )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
+    if tuple(tensor.shape) == tuple(shape):
+        return
+    raise InputError(
+        expected=f"{what} to have the shape {tuple(shape)}",
+        got=str(tuple(tensor.shape)),
+        consequence="scores would be taken for those of another scorer or candidate",
+        remedy="give the teacher and every assistant one row each, in pool order, and every candidate one column",
+    )

@@ -1,0 +1,64 @@
+"""The command ``st-mta``: finds the verb, runs it, and turns what a user can mend into one message."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+from st_mta import __version__
+from st_mta.errors import InputError
+
+# Imported only when asked for, so that --help answers at once.
+VERBS = {
+    "quickstart": "distil a small retriever on this machine's own Python documentation, in minutes, offline",
+    "distill": "distil a teacher and assistants into a student on your collection",
+    "evaluate": "measure models on a collection, with run files and a paired test",
+    "score": "score query-passage candidates with a model and keep the scores",
+    "mine": "mine candidates for every query from several retrievers",
+    "cache": "list or clear stored scores and embeddings",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line; the exit code is 0, or 2 where the input was wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"st-mta {__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        print(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        importlib.import_module(f"st_mta.cli.{verb}").run(rest)
+    except InputError as error:
+        print(f"st-mta {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"st-mta {verb}: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def overview() -> str:
+    """The page printed by ``st-mta --help``."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+    return "\n".join(
+        [
+            "Distils a strong but slow ranker and several retrievers into one small, fast retriever.",
+            "",
+            "usage: st-mta COMMAND [options]        st-mta COMMAND --help",
+            "",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

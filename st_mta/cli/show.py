@@ -1,0 +1,28 @@
+"""What a finished run prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from st_mta.evaluation import console_table, summary_table, verdict
+from st_mta.evaluation.schema import Report
+
+
+def show(report: Report, output_dir: str) -> None:
+    """The table, the verdict, and how to load the student."""
+    folder = Path(output_dir)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        console_table(summary_table(report), title=f"{report['collection']['name']}, {report['split']} split")
+    )
+    console.print(verdict(report))
+    console.print(f"Student {folder / 'student'}, report {folder / 'report.md'}, plots {folder / 'plots'}\n")
+    console.print(
+        "from sentence_transformers import SentenceTransformer\n"
+        f'student = SentenceTransformer("{folder / "student"}")\n'
+        'print(student.similarity(student.encode_query("open a file"), '
+        'student.encode_document(["Return a file object."])))',
+        markup=False,
+    )

@@ -1,0 +1,175 @@
+"""The last step of every loader: corpus, queries and judgements are checked together and become a Collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from st_mta.errors import InputError
+from st_mta.types import BoolArray, Collection, IntArray, Qrels, Texts
+
+# Other names in use for our three splits.
+SPLIT_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev"}
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """The judgement rows of one split, as columns.
+
+    Attributes:
+        query_ids: (R,) strings.
+        passage_ids: (R,) strings.
+        grades: (R,) integers, or floats without a fraction.
+        place: Names the place of a row for an error message, as ``qrels/test.tsv:7``.
+    """
+
+    query_ids: pa.ChunkedArray
+    passage_ids: pa.ChunkedArray
+    grades: pa.ChunkedArray
+    place: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+
+def assemble(
+    name: str,
+    corpus: Texts,
+    queries: Texts,
+    judgements: Mapping[str, Judgements],
+    licence: str | None = None,
+    notes: Iterable[str] = (),
+) -> Collection:
+    """Checks the parts of a collection against each other and puts them together.
+
+    Grades below 0 become 0. A query without a relevant passage leaves its split, which is noted. Queries of no split
+    become unlabelled training queries. Empty texts stay, and are noted.
+
+    Args:
+        name: Short name of the collection.
+        corpus: The passages, titles already joined.
+        queries: The queries of all splits.
+        judgements: Split name -> judgement rows.
+        licence: The licence of the data, where the source states one.
+        notes: What the loader itself has to say.
+
+    Raises:
+        InputError: If the corpus is empty, a judgement names an unknown query or passage, or a grade has a fraction.
+    """
+    if not len(corpus):
+        raise InputError(
+            expected="a corpus with at least one passage",
+            got=f"an empty corpus in {name!r}",
+            consequence="there would be nothing to retrieve",
+            remedy="check that the right source was named and that its corpus is complete",
+        )
+    qrels: dict[str, Qrels] = {}
+    remarks = [*notes, *_notes_on_empty_texts(corpus, "passage"), *_notes_on_empty_texts(queries, "query")]
+    for split, rows in judgements.items():
+        _refuse_unknown(queries, rows.query_ids, rows, "query")
+        _refuse_unknown(corpus, rows.passage_ids, rows, "passage")
+        qrels[split], repeated = _to_qrels(rows)
+        remarks += [f"{repeated} repeated judgements in {split}; the last one counts."] if repeated else []
+        remarks += _drop_queries_without_positive(qrels, split)
+    remarks += notes_on_shared_queries(queries, qrels)
+    unlabelled = _positions_outside(queries, judgements.values())
+    return Collection(name, corpus, queries, qrels, unlabelled, licence, tuple(remarks))
+
+
+def joined_texts(titles: pa.ChunkedArray | None, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Title and text as one passage, ``(title + " " + text).strip()`` as in BEIR.
+
+    Chunks without titles and without surrounding space are handed on as they are, so that a memory-mapped corpus
+    stays one.
+    """
+    if titles is None or not pc.any(pc.greater(pc.binary_length(titles), 0)).as_py():
+        return pa.chunked_array([_stripped(chunk) for chunk in texts.chunks], type=texts.type)
+    kind = pa.large_string()  # 64-bit offsets, since the joined column may exceed 2 GiB
+    titles = pc.fill_null(titles.cast(kind), "")
+    return pc.utf8_trim_whitespace(pc.binary_join_element_wise(titles, texts.cast(kind), pa.scalar(" ", kind)))
+
+
+def _stripped(chunk: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(chunk)
+    unchanged = pc.sum(pc.binary_length(trimmed)).as_py() == pc.sum(pc.binary_length(chunk)).as_py()
+    return chunk if unchanged else trimmed
+
+
+def _refuse_unknown(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
+    unknown = texts.find(ids.to_pylist()) < 0
+    if not unknown.any():
+        return
+    first = int(np.argmax(unknown))
+    raise InputError(
+        expected=f"judgements of known {noun} ids only",
+        got=f"the {noun} id {ids[first].as_py()!r} at {rows.place(first)} ({int(unknown.sum())} such rows)",
+        consequence="measures would count relevant passages or queries that do not exist",
+        remedy=f"add the {noun} or remove the row; ids are compared as strings, letter by letter",
+    )
+
+
+def _to_qrels(rows: Judgements) -> tuple[Qrels, int]:
+    """Query id -> passage id -> grade, and the number of rows that repeat an earlier pair."""
+    grades = np.maximum(_whole_numbers(rows), 0).tolist()
+    qrels: Qrels = {}
+    for query_id, passage_id, grade in zip(rows.query_ids.to_pylist(), rows.passage_ids.to_pylist(), grades):
+        qrels.setdefault(query_id, {})[passage_id] = grade
+    return qrels, len(rows) - sum(map(len, qrels.values()))
+
+
+def _whole_numbers(rows: Judgements) -> IntArray:
+    """(R,) grades as integers; some publishers store them as floats."""
+    if pa.types.is_integer(rows.grades.type) and not rows.grades.null_count:
+        return np.asarray(rows.grades.to_numpy(), dtype=np.int64)
+    grades = np.asarray(rows.grades.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    fractional = ~(np.isfinite(grades) & (grades == np.round(grades)))
+    if fractional.any():
+        first = int(np.argmax(fractional))
+        raise InputError(
+            expected="whole numbers as grades",
+            got=f"{rows.grades[first].as_py()!r} at {rows.place(first)}",
+            consequence="graded measures would have no defined gain for it",
+            remedy="map the grades to 0 (not relevant), 1, 2, ...",
+        )
+    return grades.astype(np.int64)
+
+
+def _drop_queries_without_positive(qrels: dict[str, Qrels], split: str) -> list[str]:
+    kept = {query_id: grades for query_id, grades in qrels[split].items() if max(grades.values()) > 0}
+    dropped = len(qrels[split]) - len(kept)
+    qrels[split] = kept
+    return [f"{dropped} queries of {split} have no relevant passage and were left out."] if dropped else []
+
+
+def _positions_outside(queries: Texts, judgements: Iterable[Judgements]) -> IntArray:
+    """Positions of the queries with words that no split judges."""
+    free = np.array(_has_words(queries))
+    for rows in judgements:
+        free[queries.find(rows.query_ids.unique().to_pylist())] = False
+    return np.flatnonzero(free).astype(np.int64)
+
+
+def _notes_on_empty_texts(texts: Texts, noun: str) -> list[str]:
+    empty = int((~_has_words(texts)).sum())
+    return [f"{empty} {noun} texts are empty and were kept."] if empty else []
+
+
+def _has_words(texts: Texts) -> BoolArray:
+    """(T,) False where a text is empty or nothing but space."""
+    return np.asarray(pc.match_substring_regex(texts.column, r"\S").to_numpy(), dtype=np.bool_)
+
+
+def notes_on_shared_queries(queries: Texts, qrels: Mapping[str, Qrels]) -> list[str]:
+    """One sentence for each of dev and test that shares query texts with train; nothing is removed."""
+    notes = []
+    train = set(queries.take(queries.positions(list(qrels.get("train", {})))))
+    for split in ("dev", "test"):
+        texts = queries.take(queries.positions(list(qrels.get(split, {}))))
+        shared = sum(text in train for text in texts)
+        if shared:
+            notes.append(f"{shared} of {len(texts)} queries of {split} have the same text as a query of train.")
+    return notes

@@ -1,0 +1,95 @@
+"""Graded measures of a run, computed by ir_measures and equal to trec_eval's on the written run file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ir_measures
+import numpy as np
+
+from st_mta.errors import InputError
+from st_mta.types import Qrels, Run
+
+MEASURES = {
+    "ndcg@10": ir_measures.nDCG @ 10,
+    "mrr@10": ir_measures.RR @ 10,
+    "map": ir_measures.AP,
+    "recall@100": ir_measures.R @ 100,
+}
+"""Name in reports -> measure. nDCG uses the grades; the others count a passage as relevant from grade 1."""
+
+
+def evaluate_run(run: Run, qrels: Qrels, measures: Iterable[str] = tuple(MEASURES)) -> dict[str, float]:
+    """Means of the measures over all judged queries.
+
+    Args:
+        run: Scores of the system; queries without judgements are ignored.
+        qrels: Graded judgements; each of its queries counts, with 0 where the run has no answer.
+        measures: Names from ``MEASURES``.
+
+    Returns:
+        One value between 0 and 1 for each measure, in the order asked for.
+
+    Raises:
+        InputError: If a measure is unknown, there are no judgements, or a score is not a number.
+    """
+    values = _values(run, qrels, list(measures))
+    return {measure: sum(by_query.values()) / len(by_query) for measure, by_query in values.items()}
+
+
+def per_query(run: Run, qrels: Qrels, measure: str) -> dict[str, float]:
+    """The measure of each judged query, in the order of the qrels; for paired tests.
+
+    Raises:
+        InputError: As ``evaluate_run``.
+    """
+    return _values(run, qrels, [measure])[measure]
+
+
+def _values(run: Run, qrels: Qrels, names: list[str]) -> dict[str, dict[str, float]]:
+    """Measure -> query -> value. The one place where a query without an answer gets its 0."""
+    _check(qrels, names)
+    values = {name: dict.fromkeys(qrels, 0.0) for name in names}
+    measure_names = {MEASURES[name]: name for name in names}
+    judged = {query_id: _without_ties(query_id, run[query_id]) for query_id in qrels if run.get(query_id)}
+    for metric in ir_measures.iter_calc(list(measure_names), qrels, judged):
+        values[measure_names[metric.measure]][metric.query_id] = float(metric.value)
+    return values
+
+
+def _check(qrels: Qrels, names: list[str]) -> None:
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise InputError(
+            expected=f"measures among {', '.join(MEASURES)}",
+            got=", ".join(map(repr, unknown)),
+            consequence="a report would lack a column",
+            remedy="use one of these names, or add one line to st_mta/evaluation/measures.py",
+        )
+    if not qrels:
+        raise InputError(
+            expected="at least one judged query",
+            got="empty qrels",
+            consequence="every mean would be 0 / 0",
+            remedy="choose a split that has judgements",
+        )
+
+
+def _without_ties(query_id: str, passages: dict[str, float]) -> dict[str, float]:
+    """The same ranking with distinct scores; ties are broken as trec_eval breaks them.
+
+    The providers behind ir_measures disagree about ties (by id upwards for RR@k, downwards for the others), so a
+    tied run would be measured on two different rankings. trec_eval's rule wins: single precision, higher id first.
+    """
+    scores = np.fromiter(passages.values(), dtype=np.float32, count=len(passages))
+    if np.isnan(scores).any():
+        raise InputError(
+            expected="a score for every passage of a run",
+            got=f"NaN for passage {list(passages)[int(np.isnan(scores).argmax())]!r} of query {query_id!r}",
+            consequence="its rank would depend on the sorting algorithm",
+            remedy="leave passages without a score out of the run",
+        )
+    if len(np.unique(scores)) == len(scores):
+        return passages
+    ranking = sorted(zip(scores.tolist(), passages), reverse=True)
+    return {passage_id: -float(rank) for rank, (_, passage_id) in enumerate(ranking)}

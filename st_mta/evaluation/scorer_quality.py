@@ -1,0 +1,77 @@
+"""How well a scorer ranks a split: it searches the corpus itself or re-ranks a first stage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from st_mta.errors import InputError
+from st_mta.evaluation.measures import evaluate_run
+from st_mta.evaluation.rankings import cut, judged_queries, own_passages
+from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
+
+
+def evaluate_scorer(
+    scorer: Scorer, collection: Collection, split: str, *, depth: int = 100, first_stage: Retrieved | None = None
+) -> tuple[Run, dict[str, float]]:
+    """Ranks the corpus for every judged query of a split and measures the ranking.
+
+    Args:
+        scorer: A teacher or an assistant.
+        collection: Corpus, queries and judgements.
+        split: "dev", "test" or whatever the collection has.
+        depth: Passages per query that are ranked and measured.
+        first_stage: Passages to re-rank, for scorers that cannot search; must hold every query of the split.
+            A scorer that can search ignores it.
+
+    Returns:
+        The run, and every measure of ``MEASURES``.
+
+    Raises:
+        InputError: If the split has no judgements, or a first stage is needed and missing or incomplete.
+    """
+    queries, qrels = judged_queries(collection, split), collection.qrels[split]
+    own = own_passages(collection, queries, qrels)
+    wanted = min(depth + int((own >= 0).any()), len(collection.corpus))  # room for the passage that is dropped
+    if scorer.can_retrieve:
+        found = scorer.retrieve(collection.queries, collection.corpus, queries, wanted)
+    else:
+        found = rerank(scorer, collection, _rows_of(first_stage, queries, scorer.name), wanted)
+    run = cut(found, depth, own).to_run(collection.queries, collection.corpus)
+    return run, evaluate_run(run, qrels)
+
+
+def rerank(scorer: Scorer, collection: Collection, first_stage: Retrieved, depth: int) -> Retrieved:
+    """The scorer's scores for the best ``depth`` passages of a first stage, still in the first stage's order.
+
+    Returns:
+        (Q, depth) passages, with score -inf at padding and NaN where a stored scorer knows nothing.
+    """
+    passages = first_stage.passages[:, :depth]
+    scores = np.full(passages.shape, -np.inf, dtype=np.float32)
+    rows, columns = np.nonzero(passages >= 0)
+    scores[rows, columns] = scorer.score(
+        collection.queries, collection.corpus, first_stage.queries[rows], passages[rows, columns]
+    )
+    return Retrieved(first_stage.queries, passages, scores)
+
+
+def _rows_of(first_stage: Retrieved | None, queries: IntArray, scorer_name: str) -> Retrieved:
+    if first_stage is None:
+        raise InputError(
+            expected=f"a first stage for {scorer_name!r}, which only re-ranks",
+            got="none",
+            consequence="it would have to score every query against the whole corpus",
+            remedy="pass first_stage=retriever.retrieve(...) of a scorer that can search",
+        )
+    order = np.argsort(first_stage.queries, kind="stable")
+    slots = np.searchsorted(first_stage.queries, queries, sorter=order).clip(max=max(len(order) - 1, 0))
+    rows = order[slots] if len(order) else np.zeros(0, dtype=np.int64)
+    missing = int((first_stage.queries[rows] != queries).sum()) if len(order) else len(queries)
+    if missing:
+        raise InputError(
+            expected="a first stage with every query of the split",
+            got=f"one without {missing} of {len(queries)} queries",
+            consequence="the missing queries would count as answered wrongly",
+            remedy="retrieve for collection.queries_of(split)",
+        )
+    return Retrieved(first_stage.queries[rows], first_stage.passages[rows], first_stage.scores[rows])

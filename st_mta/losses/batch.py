@@ -1,0 +1,143 @@
+"""What every listwise loss reads: candidates, scores and masks, from the host's column form or the flat form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from st_mta.errors import InputError
+
+Labels = Tensor | dict[str, Tensor]
+"""The column form's tensor (B, N) or (B, S, N), or the flat form's dictionary of "scores", "index", "positive"."""
+
+FLAT_KEYS = ("scores", "index", "positive")
+
+
+@dataclass(frozen=True)
+class ListwiseBatch:
+    """A batch's candidates, whichever form they came in.
+
+    Attributes:
+        queries: (B, D) embeddings with gradient.
+        documents: (U, D) embeddings with gradient.
+        scores: (B, S, N) raw scores, float32 or wider, detached; scorer 0 is the teacher.
+        index: (B, N) int64 row in ``documents`` of each candidate, at least 0 also where masked.
+        listed: (B, N) bool, whether the candidate names a document at all.
+        mask: (B, N) bool, True for a valid candidate: listed, and scored by every scorer.
+        positive: (B, N) bool, valid and relevant.
+    """
+
+    queries: Tensor
+    documents: Tensor
+    scores: Tensor
+    index: Tensor
+    listed: Tensor
+    mask: Tensor
+    positive: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """(B,) bool: rows with at least two valid candidates; the others teach nothing and do not count."""
+        return self.mask.sum(dim=-1) >= 2
+
+    def over_documents(self, flags: Tensor) -> Tensor:
+        """(B, N) flags of candidates -> (B, U): whether any flagged candidate of the query is this document."""
+        num_documents = len(self.documents)
+        # Unflagged candidates write into one column too many, which is cut off: they must not overwrite a flagged one.
+        index = torch.where(flags, self.index, num_documents)
+        table = torch.zeros(len(index), num_documents + 1, dtype=torch.bool, device=flags.device)
+        return table.scatter_(1, index, True)[:, :num_documents]
+
+
+def read_batch(embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch:
+    """Reads either form of input; see ``ListwiseKLLoss`` for both.
+
+    Args:
+        embeddings: One tensor per column, the query's first.
+        labels: The label as the host's trainer hands it over.
+
+    Raises:
+        InputError: If shapes do not fit each other, or there are fewer than two candidates.
+    """
+    if isinstance(labels, dict):
+        return _read_flat(embeddings, labels)
+    if labels is None:
+        _refuse(
+            "a label with the teacher's scores",
+            "no label",
+            "add a column 'label' with one score per candidate (or one list of scores per scorer)",
+        )
+    return _read_columns(embeddings, labels)
+
+
+def _read_columns(embeddings: list[Tensor], labels: Tensor) -> ListwiseBatch:
+    """The host's form: columns (query, positive, negative_1, ...), one text per cell."""
+    queries, columns = embeddings[0], embeddings[1:]
+    num_queries, width = len(queries), len(columns)
+    fits = labels.ndim in (2, 3) and labels.shape[0] == num_queries and labels.shape[-1] == width
+    if not fits:
+        _refuse(
+            f"a label (B, N) = {(num_queries, width)} or (B, S, N) = ({num_queries}, S, {width}), one column per "
+            f"candidate text column",
+            f"a label {tuple(labels.shape)} and {width} candidate columns",
+            "give every query one score per candidate column; under MatryoshkaLoss a label as wide as the embedding "
+            "is cut to each dimension, so choose another number of candidates or the flat form",
+        )
+    _refuse_width_one(width)
+    rows = torch.arange(num_queries, device=queries.device)
+    index = rows[:, None] + num_queries * torch.arange(width, device=queries.device)
+    scores = _as_scorers(labels)
+    mask = scores.isfinite().all(dim=1)
+    first = torch.zeros_like(mask)
+    first[:, 0] = True
+    return ListwiseBatch(queries, torch.cat(columns), scores, index, torch.ones_like(mask), mask, first & mask)
+
+
+def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseBatch:
+    """The flat form: columns (query, documents, ...), and an index that counts through all document columns."""
+    missing = [key for key in FLAT_KEYS if key not in labels]
+    if missing or len(embeddings) < 2:
+        _refuse(
+            f"columns (query, documents, ...) and a label with the keys {', '.join(FLAT_KEYS)}",
+            f"{len(embeddings)} columns and the keys {', '.join(labels)}",
+            "use st_mta's collator, or the column form with a tensor as label",
+        )
+    queries, documents = embeddings[0], torch.cat(embeddings[1:])
+    scores, index, positive = _as_scorers(labels["scores"]), labels["index"], labels["positive"]
+    shape = (len(queries), scores.shape[-1])
+    if scores.ndim != 3 or not (scores[:, 0].shape == index.shape == positive.shape == shape):
+        _refuse(
+            f"scores ({len(queries)}, S, N), index ({len(queries)}, N) and positive ({len(queries)}, N)",
+            ", ".join(f"{key} {tuple(labels[key].shape)}" for key in FLAT_KEYS),
+            "make all three as long as the query column and equally wide, padded with -1 in the index",
+        )
+    _refuse_width_one(shape[1])
+    listed = index >= 0
+    mask = listed & scores.isfinite().all(dim=1)
+    return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive.bool() & mask)
+
+
+def _as_scorers(labels: Tensor) -> Tensor:
+    """(B, N) or (B, S, N), any dtype -> (B, S, N) float32 or wider without gradient."""
+    scores = labels.detach()
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return scores[:, None] if scores.ndim == 2 else scores
+
+
+def _refuse_width_one(width: int) -> None:
+    if width < 2:
+        _refuse(
+            "at least two candidates per query",
+            f"{width}",
+            "add a second candidate, for instance a mined negative",
+            "a softmax over one candidate is always 1, and loss and gradient would be zero",
+        )
+
+
+def _refuse(
+    expected: str, got: str, remedy: str, consequence: str = "scores would go to other candidates"
+) -> NoReturn:
+    raise InputError(expected=expected, got=got, consequence=consequence, remedy=remedy)

@@ -1,0 +1,60 @@
+"""A look at the first batch a loss sees, for mistakes that would otherwise train silently on nothing."""
+
+from __future__ import annotations
+
+import logging
+
+from torch import Tensor
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import ListwiseBatch
+
+logger = logging.getLogger(__name__)
+
+
+def inspect_batch(batch: ListwiseBatch) -> None:
+    """Refuses an index beyond the documents, and warns if no query has two candidates that every scorer scored.
+
+    Once per loss: reading values back stops an accelerator.
+
+    Raises:
+        InputError: If the index names a document that is not there.
+    """
+    highest = int(batch.index.max())
+    if highest >= len(batch.documents):
+        raise InputError(
+            expected=f"an index below {len(batch.documents)}, the number of documents",
+            got=str(highest),
+            consequence="candidates would be looked up outside the batch",
+            remedy="build index and documents from the same batch, for instance with st_mta's collator",
+        )
+    if not bool(batch.counts.any()):
+        logger.warning(
+            "No query of the first batch has two candidates with a finite score from every scorer, so its loss is 0. "
+            "Check the label for NaN and infinite values: they mark missing candidates."
+        )
+
+
+def warn_if_narrow(batch: ListwiseBatch, teacher_temperature: float) -> None:
+    """Warns for each scorer whose scores lie in [0, 1] and are too close together to teach at this temperature.
+
+    Args:
+        batch: The first batch.
+        teacher_temperature: What raw scores will be divided by.
+    """
+    for scorer, scores in enumerate(batch.scores.unbind(dim=1)):
+        if _narrow(scores[batch.mask], teacher_temperature):
+            logger.warning(
+                f"The scores of scorer {scorer} all lie between 0 and 1, like the output of a sigmoid. At "
+                f"teacher_temperature={teacher_temperature} no candidate is then more than e times as probable as "
+                "another, and the student learns next to nothing. Give raw logits "
+                "(CrossEncoder.predict(..., activation_fn=torch.nn.Identity())), or for cosine similarities a "
+                "teacher_temperature of about 0.05."
+            )
+
+
+def _narrow(scores: Tensor, temperature: float) -> bool:
+    if scores.numel() == 0:
+        return False
+    lowest, highest = float(scores.min()), float(scores.max())
+    return lowest >= 0 and highest <= 1 and highest - lowest <= temperature

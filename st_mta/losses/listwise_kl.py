@@ -1,0 +1,279 @@
+"""Listwise distillation: the student's distribution over a query's candidates follows teacher and assistants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses import column_merging_disabled
+from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.sentence_transformer import SentenceTransformer
+from sentence_transformers.util import SimilarityFunction, cos_sim, similarity_fct_name
+from torch import Tensor, nn
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
+from st_mta.losses.info_nce import info_nce
+from st_mta.losses.inspection import inspect_batch, warn_if_narrow
+
+Targets = Callable[[Tensor, Tensor], Tensor]
+"""``(scores (B, S, N) raw, mask (B, N)) -> log-probabilities (B, T, N)``, the teacher's first."""
+
+
+def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Log-probabilities of the valid candidates; masked ones take no part, have a finite filling and no gradient.
+
+    Args:
+        scores: (..., N) scores; masked ones may be anything, NaN included.
+        mask: (..., N) bool, True for a valid candidate.
+
+    Returns:
+        (..., N), float32 or wider.
+    """
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return torch.where(mask, scores, torch.finfo(scores.dtype).min).log_softmax(dim=-1)
+
+
+def listwise_kl(student_logits: Tensor, target_log_probs: Tensor, mask: Tensor) -> Tensor:
+    """KL(target || student) over the valid candidates of each list.
+
+    sum over valid candidates of p * (log p - log q), with q = softmax(student_logits) over the valid candidates: the
+    term of MTA4DPR (Lu et al., EMNLP 2024), which is Hinton's distillation (https://arxiv.org/abs/1503.02531) over a
+    candidate list. Deviations: masked candidates have no target mass *and* are out of the student's denominator, so
+    their gradient is exactly zero; no factor T^2.
+
+    Args:
+        student_logits: (..., N) scaled similarities.
+        target_log_probs: (..., N) log-probabilities; masked ones may be -inf.
+        mask: (..., N) bool, True for a valid candidate.
+
+    Returns:
+        (...) in nats; 0 for lists of fewer than two valid candidates.
+
+    Example:
+        >>> student = torch.zeros(1, 2)
+        >>> target = torch.tensor([[0.75, 0.25]]).log()
+        >>> listwise_kl(student, target, torch.ones(1, 2, dtype=torch.bool))
+        tensor([0.1308])
+    """
+    student = masked_log_softmax(student_logits, mask)
+    # Candidates without target mass count nothing; computing them anyway would give 0 * inf = NaN.
+    weighty = mask & (target_log_probs > -torch.inf)
+    target = torch.where(weighty, target_log_probs, 0.0)
+    return torch.where(weighty, target.exp() * (target - student), 0.0).sum(dim=-1)
+
+
+class ListwiseKLLoss(nn.Module):
+    """Makes a student rank each query's candidates as its teacher and its assistants do.
+
+    Implements the loss of MTA4DPR (Lu et al., EMNLP 2024), with p softmax distributions over a query's candidates:
+
+        alpha * KL(p_teacher || p_student) + (1 - alpha) * KL(p_assistant || p_student)
+        + contrastive_weight * InfoNCE
+
+    Deviations: with several other targets the second term is their mean, and without any the first has weight 1;
+    KL terms are means over the queries with at least two valid candidates, InfoNCE over those of them with a
+    positive; a batch without such a query gives zero. It does not score anything: scores come as labels.
+
+    Args:
+        model: The student.
+        targets: Turns raw scores (B, S, N) and a mask (B, N) into log-probabilities (B, T, N), the teacher's
+            first, for instance ``AssistantTargets``. Default: every scorer's softmax at ``teacher_temperature``.
+        similarity_fct: Matrix similarity of (B, D) and (U, D), such as the host's ``cos_sim`` and ``dot_score``.
+            Default: the model's own.
+        scale: Factor of the student's similarities. Default 20.0 for cosine, since cosines alone cannot follow a
+            sharp teacher, and 1.0 otherwise.
+        teacher_temperature: Divides every scorer's raw scores; unused with ``targets``.
+        alpha: Weight of the teacher against the other targets, in [0, 1]; 0.5 weighs both alike.
+        contrastive_weight: Weight of InfoNCE over the batch's documents, at the same ``scale``; 0 leaves it out.
+        return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
+            trainer to log: "kl_teacher", and where they exist "kl_assistant" and "contrastive". Wrappers such as
+            ``MatryoshkaLoss`` need the default, their sum.
+
+    Inputs:
+        +-----------------------------------------------+----------------------------------------------------+
+        | Inputs                                        | Labels                                             |
+        +===============================================+====================================================+
+        | (query, positive, negative_1, ..., negative_n)| (B, N) raw scores of one teacher                   |
+        +-----------------------------------------------+----------------------------------------------------+
+        | (query, positive, negative_1, ..., negative_n)| (B, S, N) raw scores, scorer 0 is the teacher      |
+        +-----------------------------------------------+----------------------------------------------------+
+        | (query, documents): the U texts of the batch  | {"scores": (B, S, N), "index": (B, N) in documents,|
+        |                                               | -1 for padding, "positive": (B, N) bool}           |
+        +-----------------------------------------------+----------------------------------------------------+
+
+        N >= 2. A score that is NaN or infinite in any scorer marks a missing candidate. A document that is
+        missing wherever it is listed is no negative either. Both forms give the same value, but only the
+        flat one knows when two queries share a passage, which counts for InfoNCE.
+
+    Raises:
+        InputError: If an argument is out of range.
+
+    Example:
+        ::
+
+            columns = {"query": [...], "positive": [...], "negative": [...], "label": [[8.1, -3.0], ...]}
+            dataset = Dataset.from_dict(columns)
+            trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=ListwiseKLLoss(model))
+    """
+
+    targets: Targets | None
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        targets: Targets | None = None,
+        similarity_fct: Callable[[Tensor, Tensor], Tensor] | None = None,
+        scale: float | None = None,
+        teacher_temperature: float = 1.0,
+        alpha: float = 0.5,
+        contrastive_weight: float = 0.0,
+        return_components: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.similarity_fct = similarity_fct or SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
+        self.scale = scale if scale is not None else 20.0 if self.similarity_fct is cos_sim else 1.0
+        self.teacher_temperature = teacher_temperature
+        self.alpha = alpha
+        self.contrastive_weight = contrastive_weight
+        self.return_components = return_components
+        # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
+        object.__setattr__(self, "targets", targets)
+        self._inspected = False
+        _check_range("scale", self.scale, 0 < self.scale < math.inf, "positive")
+        _check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
+        _check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
+        _check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
+
+    def forward(
+        self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
+    ) -> Tensor | dict[str, Tensor]:
+        """The loss of one batch, or its weighted terms with ``return_components``."""
+        # Flat columns hold passages of like length; merged they would all be padded to the longest.
+        with column_merging_disabled() if isinstance(labels, dict) else nullcontext():
+            embeddings = embed_columns(self.model, sentence_features)
+        if self.return_components:
+            return self._components(embeddings, labels)
+        return self.compute_loss_from_embeddings(embeddings, labels)
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
+        """The loss as a scalar, from one embedding tensor per column; for wrappers and losses that share a forward.
+
+        Args:
+            embeddings: (B, D) for the query column, then (B, D) per candidate column, or
+                (U_1, D), (U_2, D), ... of the flat form.
+            labels: As described for the class.
+        """
+        return torch.stack(list(self._components(embeddings, labels).values())).sum()
+
+    def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
+        batch = read_batch(embeddings, labels)
+        self._inspect_once(batch)
+        logits = self._student_logits(batch)
+        targets = self._target_log_probs(batch)
+        student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
+        divergence = _mean(listwise_kl(student, targets, batch.mask[:, None]), batch.counts)  # (T,)
+        if len(divergence) == 1:
+            terms = {"kl_teacher": divergence[0]}
+        else:
+            terms = {
+                "kl_teacher": self.alpha * divergence[0],
+                "kl_assistant": (1 - self.alpha) * divergence[1:].mean(),
+            }
+        if self.contrastive_weight:
+            terms["contrastive"] = self.contrastive_weight * _contrast(logits, batch)
+        return terms
+
+    def _inspect_once(self, batch: ListwiseBatch) -> None:
+        if self._inspected:
+            return
+        self._inspected = True
+        inspect_batch(batch)
+        if self.targets is None:
+            warn_if_narrow(batch, self.teacher_temperature)
+
+    def _student_logits(self, batch: ListwiseBatch) -> Tensor:
+        """(B, U) scaled similarities in float32 or wider, also under autocast: bfloat16 has three digits only."""
+        queries, documents = (
+            side.to(torch.promote_types(side.dtype, torch.float32)) for side in (batch.queries, batch.documents)
+        )
+        with torch.autocast(queries.device.type, enabled=False):
+            similarities = self.similarity_fct(queries, documents)
+        if similarities.shape != (len(queries), len(documents)):
+            raise InputError(
+                expected=f"similarity_fct to return {(len(queries), len(documents))}, every query with every document",
+                got=str(tuple(similarities.shape)),
+                consequence="queries would be compared with other queries' candidates",
+                remedy="use a matrix function such as cos_sim or dot_score instead of a pairwise one",
+            )
+        return self.scale * similarities
+
+    @torch.no_grad()
+    def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
+        """(B, T, N) log-probabilities to imitate."""
+        if self.targets is None:
+            return masked_log_softmax(batch.scores / self.teacher_temperature, batch.mask[:, None])
+        targets = self.targets(batch.scores, batch.mask)
+        num_queries, width = batch.mask.shape
+        if targets.ndim != 3 or targets.shape[::2] != (num_queries, width) or targets.shape[1] == 0:
+            raise InputError(
+                expected=f"targets to return (B, T, N) = ({num_queries}, T, {width}), T at least 1",
+                got=str(tuple(targets.shape)),
+                consequence="the student would imitate other candidates' probabilities",
+                remedy="return one row per target, the teacher's first",
+            )
+        return targets
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        config: dict[str, Any] = {"similarity_fct": similarity_fct_name(self.similarity_fct), "scale": self.scale}
+        if self.targets is None:
+            config["teacher_temperature"] = self.teacher_temperature
+        else:
+            config["targets"] = similarity_fct_name(self.targets)
+        return {**config, "alpha": self.alpha, "contrastive_weight": self.contrastive_weight}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the paper."""
+        return """
+@inproceedings{lu-etal-2024-mta4dpr,
+    title = "{MTA4DPR}: Multi-Teaching-Assistants Based Iterative Knowledge Distillation for Dense Passage Retrieval",
+    author = "Lu, Qixi and Xun, Endong and Tang, Gongbo",
+    booktitle = "Proceedings of the 2024 Conference on Empirical Methods in Natural Language Processing",
+    month = nov,
+    year = "2024",
+    publisher = "Association for Computational Linguistics",
+    url = "https://aclanthology.org/2024.emnlp-main.336",
+}
+"""
+
+
+def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:
+    """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
+    own, positive = batch.over_documents(batch.mask), batch.over_documents(batch.positive)
+    # A candidate filtered out for a query (a likely false negative) is no negative for it because others list it.
+    filtered = batch.over_documents(batch.listed & ~batch.mask) & ~own
+    negative = own.any(dim=0) & ~positive & ~filtered
+    return _mean(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))
+
+
+def _mean(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean over the rows that count, (B, ...) -> (...); zero, but attached to the graph, if none does."""
+    weight = rows.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
+    return (values * weight).sum(dim=0) / weight.sum().clamp(min=1)
+
+
+def _check_range(name: str, value: float, fits: bool, words: str) -> None:
+    if not fits:
+        raise InputError(
+            expected=f"{name} to be {words} and finite",
+            got=repr(value),
+            consequence="the loss would pull the student nowhere or the wrong way",
+            remedy="use the default or a value in this range",
+        )

@@ -1,0 +1,10 @@
+"""Candidates from one or several retrievers."""
+
+from __future__ import annotations
+
+from st_mta.mining.files import load_candidates, save_candidates
+from st_mta.mining.mine import mine
+from st_mta.mining.positives import positive_ranks
+from st_mta.mining.sampling import SAMPLING_STRATEGIES
+
+__all__ = ["SAMPLING_STRATEGIES", "load_candidates", "mine", "positive_ranks", "save_candidates"]

@@ -1,0 +1,58 @@
+"""Candidates as a Parquet file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from st_mta.errors import InputError
+from st_mta.stores.atomic import atomic_path
+from st_mta.types import Candidates
+
+COLUMNS = {"query": pa.int64(), "passages": pa.list_(pa.int64()), "positive": pa.list_(pa.bool_()),
+           "source": pa.list_(pa.int64())}  # fmt: skip
+
+
+def save_candidates(path: str | Path, candidates: Candidates) -> None:
+    """Writes candidates, one row per query, atomically.
+
+    Args:
+        path: The file.
+        candidates: Their positions mean the collection they were mined from, which is not written.
+    """
+    offsets = pa.array(candidates.offsets, type=pa.int32() if candidates.offsets[-1] < 2**31 else pa.int64())
+    make = pa.ListArray if candidates.offsets[-1] < 2**31 else pa.LargeListArray
+    lists = [
+        make.from_arrays(offsets, pa.array(column))
+        for column in (candidates.passages, candidates.positive, candidates.source)
+    ]
+    table = pa.table([pa.array(candidates.queries), *lists], names=list(COLUMNS))
+    with atomic_path(Path(path)) as temporary:
+        pq.write_table(table.replace_schema_metadata({"sources": json.dumps(candidates.sources)}), temporary)
+
+
+def load_candidates(path: str | Path) -> Candidates:
+    """Reads what ``save_candidates`` wrote.
+
+    Raises:
+        InputError: If the file is no such file.
+    """
+    try:
+        table = pq.read_table(path).combine_chunks()
+        sources = tuple(json.loads(table.schema.metadata[b"sources"]))
+        lists = [table[name].combine_chunks() for name in list(COLUMNS)[1:]]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            expected=f"a file of candidates at {path}",
+            got=f"{type(error).__name__}: {error}",
+            consequence="training would have no candidates",
+            remedy="mine again; the file is written whole or not at all, so it was changed or is another file",
+        ) from error
+    passages, positive, source = (column.flatten().to_numpy(zero_copy_only=False) for column in lists)
+    lengths = lists[0].value_lengths().to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Candidates(table["query"].to_numpy(), offsets, passages, positive, source, sources)

@@ -1,0 +1,171 @@
+"""Candidates of each query from one or several retrievers, labelled positives first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from st_mta.errors import InputError
+from st_mta.mining.positives import Positives, find_positives
+from st_mta.mining.sampling import SAMPLING_STRATEGIES
+from st_mta.mining.union import merge
+from st_mta.progress import progress
+from st_mta.stores import text_keys
+from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer
+
+QRELS = "qrels"
+# Queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB.
+QUERIES_AT_ONCE = 2**13
+
+
+def mine(
+    collection: Collection,
+    query_positions: IntArray,
+    retrievers: Sequence[Scorer],
+    positives: Qrels | None,
+    *,
+    num_candidates: int = 16,
+    depth: int = 100,
+    range_min: int = 0,
+    sampling_strategy: str = "top",
+    quotas: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Candidates:
+    """Up to ``num_candidates`` passages per query: positives first, then the union of the retrievers' picks.
+
+    Each retriever picks among its ranks ``range_min`` to ``depth``, counted without the query's positives as the
+    host does, and without passages whose text is the query's own. Its pick number o (from 0) has the priority
+    ``(o + 0.5) / quota``; the lowest priorities win, so shares follow quotas. A passage picked by several retrievers
+    counts once, at its best priority. Lists may come out shorter than ``num_candidates``; they are kept.
+
+    Args:
+        collection: Texts.
+        query_positions: (Q,) positions in ``collection.queries``.
+        retrievers: Scorers that search the corpus.
+        positives: Judgements; passages of grade 1 and above are positives, the best grade first. None for none.
+        num_candidates: Passages per query at most; at most one less of them positives.
+        depth: Ranks looked at (the host's ``range_max``).
+        range_min: Ranks skipped at the top.
+        sampling_strategy: "top", "random" or "stratified".
+        quotas: (R,) relative shares of the retrievers, equal by default.
+        seed: For sampling.
+
+    Returns:
+        The candidates; ``sources`` are "qrels" and the retrievers' names.
+
+    Raises:
+        InputError: If a number is out of range, a word unknown, or a retriever cannot search.
+    """
+    _refuse_bad_numbers(num_candidates, depth, range_min, sampling_strategy)
+    shares = _shares(retrievers, quotas)
+    query_positions = np.asarray(query_positions, dtype=np.int64)
+    labelled = find_positives(collection, query_positions, positives)
+    slots = num_candidates - np.minimum(labelled.lengths, num_candidates - 1)
+    picks = []
+    for number, retriever in enumerate(retrievers):
+        # Room for the positives that are taken out; more of them than ranks are not worth searching deeper for.
+        k = min(depth + min(int(labelled.lengths.max(initial=0)), depth), len(collection.corpus))
+        found = retriever.retrieve(collection.queries, collection.corpus, query_positions, k)
+        random = np.random.default_rng([seed, number])
+        picks.append(_pick(collection, found, labelled, slots, (range_min, depth), sampling_strategy, random))
+    sources = (QRELS, *(retriever.name for retriever in retrievers))
+    return _assemble(query_positions, labelled, picks, shares, num_candidates, sources)
+
+
+def _pick(
+    collection: Collection,
+    found: Retrieved,
+    labelled: Positives,
+    slots: IntArray,
+    ranks: tuple[int, int],
+    sampling_strategy: str,
+    random: np.random.Generator,
+) -> IntArray:
+    """One retriever's picks, (Q, max slots) corpus positions in the order of picking, filled with -1."""
+    sample = SAMPLING_STRATEGIES[sampling_strategy]
+    picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
+    for rows in _blocks(len(slots)):
+        passages = found.passages[rows]
+        excluded = labelled.slice(rows).mark(passages, len(collection.corpus))
+        excluded |= _repeats_query(collection, found.queries[rows], passages)
+        allowed = _within(ranks, (passages >= 0) & ~excluded)
+        # Drawn row by row from one stream: the numbers of a query do not depend on how queries are cut into blocks.
+        order = sample(allowed, slots[rows], random.random(allowed.shape))
+        row, column = np.nonzero(order >= 0)
+        picks[rows][row, order[row, column]] = passages[row, column]
+    return picks
+
+
+def _within(ranks: tuple[int, int], eligible: BoolArray) -> BoolArray:
+    """The eligible entries whose rank among the eligible ones of their row lies within the range."""
+    rank = np.cumsum(eligible, axis=1) - 1
+    return eligible & (rank >= ranks[0]) & (rank < ranks[1])
+
+
+def _repeats_query(collection: Collection, queries: IntArray, passages: IntArray) -> BoolArray:
+    """Which passages are the query's own text, as where questions are to be matched with questions."""
+    same = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[queries][:, None]
+    return np.asarray(same & (passages >= 0))
+
+
+def _assemble(
+    query_positions: IntArray,
+    labelled: Positives,
+    picks: list[IntArray],
+    shares: npt.NDArray[np.float64],
+    num_candidates: int,
+    sources: tuple[str, ...],
+) -> Candidates:
+    pieces = []
+    with progress("Merging candidates", len(query_positions), "queries") as bar:
+        for rows in _blocks(len(query_positions)):
+            pieces.append(merge(labelled.slice(rows), [each[rows] for each in picks], shares, num_candidates))
+            bar.update(rows.stop - rows.start)
+    lengths, passages, source = (
+        np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(3)
+    )
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Candidates(query_positions, offsets, passages, source == 0, source, sources)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + QUERIES_AT_ONCE, count)) for start in range(0, count, QUERIES_AT_ONCE))
+
+
+def _shares(retrievers: Sequence[Scorer], quotas: Sequence[float] | None) -> npt.NDArray[np.float64]:
+    unable = [retriever.name for retriever in retrievers if not retriever.can_retrieve]
+    if unable or not retrievers:
+        raise InputError(
+            expected="at least one retriever, each able to search the corpus",
+            got=f"{unable[0]}, which only re-ranks" if unable else "none",
+            consequence="there would be no candidates besides the labelled positives",
+            remedy="give bi-encoders, BM25 or run files",
+        )
+    shares = np.asarray([1.0] * len(retrievers) if quotas is None else quotas, dtype=np.float64)
+    if shares.shape != (len(retrievers),) or not (np.isfinite(shares) & (shares > 0)).all():
+        raise InputError(
+            expected=f"a quota above zero for each of {len(retrievers)} retrievers",
+            got=str(quotas),
+            consequence="a retriever would be asked for nothing, or for what another should bring",
+            remedy="give one positive number per retriever, or leave quotas out for equal shares",
+        )
+    return shares
+
+
+def _refuse_bad_numbers(num_candidates: int, depth: int, range_min: int, sampling_strategy: str) -> None:
+    if num_candidates < 2 or not 0 <= range_min < depth:
+        raise InputError(
+            expected="num_candidates of at least 2 and 0 <= range_min < depth",
+            got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
+            consequence="lists of fewer than two passages have nothing to rank",
+            remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
+        )
+    if sampling_strategy not in SAMPLING_STRATEGIES:
+        raise InputError(
+            expected=f"a sampling_strategy of {list(SAMPLING_STRATEGIES)}",
+            got=repr(sampling_strategy),
+            consequence="candidates would be picked in another way than the one meant",
+            remedy="choose one of the list",
+        )

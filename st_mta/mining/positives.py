@@ -1,0 +1,84 @@
+"""Labelled positives as ragged arrays of positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from st_mta.types import BoolArray, Collection, IntArray, Qrels, Retrieved
+
+
+@dataclass(frozen=True)
+class Positives:
+    """The labelled passages of each query, best grade first (row i owns ``offsets[i]:offsets[i + 1]``).
+
+    Attributes:
+        offsets: (Q + 1,) row boundaries.
+        passages: Positions in the corpus.
+    """
+
+    offsets: IntArray
+    passages: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """(Q,) positives of each query."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> IntArray:
+        """Row number of each positive."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+
+    def slice(self, rows: slice) -> Positives:
+        """The positives of consecutive rows."""
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        return Positives(offsets - offsets[0], self.passages[offsets[0] : offsets[-1]])
+
+    def mark(self, passages: IntArray, corpus_size: int) -> BoolArray:
+        """Which entries of a (Q, K) matrix of corpus positions are positives of their row."""
+        if len(self.passages) == 0:
+            return np.zeros(passages.shape, dtype=bool)
+        known = np.sort(self.rows * corpus_size + self.passages)
+        wanted = np.arange(len(self))[:, None] * corpus_size + passages
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.asarray((known[place] == wanted) & (passages >= 0))
+
+
+def find_positives(collection: Collection, query_positions: IntArray, qrels: Qrels | None) -> Positives:
+    """The passages of grade 1 and above of each query, best grade first, equal grades in the order of the qrels.
+
+    Passages that the corpus does not have are left out.
+    """
+    judged = [(qrels or {}).get(query_id, {}) for query_id in collection.queries.take_ids(query_positions)]
+    lengths = np.asarray([len(grades) for grades in judged], dtype=np.int64)
+    rows = np.repeat(np.arange(len(judged), dtype=np.int64), lengths)
+    grades = np.asarray([grade for grades in judged for grade in grades.values()], dtype=np.int64)
+    passages = collection.corpus.find([passage_id for grades in judged for passage_id in grades])
+    kept = (grades >= 1) & (passages >= 0)
+    rows, grades, passages = rows[kept], grades[kept], passages[kept]
+    order = np.lexsort((-grades, rows))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(judged)))]).astype(np.int64)
+    return Positives(offsets, passages[order])
+
+
+def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:
+    """The rank, from 1, of the first positive of each query; 0 where none was retrieved.
+
+    Args:
+        retrieved: What a retriever found for Q queries.
+        collection: Where its positions point.
+        qrels: Judgements; grade 1 and above is positive.
+
+    Returns:
+        (Q,) int64.
+    """
+    positives = find_positives(collection, retrieved.queries, qrels)
+    hits = positives.mark(retrieved.passages, len(collection.corpus))
+    if hits.shape[1] == 0:
+        return np.zeros(len(hits), dtype=np.int64)
+    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)

@@ -1,0 +1,77 @@
+"""The union of several retrievers' picks by weighted round robin, for a block of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from st_mta.mining.positives import Positives
+from st_mta.types import BoolArray, IntArray
+
+Columns = tuple[IntArray, ...]
+
+
+def merge(
+    labelled: Positives, picks: Sequence[IntArray], shares: npt.NDArray[np.float64], num_candidates: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Positives first, then the picks of lowest priority ``(order + 0.5) / share``, each passage once per query.
+
+    Equal priorities go to the earlier retriever.
+
+    Args:
+        labelled: Positives of Q queries, not among the picks; at most ``num_candidates - 1`` of each are taken.
+        picks: For each of R retrievers (Q, picks) corpus positions in the order of picking, filled with -1.
+        shares: (R,) quotas.
+        num_candidates: Passages per query at most.
+
+    Returns:
+        Lengths (Q,), and for all lists in a row passages (P,) and sources (P,): 0 for a positive, r + 1 for
+        retriever r.
+    """
+    taken = np.minimum(labelled.lengths, num_candidates - 1)
+    kept = _number_in_row(labelled.rows) < taken[labelled.rows]
+    rows, passages, source = _best_picks(picks, shares, num_candidates - taken)
+    all_rows = np.concatenate([labelled.rows[kept], rows])
+    all_passages = np.concatenate([labelled.passages[kept], passages])
+    all_sources = np.concatenate([np.zeros(int(kept.sum()), dtype=np.int64), source])
+    order = np.argsort(all_rows, kind="stable")
+    return np.bincount(all_rows, minlength=len(labelled)), all_passages[order], all_sources[order]
+
+
+def _best_picks(picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray) -> Columns:
+    """Rows, passages and sources of the picks that win a place, best first within each row."""
+    rows, passages, source, priority = _columns(picks, shares)
+    first = np.lexsort((source, priority, passages, rows))
+    first = first[_starts(rows[first], passages[first])]
+    order = first[np.lexsort((source[first], priority[first], rows[first]))]
+    order = order[_number_in_row(rows[order]) < slots[rows[order]]]
+    return rows[order], passages[order], source[order]
+
+
+def _columns(
+    picks: Sequence[IntArray], shares: npt.NDArray[np.float64]
+) -> tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]:
+    """All picks as flat columns: row, passage, source (from 1), priority."""
+    places = [np.nonzero(each >= 0) for each in picks]
+    rows = np.concatenate([row for row, _ in places])
+    passages = np.concatenate([each[place] for each, place in zip(picks, places)])
+    source = np.repeat(np.arange(1, len(picks) + 1), [len(row) for row, _ in places])
+    priority = np.concatenate([(order + 0.5) / share for (_, order), share in zip(places, shares)])
+    return rows, passages, source, priority
+
+
+def _starts(*columns: IntArray) -> BoolArray:
+    """Where a new combination of values begins in sorted columns."""
+    starts = np.zeros(len(columns[0]), dtype=bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def _number_in_row(rows: IntArray) -> IntArray:
+    """0, 1, 2, ... within each run of equal row numbers."""
+    starts = np.flatnonzero(_starts(rows))
+    return np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))

@@ -1,0 +1,156 @@
+"""Pair scoring through the store: what every scorer of pairs shares."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from st_mta.errors import InputError
+from st_mta.progress import progress
+from st_mta.stores import Store, text_keys
+from st_mta.stores.keys import KeyArray
+from st_mta.types import FloatArray, IntArray, Scorer, Texts
+
+# Pairs computed between two writes: the most a kill can lose. A minute of work for a small cross-encoder on a CPU.
+PART_SIZE = 2**14
+
+Compute = Callable[[IntArray, IntArray], FloatArray]
+
+
+class PairScorer(Scorer):
+    """A scorer that reads pairs of texts, computes each distinct pair once and takes the rest from its store.
+
+    Args:
+        name: Short unique name for reports.
+        store: Where scores are kept; None computes every pair on every call.
+        part_size: Pairs computed between two writes.
+    """
+
+    def __init__(self, name: str, store: Store | None = None, part_size: int = PART_SIZE) -> None:
+        self.name = name
+        self.store = store
+        self.part_size = part_size
+
+    @abstractmethod
+    def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
+        """Raw scores of P pairs of texts (the i-th query with the i-th passage).
+
+        Returns:
+            (P,) float32.
+        """
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """Raw scores of pairs; see ``Scorer.score``.
+
+        Raises:
+            InputError: If the model gives a score that is not finite; earlier parts stay in the store.
+        """
+
+        def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
+            return self.predict(queries.take(wanted_queries), corpus.take(wanted_passages))
+
+        return stored_scores(
+            self, self.store, self.fingerprint, queries, corpus, query_positions, passage_positions, compute,
+            self.part_size,
+        )  # fmt: skip
+
+
+def stored_scores(
+    scorer: Scorer,
+    store: Store | None,
+    fingerprint: str,
+    queries: Texts,
+    corpus: Texts,
+    query_positions: IntArray,
+    passage_positions: IntArray,
+    compute: Compute,
+    part_size: int = PART_SIZE,
+) -> FloatArray:
+    """Scores of P pairs, those missing in the store computed part by part and stored.
+
+    Args:
+        scorer: Whose scores they are (for names in messages).
+        store: Where scores are kept, or None.
+        fingerprint: The key in the store.
+        queries: Table of queries.
+        corpus: Table of passages.
+        query_positions: (P,) positions in ``queries``.
+        passage_positions: (P,) positions in ``corpus``.
+        compute: Scores pairs given by positions.
+        part_size: Pairs computed between two writes.
+
+    Returns:
+        (P,) float32.
+    """
+    query_positions = np.asarray(query_positions, dtype=np.int64)
+    passage_positions = np.asarray(passage_positions, dtype=np.int64)
+    query_keys, passage_keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
+    scores = np.full(len(query_keys), np.nan, dtype=np.float32)
+    if store is not None:
+        store.describe(fingerprint, scorer.name, scorer.kind)
+        scores = store.scores.lookup(fingerprint, query_keys, passage_keys)
+    missing = np.flatnonzero(np.isnan(scores))
+    first, inverse = distinct_pairs(query_keys[missing], passage_keys[missing])
+    wanted = missing[first]
+    computed = np.empty(len(wanted), dtype=np.float32)
+    with progress(f"Scoring with {scorer.name}", len(wanted), "pairs") as bar:
+        for start in range(0, len(wanted), part_size):
+            part = wanted[start : start + part_size]
+            values = np.asarray(compute(query_positions[part], passage_positions[part]), dtype=np.float32)
+            _refuse_broken(
+                scorer, values, queries.take_ids(query_positions[part]), corpus.take_ids(passage_positions[part])
+            )
+            computed[start : start + part_size] = values
+            if store is not None:
+                store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
+            bar.update(len(part))
+    if store is not None:
+        store.ledger.pairs_scored += len(wanted)
+        store.ledger.pairs_reused += len(scores) - len(missing)
+    scores[missing] = computed[inverse]
+    return scores
+
+
+def distinct_pairs(first_keys: KeyArray, second_keys: KeyArray) -> tuple[IntArray, npt.NDArray[np.intp]]:
+    """Where each distinct pair of keys first occurs, in order of occurrence, and which of them each pair is.
+
+    Returns:
+        Index (U,) of the first occurrences, ascending, and inverse (P,) such that pair i is the pair at
+        ``index[inverse[i]]``.
+    """
+    order = np.lexsort((np.arange(len(first_keys)), second_keys, first_keys))
+    sorted_first, sorted_second = first_keys[order], second_keys[order]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (sorted_first[1:] != sorted_first[:-1]) | (sorted_second[1:] != sorted_second[:-1])
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.cumsum(starts) - 1
+    index = order[starts]
+    by_occurrence = np.argsort(index)
+    rank = np.empty_like(by_occurrence)
+    rank[by_occurrence] = np.arange(len(by_occurrence))
+    return index[by_occurrence], rank[group]
+
+
+def _refuse_broken(scorer: Scorer, scores: FloatArray, query_ids: list[str], passage_ids: list[str]) -> None:
+    if scores.shape != (len(query_ids),):
+        raise InputError(
+            expected=f"one score for each of {len(query_ids)} pairs from {scorer.name}",
+            got=f"an array of shape {scores.shape}",
+            consequence="scores would belong to the wrong pairs",
+            remedy="use a model with a single output per pair",
+        )
+    broken = ~np.isfinite(scores)
+    if broken.any():
+        worst = int(np.argmax(broken))
+        raise InputError(
+            expected=f"finite scores from {scorer.name}",
+            got=f"{int(broken.sum())} of {len(scores)} not finite, the first is {scores[worst]} for query "
+            f"{query_ids[worst]!r} and passage {passage_ids[worst]!r}",
+            consequence="they would be stored for good and turn losses into NaN",
+            remedy="check the model's weights and, on a GPU, try precision='fp32'; scores stored before are untouched",
+        )

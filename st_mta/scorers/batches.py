@@ -1,0 +1,37 @@
+"""Batches cut by a budget of tokens: many short texts or few long ones, so that padding and memory stay low."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from st_mta.types import IntArray
+
+# A WordPiece or BPE token of ordinary prose covers some 4 bytes of UTF-8, of a script of 3-byte characters some 3.
+BYTES_PER_TOKEN = 3.5
+SPECIAL_TOKENS = 3
+
+
+def estimated_tokens(texts: list[str], max_length: int | None) -> IntArray:
+    """Rough numbers of tokens (n,), from lengths in bytes: a tokenizer run costs more than better numbers save."""
+    lengths = pc.binary_length(pa.array(texts, type=pa.large_string())).to_numpy()
+    tokens: IntArray = (lengths / BYTES_PER_TOKEN).astype(np.int64) + SPECIAL_TOKENS
+    return tokens if max_length is None else np.minimum(tokens, max_length)
+
+
+def token_batches(tokens: IntArray, tokens_per_batch: int) -> Iterator[IntArray]:
+    """Indices of texts, longest first, cut so that rows x longest row stays within the budget.
+
+    Args:
+        tokens: (n,) length of each text.
+        tokens_per_batch: The budget; a single longer text makes a batch of its own.
+    """
+    order = np.argsort(-tokens, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, int(tokens_per_batch // max(1, tokens[order[start]])))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,224 @@
+"""BM25: the lexical retriever, without weights, in Lucene's variant by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import bm25s
+import numpy as np
+import scipy.sparse as sp
+
+from st_mta.errors import InputError
+from st_mta.progress import progress
+from st_mta.scorers.base import PART_SIZE, stored_scores
+from st_mta.stores import Store, fingerprint_values
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+
+Method = Literal["lucene", "robertson", "atire"]
+# bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
+METHODS: tuple[Method, ...] = ("lucene", "robertson", "atire")
+# Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
+VERSION = "bm25-1"
+# Entries of the (queries, corpus) product held at once, 12 bytes each.
+ENTRIES_AT_ONCE = 2**25
+PAIRS_AT_ONCE = 2**16
+
+
+class BM25(Scorer):
+    """Okapi BM25 by bm25s; the corpus given to ``score`` or ``retrieve`` is indexed on first sight and remembered.
+
+    Lucene's variant (Kamphuis et al. 2020, table 1): sum over query tokens t of
+    ``log(1 + (N - df + .5) / (df + .5)) * tf / (tf + k1 (1 - b + b L / mean L))``. Deviations: none.
+
+    Args:
+        k1: How slowly repeated terms saturate, 1.2 as in Lucene.
+        b: How far long passages are discounted, .75 as in Lucene.
+        method: "lucene", "robertson" or "atire".
+        stopwords: A language code known to bm25s, a list of words, or None.
+        stemmer: A function or stemmer object as bm25s takes it (PyStemmer), or None.
+        name: Name for reports.
+        store: Where scores are kept; scores of different corpora are kept apart, since they depend on the corpus.
+
+    Raises:
+        InputError: If the method is unknown or a parameter out of range.
+    """
+
+    kind = "bm25"
+    can_retrieve = True
+
+    def __init__(
+        self,
+        k1: float = 1.2,
+        b: float = 0.75,
+        method: Method = "lucene",
+        stopwords: str | list[str] | None = "en",
+        stemmer: Callable[..., Any] | None = None,
+        name: str = "bm25",
+        store: Store | None = None,
+    ) -> None:
+        _refuse_bad_parameters(k1, b, method)
+        self.k1, self.b, self.method = k1, b, method
+        self.stopwords, self.stemmer = stopwords, stemmer
+        self.name = name
+        self.store = store
+        self._indices: WeakKeyDictionary[Texts, _Index] = WeakKeyDictionary()
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the parameters (not of a corpus)."""
+        stemmer = None if self.stemmer is None else getattr(self.stemmer, "__qualname__", type(self.stemmer).__name__)
+        return fingerprint_values(VERSION, self.k1, self.b, self.method, self.stopwords, stemmer)
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """Scores of pairs, 0 where they share no term; see ``Scorer.score``."""
+
+        def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
+            return self._score_pairs(queries, corpus, wanted_queries, wanted_passages)
+
+        if self.store is None:
+            return compute(np.asarray(query_positions), np.asarray(passage_positions))
+        fingerprint = fingerprint_values(self.fingerprint, corpus.fingerprint)
+        return stored_scores(
+            self, self.store, fingerprint, queries, corpus, query_positions, passage_positions, compute, 64 * PART_SIZE
+        )
+
+    def _score_pairs(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        index = self._index(corpus)
+        distinct_queries, query_of = np.unique(query_positions, return_inverse=True)
+        counts = self._query_counts(queries.take(distinct_queries), index)
+        scores = np.empty(len(query_of), dtype=np.float32)
+        for start in range(0, len(scores), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            passages, passage_of = np.unique(passage_positions[part], return_inverse=True)
+            weights = index.by_passage[passages].astype(np.float64)
+            scores[part] = counts[query_of[part]].multiply(weights[passage_of]).sum(axis=1).A1
+        return scores
+
+    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The k best passages that share a term with the query; ties go to the lower position."""
+        query_positions = np.asarray(query_positions, dtype=np.int64)
+        index = self._index(corpus)
+        scores = np.full((len(query_positions), k), -np.inf, dtype=np.float32)
+        passages = np.full((len(query_positions), k), -1, dtype=np.int64)
+        counts = self._query_counts(queries.take(query_positions), index)
+        with progress(f"Searching with {self.name}", len(query_positions), "queries") as bar:
+            for block in _query_blocks(counts, index):
+                products = sp.csr_matrix(counts[block] @ _needed_terms(index, counts[block]))
+                for row in range(products.shape[0]):
+                    entries = slice(products.indptr[row], products.indptr[row + 1])
+                    best, where = _best(products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64), k)
+                    scores[block.start + row, : len(best)] = best
+                    passages[block.start + row, : len(best)] = where
+                bar.update(products.shape[0])
+        return Retrieved(query_positions, passages, scores)
+
+    def _index(self, corpus: Texts) -> _Index:
+        index = self._indices.get(corpus)
+        if index is None:
+            index = self._indices[corpus] = self._build(corpus)
+        return index
+
+    def _build(self, corpus: Texts) -> _Index:
+        tokens = self._tokenize(corpus.column.to_pylist(), show_progress=len(corpus) > 50_000)
+        if not any(token for token in tokens.vocab):
+            return _Index({}, sp.csc_matrix((len(corpus), 0), dtype=np.float32))
+        built = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
+        built.index(tokens, show_progress=len(corpus) > 50_000)
+        scores = built.scores
+        shape = (scores["num_docs"], len(scores["indptr"]) - 1)
+        matrix = sp.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=shape)
+        return _Index(built.vocab_dict, matrix)
+
+    def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
+        return bm25s.tokenize(texts, stopwords=self.stopwords or [], stemmer=self.stemmer, show_progress=show_progress)
+
+    def _query_counts(self, texts: list[str], index: _Index) -> sp.csr_matrix:
+        """(Q, V) how often each query holds each term of the corpus, float64 so that sums do not depend on order."""
+        tokens = self._tokenize(texts)
+        columns = np.full(len(tokens.vocab) + 1, -1, dtype=np.int64)
+        for term, number in tokens.vocab.items():
+            columns[number] = index.vocabulary.get(term, -1) if term else -1
+        lengths = np.asarray([len(ids) for ids in tokens.ids], dtype=np.int64)
+        rows = np.repeat(np.arange(len(texts)), lengths)
+        found = columns[np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.ids] or [rows])]
+        known = (found >= 0) & (found < index.by_term.shape[1])
+        counts = (np.ones(int(known.sum())), (rows[known], found[known]))
+        return sp.csr_matrix(counts, shape=(len(texts), index.by_term.shape[1]), dtype=np.float64)
+
+
+@dataclass
+class _Index:
+    """Term weights of a corpus.
+
+    Attributes:
+        vocabulary: Term -> column.
+        by_term: (n, V) float32 weights, sliced by column to retrieve.
+    """
+
+    vocabulary: dict[str, int]
+    by_term: sp.csc_matrix
+    _by_passage: sp.csr_matrix | None = None
+
+    @property
+    def by_passage(self) -> sp.csr_matrix:
+        """The same weights, sliced by row to score pairs."""
+        if self._by_passage is None:
+            self._by_passage = self.by_term.tocsr()
+        return self._by_passage
+
+
+def _query_blocks(counts: sp.csr_matrix, index: _Index) -> list[slice]:
+    """Cuts queries so that no block touches more index entries than fit in memory."""
+    document_frequencies = np.diff(index.by_term.indptr)
+    touched = np.asarray((counts > 0) @ document_frequencies, dtype=np.int64)
+    blocks, start = [], 0
+    while start < len(touched):
+        size = max(1, int(np.searchsorted(np.cumsum(touched[start:]), ENTRIES_AT_ONCE, side="right")))
+        blocks.append(slice(start, start + size))
+        start += size
+    return blocks
+
+
+def _needed_terms(index: _Index, counts: sp.csr_matrix) -> sp.csr_matrix:
+    """(V, n) float64 weights, empty but for the terms of these queries."""
+    terms = np.unique(counts.indices)
+    columns = index.by_term[:, terms].astype(np.float64)
+    indptr = np.zeros(index.by_term.shape[1] + 1, dtype=np.int64)
+    indptr[terms + 1] = np.diff(columns.indptr)
+    shape = (index.by_term.shape[1], index.by_term.shape[0])
+    return sp.csr_matrix((columns.data, columns.indices, np.cumsum(indptr)), shape=shape)
+
+
+def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
+    """The k best of a sparse row; ties go to the lower position."""
+    if len(scores) > 4 * k:
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = scores >= threshold
+        scores, positions = scores[kept], positions[kept]
+    order = np.lexsort((positions, -scores))[:k]
+    order = order[scores[order] > 0]
+    return scores[order], positions[order]
+
+
+def _refuse_bad_parameters(k1: float, b: float, method: str) -> None:
+    if method not in METHODS:
+        raise InputError(
+            expected=f"a BM25 method of {list(METHODS)}",
+            got=repr(method),
+            consequence="another formula would be used than the one meant",
+            remedy="choose one of the list",
+        )
+    if not (k1 >= 0 and 0 <= b <= 1):
+        raise InputError(
+            expected="k1 of at least 0 and b between 0 and 1",
+            got=f"k1={k1}, b={b}",
+            consequence="longer or more repetitive passages would win for no reason",
+            remedy="use k1=1.2 and b=0.75 if in doubt",
+        )

@@ -1,0 +1,109 @@
+"""A host model as a frozen scorer uses it: the user's object stays as it is, whatever precision or length."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Generic, TypeVar
+
+import torch
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+
+from st_mta.errors import InputError
+from st_mta.precision import Precision, precision_name, resolve_precision
+from st_mta.stores import fingerprint_model
+
+Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
+Version = tuple[tuple[int, int], ...]
+
+
+class FrozenModel(Generic[Model]):
+    """A working copy of a host model and its fingerprint, both renewed when the original's weights change.
+
+    The copy shares the weights unless precision or device differ, so it costs next to nothing; changed modes, lengths
+    and devices never reach the user's object. Weights that change in place after wrapping (a student trained further)
+    are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
+
+    Args:
+        model: The user's model.
+        precision: "auto", "fp32" or "bf16".
+        max_length: Longest input in tokens, None for the model's own.
+        device: Where to run, None for where the model is.
+        extra: What else the scores depend on, for the fingerprint.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        precision: Precision = "auto",
+        max_length: int | None = None,
+        device: str | torch.device | None = None,
+        **extra: Any,
+    ) -> None:
+        if max_length is not None and max_length < 1:
+            raise InputError(
+                expected="max_length of at least 1 token",
+                got=str(max_length),
+                consequence="every text would be empty",
+                remedy="leave it out for the model's own length",
+            )
+        self._original = model
+        self._device = torch.device(device) if device is not None else model.device
+        self._dtype = resolve_precision(precision, self._device)
+        self._max_length = max_length
+        self._extra = extra
+        self._version: Version | None = None
+        self._copy: Model | None = None
+        self._fingerprint: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, configuration, length and precision as used."""
+        model = self.model
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_model(model, precision=precision_name(self._dtype), **self._extra)
+        return self._fingerprint
+
+    @property
+    def model(self) -> Model:
+        """The working copy."""
+        version = _version(self._original)
+        if self._copy is None or version != self._version:
+            self._copy, self._version, self._fingerprint = self._make_copy(), version, None
+        return self._copy
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest input in tokens, None where the model has no limit."""
+        length = self.model.max_seq_length
+        return None if length is None else int(length)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self._device
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self._original.parameters())
+
+    def _make_copy(self) -> Model:
+        parameters = list(self._original.parameters())
+        moved = any(p.dtype not in (self._dtype,) or p.device != self._device for p in parameters)
+        shared = {} if moved else {id(parameter): parameter for parameter in parameters}
+        model = copy.deepcopy(self._original, shared)
+        if moved:
+            model.to(device=self._device, dtype=self._dtype)
+        if self._max_length is not None:
+            model.max_seq_length = self._max_length
+        return model.eval()
+
+
+def _version(model: torch.nn.Module) -> Version:
+    """Changes when a weight is replaced or written to in place."""
+    return tuple((tensor.data_ptr(), _writes(tensor)) for tensor in model.state_dict(keep_vars=True).values())
+
+
+def _writes(tensor: torch.Tensor) -> int:
+    # Tensors made under inference_mode keep no count (and cannot be trained).
+    return 0 if tensor.is_inference() else int(tensor._version)

@@ -1,0 +1,25 @@
+"""What happens to a stored file that cannot be read: it is set aside and said, never silently used or deleted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def set_aside(files: Sequence[Path], reason: str, consequence: str) -> None:
+    """Renames files to ``*.damaged`` and logs a warning.
+
+    Args:
+        files: Files that belong together; those already gone (another process was faster) are skipped.
+        reason: What is wrong with them.
+        consequence: What follows for the user.
+    """
+    for file in files:
+        try:
+            file.rename(file.with_name(file.name + ".damaged"))
+        except FileNotFoundError:
+            continue
+        logger.warning("Set aside the damaged file %s (%s): %s.", file, reason, consequence)

@@ -1,0 +1,251 @@
+"""Embeddings of texts: append-only blocks, memory-mapped, one folder per model fingerprint and role."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from st_mta.errors import InputError
+from st_mta.progress import progress
+from st_mta.stores.atomic import atomic_path
+from st_mta.stores.damage import set_aside
+from st_mta.stores.keys import KeyArray, text_keys
+from st_mta.stores.ledger import Ledger
+from st_mta.types import FloatArray, IntArray, Texts
+
+Role = Literal["query", "document"]
+ROLES: tuple[Role, ...] = ("query", "document")
+Encode = Callable[[list[str]], FloatArray]
+# Texts are sorted by length within this many blocks: batches become homogeneous, reading in corpus order stays local.
+WINDOW_BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Rows of embeddings that lie in memory-mapped blocks; nothing is read before it is asked for.
+
+    Attributes:
+        block_arrays: The mapped blocks, each (rows, D).
+        block_of: (n,) block number of each row.
+        row_of: (n,) row within that block.
+    """
+
+    block_arrays: tuple[npt.NDArray[np.floating], ...]
+    block_of: IntArray
+    row_of: IntArray
+
+    def __len__(self) -> int:
+        return len(self.block_of)
+
+    @property
+    def dimension(self) -> int:
+        """D, 0 when there is no embedding."""
+        return int(self.block_arrays[0].shape[1]) if self.block_arrays else 0
+
+    def rows(self, index: IntArray | slice) -> FloatArray:
+        """The embeddings at these places (0..n-1, in the order of the positions asked for).
+
+        Returns:
+            (len(index), D) float32.
+        """
+        block_of, row_of = self.block_of[index], self.row_of[index]
+        gathered = np.empty((len(block_of), self.dimension), dtype=np.float32)
+        for block in np.unique(block_of):
+            here = np.flatnonzero(block_of == block)
+            # Ascending rows turn random reads of the disk into one sweep.
+            here = here[np.argsort(row_of[here], kind="stable")]
+            gathered[here] = self.block_arrays[block][row_of[here]]
+        return gathered
+
+    def blocks(self, size: int) -> Iterator[tuple[int, FloatArray]]:
+        """All rows in order, ``size`` at a time, as (start, rows)."""
+        for start in range(0, len(self), size):
+            yield start, self.rows(slice(start, start + size))
+
+
+@dataclass(frozen=True)
+class _Index:
+    """All stored rows of one model and role, sorted by key."""
+
+    names: tuple[str, ...]
+    arrays: tuple[npt.NDArray[np.floating], ...]
+    keys: KeyArray
+    block_of: IntArray
+    row_of: IntArray
+
+    def find(self, keys: KeyArray) -> IntArray:
+        """Place of each key in the sorted rows, -1 where unknown."""
+        if len(self.keys) == 0:
+            return np.full(len(keys), -1, dtype=np.int64)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, place, -1)
+
+
+class EmbeddingStore:
+    """Embeddings by model fingerprint, role and text key, so that a text is encoded once in the life of the store.
+
+    Each block is written under a temporary name and renamed when whole; a killed process loses at most one block.
+
+    Args:
+        folder: Where the folders of the models lie.
+        ledger: Counts what was encoded and what was reused.
+    """
+
+    def __init__(self, folder: Path, ledger: Ledger | None = None) -> None:
+        self.folder = folder
+        self.ledger = ledger if ledger is not None else Ledger()
+        self._indices: dict[tuple[str, Role], _Index] = {}
+
+    def get(
+        self,
+        fingerprint: str,
+        role: Role,
+        texts: Texts,
+        positions: IntArray,
+        encode: Encode,
+        block_size: int = 2**15,
+        dtype: type[np.floating] = np.float32,
+    ) -> Embeddings:
+        """The embeddings of these texts; those not in the store are encoded and stored first.
+
+        Args:
+            fingerprint: The model.
+            role: "query" or "document" (prompts differ).
+            texts: The table.
+            positions: (n,) positions in the table, repeats allowed.
+            encode: Turns a list of texts into (len(list), D) embeddings.
+            block_size: Texts encoded and written at a time, the most that a kill can lose.
+            dtype: Number format on disk.
+
+        Raises:
+            InputError: If the model gives non-finite embeddings or another shape, or the disk is full.
+        """
+        keys = text_keys(texts)[np.asarray(positions, dtype=np.int64)]
+        index = self._index(fingerprint, role)
+        missing = self._missing(keys, np.asarray(positions, dtype=np.int64), index)
+        self._count(role, len(missing), len(np.unique(keys)) - len(missing))
+        if len(missing):
+            self._encode_missing(fingerprint, role, texts, missing, encode, block_size, dtype)
+            index = self._index(fingerprint, role)
+        place = index.find(keys)
+        return Embeddings(index.arrays, index.block_of[place], index.row_of[place])
+
+    def count(self, fingerprint: str) -> int:
+        """Rows stored of a model, both roles together."""
+        return sum(len(self._index(fingerprint, role).keys) for role in ROLES)
+
+    def _missing(self, keys: KeyArray, positions: IntArray, index: _Index) -> IntArray:
+        """Positions of the distinct texts that are not stored, in the order of the table."""
+        absent = index.find(keys) < 0
+        _, first = np.unique(keys[absent], return_index=True)
+        return np.sort(positions[absent][first])
+
+    def _count(self, role: Role, encoded: int, reused: int) -> None:
+        if role == "query":
+            self.ledger.queries_encoded += encoded
+            self.ledger.queries_reused += reused
+        else:
+            self.ledger.passages_encoded += encoded
+            self.ledger.passages_reused += reused
+
+    def _encode_missing(
+        self,
+        fingerprint: str,
+        role: Role,
+        texts: Texts,
+        missing: IntArray,
+        encode: Encode,
+        block_size: int,
+        dtype: type[np.floating],
+    ) -> None:
+        lengths = pc.binary_length(texts.column).to_numpy()
+        unit = "queries" if role == "query" else "passages"
+        with progress(f"Encoding {unit}", len(missing), unit) as bar:
+            for block in blocks_by_length(missing, lengths, block_size):
+                embeddings = np.asarray(encode(texts.take(block)))
+                _refuse_broken(embeddings, len(block), texts, block)
+                self._write(fingerprint, role, text_keys(texts)[block], embeddings.astype(dtype))
+                bar.update(len(block))
+
+    def _write(self, fingerprint: str, role: Role, keys: KeyArray, embeddings: npt.NDArray[np.floating]) -> None:
+        name = f"part-{uuid.uuid4().hex}"
+        folder = self.folder / fingerprint / role
+        # The keys come last: a block counts once both files stand.
+        for suffix, array in ((".npy", embeddings), (".keys.npy", keys)):
+            with atomic_path(folder / (name + suffix)) as temporary, open(temporary, "wb") as file:
+                np.save(file, array)
+
+    def _index(self, fingerprint: str, role: Role) -> _Index:
+        folder = self.folder / fingerprint / role
+        names = tuple(sorted(path.name.removesuffix(".keys.npy") for path in folder.glob("part-*.keys.npy")))
+        known = self._indices.get((fingerprint, role))
+        if known is None or known.names != names:
+            known = self._indices[fingerprint, role] = _read_index(folder, names)
+        return known
+
+
+def blocks_by_length(positions: IntArray, lengths: IntArray, block_size: int) -> Iterator[IntArray]:
+    """Cuts positions into blocks of texts of similar length, longest first within each window.
+
+    Args:
+        positions: (n,) positions in a table.
+        lengths: Length of every text of the table, in any unit.
+        block_size: Texts per block.
+    """
+    window = block_size * WINDOW_BLOCKS
+    for start in range(0, len(positions), window):
+        part = positions[start : start + window]
+        part = part[np.argsort(-lengths[part], kind="stable")]
+        for inner in range(0, len(part), block_size):
+            yield part[inner : inner + block_size]
+
+
+def _refuse_broken(embeddings: FloatArray, count: int, texts: Texts, block: IntArray) -> None:
+    if embeddings.ndim != 2 or len(embeddings) != count:
+        raise InputError(
+            expected=f"one embedding for each of {count} texts",
+            got=f"an array of shape {embeddings.shape}",
+            consequence="embeddings would belong to the wrong texts",
+            remedy="use a model that gives one vector per text",
+        )
+    broken = ~np.isfinite(embeddings).all(axis=1)
+    if broken.any():
+        first = texts.take_ids(block[[int(np.argmax(broken))]])[0]
+        raise InputError(
+            expected="finite embeddings",
+            got=f"{int(broken.sum())} of {count} texts with NaN or infinite values, the first has id {first!r}",
+            consequence="they would be stored for good and poison every score",
+            remedy="check the model's weights and, on a GPU, try precision='fp32'; blocks stored before are untouched",
+        )
+
+
+def _read_index(folder: Path, names: tuple[str, ...]) -> _Index:
+    blocks = [block for name in names if (block := _read_block(folder, name)) is not None]
+    arrays = tuple(array for array, _ in blocks)
+    keys = np.concatenate([keys for _, keys in blocks]) if blocks else np.zeros(0, dtype=np.uint64)
+    lengths = [len(keys) for _, keys in blocks]
+    block_of = np.repeat(np.arange(len(blocks), dtype=np.int64), lengths)
+    row_of = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths] or [np.zeros(0, np.int64)])
+    order = np.argsort(keys, kind="stable")
+    return _Index(names, arrays, keys[order], block_of[order], row_of[order])
+
+
+def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyArray] | None:
+    """A block's mapped rows and keys, or None after setting a damaged block aside."""
+    rows_path, keys_path = folder / f"{name}.npy", folder / f"{name}.keys.npy"
+    try:
+        keys = np.load(keys_path)
+        rows = np.load(rows_path, mmap_mode="r")
+        if keys.dtype != np.uint64 or rows.ndim != 2 or len(rows) != len(keys):
+            raise ValueError(f"{keys.shape} keys of type {keys.dtype} for rows of shape {rows.shape}")
+    except (OSError, ValueError, EOFError) as error:
+        set_aside([keys_path, rows_path], str(error), "its texts will be encoded again")
+        return None
+    return rows, keys

@@ -1,0 +1,120 @@
+"""The arguments of a distillation: the host's training arguments and those of the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+from st_mta.errors import InputError
+
+
+@dataclass
+class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
+    """Arguments of [`MultiAssistantTrainer`]; everything of the host's arguments stays available.
+
+    The host's ``num_train_epochs``, ``max_steps``, ``learning_rate`` and the rest describe *one iteration*.
+
+    Args:
+        num_iterations: Iterations of mine, score, train, evaluate, promote.
+        num_candidates: Passages per query, the positives among them.
+        range_min: Retrieved passages skipped from the top when candidates are sampled.
+        range_max: Depth to which every retriever is searched.
+        sampling_strategy: How a retriever's candidates are taken from its ranks: "top", "random" or "stratified".
+        queries_per_iteration: Training queries drawn for an iteration; None means all.
+        hard_queries: From the second iteration on, queries whose best passage the student ranked wrongly come in
+            once more.
+        num_crops: Training queries cropped from passages where the collection brings none.
+        fusion: How assistants are combined: "mean" or "rrf".
+        combinations: Which combinations are candidates for selection: "all", "pairs" or "none".
+        selection: Closeness of a (fused) assistant to the teacher: "kl", "footrule" or "rbo".
+        select_per: Whether one assistant is selected for a whole "batch" or for each "query".
+        target_entropy: Every scorer's temperature is fitted until its distributions have this mean entropy, as a
+            share of the entropy of a uniform distribution.
+        alpha: Weight of the teacher; the selected assistant weighs 1 - alpha.
+        contrastive_weight: Weight of the in-batch contrastive term on the positives.
+        scale: Factor on the student's similarities; None takes 20 for cosine and 1 for dot product.
+        regression_epochs: Passes over the text in the warm-up that regresses the student's embeddings to the best
+            bi-encoder assistant; 0 leaves it out.
+        regression_learning_rate: Peak learning rate of that warm-up.
+        regression_max_texts: At most so many texts per pass (a seeded sample).
+        max_length: Tokens per text for the student; None leaves the model's own limit.
+        precision: "auto" (bf16 where the machine multiplies it faster), "fp32" or "bf16".
+        documents_per_forward: Passages per forward pass of the student within a step, sorted by length so that
+            little is padded; None takes 32 on a CPU and everything at once elsewhere.
+        eval_depth: Passages retrieved per query for evaluation.
+        max_eval_queries: Development queries used at most between iterations.
+    """
+
+    num_iterations: int = 3
+    num_candidates: int = 16
+    range_min: int = 0
+    range_max: int = 100
+    sampling_strategy: str = "stratified"
+    queries_per_iteration: int | None = None
+    hard_queries: bool = True
+    num_crops: int = 4000
+    fusion: str = "mean"
+    combinations: str = "all"
+    selection: str = "kl"
+    select_per: str = "batch"
+    target_entropy: float = 0.5
+    alpha: float = 0.5
+    contrastive_weight: float = 0.1
+    scale: float | None = None
+    regression_epochs: float = 2.0
+    regression_learning_rate: float = 5e-4
+    regression_max_texts: int = 200_000
+    max_length: int | None = None
+    precision: str = "auto"
+    documents_per_forward: int | None = None
+    eval_depth: int = 100
+    max_eval_queries: int = 500
+    # Defaults of the host that differ: a batch is a set of queries, each with its whole list of candidates.
+    per_device_train_batch_size: int = 32
+    learning_rate: float = 1e-4
+    num_train_epochs: float = 1.0
+    logging_steps: float = 10
+    save_steps: float = 50
+    save_total_limit: int | None = 1
+    report_to: None | str | list[str] = "none"
+    seed: int = field(default=42)
+
+    def __post_init__(self) -> None:
+        self._check_positive()
+        self._check_choices()
+        super().__post_init__()
+
+    def _check_positive(self) -> None:
+        least = {"num_iterations": 1, "num_candidates": 2, "range_max": 1, "num_crops": 1, "eval_depth": 1}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise _out_of_range(name, f"at least {minimum}", getattr(self, name))
+        for name in ("alpha", "target_entropy"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1 or (name == "target_entropy" and value in (0, 1)):
+                raise _out_of_range(name, "between 0 and 1", value)
+        if not 0 <= self.range_min < self.range_max:
+            raise _out_of_range("range_min", f"between 0 and range_max - 1 = {self.range_max - 1}", self.range_min)
+
+    def _check_choices(self) -> None:
+        choices = {
+            "fusion": ("mean", "rrf"),
+            "combinations": ("all", "pairs", "none"),
+            "selection": ("kl", "footrule", "rbo"),
+            "select_per": ("batch", "query"),
+            "sampling_strategy": ("top", "random", "stratified"),
+            "precision": ("auto", "fp32", "bf16"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise _out_of_range(name, " or ".join(map(repr, allowed)), getattr(self, name))
+
+
+def _out_of_range(name: str, expected: str, value: object) -> InputError:
+    return InputError(
+        expected=f"{name} {expected}",
+        got=repr(value),
+        consequence="the run would stop or learn nothing later on",
+        remedy=f"change {name}",
+    )

@@ -1,0 +1,147 @@
+"""One training by the host's trainer that survives being killed at any moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+
+COMPLETE = "complete"
+"""Name of the empty file that marks a checkpoint as wholly written."""
+SELECTED = "selected/"
+"""Prefix of the log entries with the share of queries for which an assistant was selected."""
+
+
+class MarkCompleteCallback(TrainerCallback):
+    """Marks a checkpoint once every file of it is on disk; a half-written one is never resumed from."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Writes the mark (main process only)."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class StationTrainer(SentenceTransformerTrainer):
+    """The host's trainer for one station; logs the texts trained on and which assistant was selected how often.
+
+    Both are counted between two logs and kept in the log history, which checkpoints carry: a resumed training
+    reports the same as one that was never killed (where ``save_steps`` is a multiple of ``logging_steps``).
+
+    Args:
+        targets: Counts the selections of the loss, or None in the warm-up.
+        arguments: As of the host's trainer.
+    """
+
+    def __init__(self, targets: AssistantTargets | None = None, **arguments: Any) -> None:
+        self.targets = targets
+        self.sequences = 0
+        super().__init__(**arguments)
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+        """Counts the texts that go through the student."""
+        features, label = super().collect_features(inputs)
+        if self.model.training:
+            self.sequences += sum(len(column["input_ids"]) for column in features if "input_ids" in column)
+        return features, label
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds ``sequences`` and ``selected/<assistant>``, its share of the queries, since the last log."""
+        if "loss" in logs or "train_runtime" in logs:
+            logs = {**logs, "sequences": self.sequences}
+            self.sequences = 0
+            if self.targets is not None:
+                shares = self.targets.frequencies(reset=True)
+                logs |= {f"{SELECTED}{name}": round(share, 6) for name, share in shares.items()}
+        super().log(logs, start_time)
+
+
+def train_with_checkpoints(
+    student: SentenceTransformer,
+    arguments: MultiAssistantTrainingArguments,
+    dataset: Dataset | DatasetDict,
+    collator: SentenceTransformerDataCollator,
+    loss: nn.Module,
+    folder: Path,
+    *,
+    targets: AssistantTargets | None = None,
+    evaluator: BaseEvaluator | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Trains the student in place with a fresh optimiser and schedule; goes on from the last whole checkpoint.
+
+    Args:
+        student: The model to train.
+        arguments: Training arguments; the output folder is replaced.
+        dataset: Rows for the collator.
+        collator: Makes the batches.
+        loss: The loss around the student.
+        folder: Folder of the checkpoints, removed when training has ended.
+        targets: Whose selections are logged.
+        evaluator: The host's evaluator, run where ``eval_strategy`` says.
+        callbacks: The user's callbacks.
+
+    Returns:
+        ``steps``, ``sequences`` (texts that went through the student), ``loss`` (first and last logged) and
+        ``selected`` (share of queries by assistant).
+    """
+    trainer = StationTrainer(
+        targets=targets,
+        model=student,
+        args=replace(arguments, output_dir=str(folder)),
+        train_dataset=dataset,
+        data_collator=collator,
+        loss=loss,
+        evaluator=evaluator,
+        callbacks=[MarkCompleteCallback(), *callbacks],
+    )
+    trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+    log = trainer.state.log_history
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "steps": trainer.state.global_step,
+        "sequences": int(sum(entry.get("sequences", 0) for entry in log)),
+        "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
+        "selected": _selected_shares(log),
+    }
+
+
+def _selected_shares(log: list[dict[str, float]]) -> dict[str, float]:
+    """Mean share of each assistant over the logged steps, largest first."""
+    totals: dict[str, float] = {}
+    steps = 0.0
+    before = 0.0
+    for entry in log:
+        shares = {key: share for key, share in entry.items() if key.startswith(SELECTED)}
+        if not shares or entry["step"] == before:
+            continue
+        weight = entry["step"] - before
+        before, steps = entry["step"], steps + weight
+        for key, share in shares.items():
+            name = key.removeprefix(SELECTED)
+            totals[name] = totals.get(name, 0.0) + weight * share
+    return {name: total / steps for name, total in sorted(totals.items(), key=lambda item: -item[1])}
+
+
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that carries the mark; half-written ones are removed."""
+    complete = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / COMPLETE).exists():
+            complete.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    newest = max(complete, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+    return None if newest is None else str(newest)

@@ -1,0 +1,43 @@
+"""What a run depends on, written into its journal so that two different runs never share a folder."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+
+from st_mta.assistants.pool import AssistantPool
+from st_mta.stores.fingerprints import fingerprint_model
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.types import Collection
+
+METHOD = (
+    "num_iterations num_candidates range_min range_max sampling_strategy queries_per_iteration hard_queries "
+    "num_crops fusion combinations selection select_per target_entropy alpha contrastive_weight scale "
+    "regression_epochs regression_learning_rate regression_max_texts max_length precision documents_per_forward "
+    "eval_depth max_eval_queries per_device_train_batch_size learning_rate num_train_epochs max_steps seed "
+    "weight_decay lr_scheduler_type warmup_steps gradient_accumulation_steps max_grad_norm bf16 fp16"
+).split()
+"""Arguments that change the student; the others (logging, saving, pushing) may differ when a run goes on."""
+
+
+def run_configuration(
+    arguments: MultiAssistantTrainingArguments,
+    collection: Collection,
+    pool: AssistantPool,
+    student: SentenceTransformer,
+) -> dict[str, Any]:
+    """Arguments of the method and fingerprints of everything that came in, as JSON."""
+    known = {field.name for field in fields(arguments)}
+    return {
+        "collection": f"{collection.name} ({collection.fingerprint})",
+        "teacher": f"{pool.teacher.name} ({pool.teacher.fingerprint})",
+        "assistants": [f"{scorer.name} ({scorer.fingerprint})" for scorer in pool.assistants],
+        "student": fingerprint_model(student),
+        **{name: _plain(getattr(arguments, name)) for name in METHOD if name in known},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool, type(None))) else str(getattr(value, "value", value))

@@ -1,0 +1,82 @@
+"""Builders of small students out of pretrained encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+from torch import nn
+
+from st_mta.errors import InputError
+
+
+def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -> SentenceTransformer:
+    """Keeps some layers of an encoder and drops the others: a student that starts with its base's words.
+
+    The saved result holds only modules of the host, so it loads anywhere without ``trust_remote_code``.
+
+    Args:
+        model: A SentenceTransformer (changed in place) or the name or folder of one.
+        keep: Indices of the layers to keep, strictly ascending, counted from 0.
+
+    Returns:
+        The pruned model.
+
+    Raises:
+        InputError: If an index does not exist, the order is not ascending, or the encoder has no list of layers.
+    """
+    student = SentenceTransformer(str(model)) if isinstance(model, (str, Path)) else model
+    backbone = student.transformers_model
+    if backbone is None:
+        raise InputError(
+            expected="a student with a transformer inside",
+            got=f"modules {[type(module).__name__ for module in student]}",
+            consequence="there would be no layers to keep or drop",
+            remedy="leave the student's layers alone, or name a transformer model",
+        )
+    name, layers = _layer_list(backbone)
+    _check_keep(keep, len(layers))
+    backbone.set_submodule(name, nn.ModuleList(layers[index] for index in keep))
+    backbone.config.num_hidden_layers = len(keep)
+    _prune_per_layer_settings(backbone.config, keep, len(layers))
+    return student
+
+
+def num_layers(model: SentenceTransformer) -> int | None:
+    """The number of transformer layers, or None where the model has no transformer."""
+    backbone = model.transformers_model
+    return None if backbone is None else int(backbone.config.num_hidden_layers)
+
+
+def _layer_list(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The encoder's list of layers and its dotted name."""
+    expected = backbone.config.num_hidden_layers
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == expected:
+            return name, module
+    raise InputError(
+        expected=f"an encoder with a list of {expected} layers",
+        got=type(backbone).__name__,
+        consequence="layers cannot be told apart",
+        remedy="prune the model by hand and pass the result as the student",
+    )
+
+
+def _check_keep(keep: Sequence[int], total: int) -> None:
+    if keep and all(0 <= index < total for index in keep) and list(keep) == sorted(set(keep)):
+        return
+    raise InputError(
+        expected=f"ascending layer indices between 0 and {total - 1}",
+        got=f"{list(keep)}",
+        consequence="the student would have missing or shuffled layers",
+        remedy="for three layers spread over the depth give, for example, "
+        f"{sorted({0, total // 2 - 1 if total > 2 else 0, total - 1})}",
+    )
+
+
+def _prune_per_layer_settings(config: object, keep: Sequence[int], total: int) -> None:
+    """Shortens settings that hold one entry per layer (``layer_types`` of some encoders)."""
+    layer_types = getattr(config, "layer_types", None)
+    if isinstance(layer_types, list) and len(layer_types) == total:
+        config.layer_types = [layer_types[index] for index in keep]  # type: ignore[attr-defined]

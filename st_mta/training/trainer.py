@@ -1,0 +1,204 @@
+"""`MultiAssistantTrainer`: the whole method behind the host's trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.evaluation import BaseEvaluator
+from torch import nn
+from transformers import TrainerCallback
+
+from st_mta.assistants.pool import AssistantPool
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.collections import load_collection, with_dev_split, with_training_queries
+from st_mta.errors import InputError
+from st_mta.evaluation import CollectionEvaluator, write_report
+from st_mta.evaluation.schema import Report
+from st_mta.hub.model_card import attach_lineage
+from st_mta.losses import ListwiseKLLoss
+from st_mta.precision import resolve_precision
+from st_mta.scorers import BiEncoderScorer, load_scorer
+from st_mta.stores import Store
+from st_mta.training import stations
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.configuration import run_configuration
+from st_mta.training.files import RunFolder
+from st_mta.training.flow import BEFORE, STUDENT, Flow, LossFactory
+from st_mta.training.journal import Journal
+from st_mta.training.report import build_report
+from st_mta.types import Collection
+
+
+class MultiAssistantTrainer(SentenceTransformerTrainer):
+    """Distils a teacher and its assistants into a student, iteration by iteration (MTA4DPR, EMNLP 2024).
+
+    Each iteration mines candidates with the student and the assistants, scores them with all scorers, trains the
+    student on the teacher and the (fused) assistant closest to it, evaluates on the development split, and lets the
+    student replace the worst assistant where it beats it. Every station is recorded when it ends; a killed run goes on
+    with ``train(resume_from_checkpoint=True)`` and ends with the same weights.
+
+    Args:
+        model: The student: a SentenceTransformer, or the name or folder of one.
+        args: The arguments; ``MultiAssistantTrainingArguments("tmp_trainer")`` by default.
+        teacher: A model, a scorer, or a name as for [`load_scorer`].
+        assistants: The same for each assistant; none gives plain distillation from the teacher.
+        collection: What [`load_collection`] takes or returns.
+        loss: Makes the loss from the student and the targets; [`ListwiseKLLoss`] by default.
+        evaluator: An evaluator of the host, run during training where ``args.eval_strategy`` says; by default one
+            over the development split.
+        store: Where scores and embeddings are kept; the user's cache folder by default.
+        callbacks: Callbacks of the host, given to the training of every iteration.
+
+    Raises:
+        InputError: If teacher and student are the same model, two scorers are the same, or the collection has
+            nothing to train on.
+    """
+
+    training_args_class = MultiAssistantTrainingArguments
+
+    def __init__(
+        self,
+        model: SentenceTransformer | str,
+        args: MultiAssistantTrainingArguments | None = None,
+        *,
+        teacher: Any,
+        assistants: Sequence[Any] = (),
+        collection: Collection | str | Path,
+        loss: LossFactory | None = None,
+        evaluator: BaseEvaluator | list[BaseEvaluator] | None = None,
+        store: Store | str | Path | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        args = args or MultiAssistantTrainingArguments("tmp_trainer")
+        student = SentenceTransformer(model, device=str(args.device)) if isinstance(model, str) else model
+        if args.max_length is not None:
+            student.max_seq_length = args.max_length
+        args.bf16 = args.bf16 or resolve_precision(args.precision, args.device) == torch.bfloat16
+        self.collection = with_dev_split(
+            with_training_queries(load_collection(collection), args.seed, args.num_crops),
+            args.seed,
+            max_queries=args.max_eval_queries,
+        )
+        self.store = store if isinstance(store, Store) else Store(store)
+        options = {"store": self.store, "precision": args.precision, "device": str(args.device)}
+        self.pool = AssistantPool(
+            load_scorer(teacher, **options), [load_scorer(assistant, **options) for assistant in assistants]
+        )
+        _refuse_teacher_as_student(student, self.pool)
+        self.loss_factory = loss or default_loss(args)
+        if evaluator is None and args.eval_strategy != "no":
+            evaluator = CollectionEvaluator(self.collection, "dev")
+        # The losses and data sets of the iterations are made when their time comes.
+        super().__init__(model=student, args=args, loss=nn.Identity(), evaluator=evaluator, callbacks=list(callbacks))
+        self.user_callbacks = list(callbacks)
+
+    def train(self, resume_from_checkpoint: bool | str | None = None, **kwargs: Any) -> Report:
+        """Runs every iteration, keeps the best student, evaluates it on the test split and writes the report.
+
+        Args:
+            resume_from_checkpoint: True goes on with a run begun in ``args.output_dir`` under the same arguments.
+            kwargs: Accepted for the host's signature; unused.
+
+        Returns:
+            The report, as written to ``report.json``.
+
+        Raises:
+            InputError: If the output folder holds a run and ``resume_from_checkpoint`` is not given, or a run with
+                other arguments.
+        """
+        flow = self._flow(bool(resume_from_checkpoint))
+        best, best_iteration = flow.run()
+        student = flow.load_student(best)
+        report = self._report(flow, best, best_iteration)
+        if self.is_world_process_zero():
+            attach_lineage(student, report)
+            stations.save_student(student, flow.folder.student)
+            write_report(flow.folder.root, report)
+        self.model.load_state_dict(student.state_dict())
+        self.model.model_card_data = student.model_card_data
+        return report
+
+    def _flow(self, resume: bool) -> Flow:
+        folder = RunFolder(Path(self.args.output_dir))
+        if folder.journal.exists() and not resume:
+            raise InputError(
+                expected="an output folder without a run in it",
+                got=f"{folder.root}, where one was begun",
+                consequence="its work would be lost",
+                remedy="pass resume_from_checkpoint=True to go on with it, or name another folder",
+            )
+        configuration = run_configuration(self.args, self.collection, self.pool, self.model)
+        return Flow(
+            self.args,
+            self.collection,
+            self.pool,
+            self.model,
+            self.loss_factory,
+            folder,
+            Journal(folder.journal, configuration, self.store.ledger),
+            self.evaluator,
+            self.user_callbacks,
+        )
+
+    def _report(self, flow: Flow, best: Path, best_iteration: int) -> Report:
+        teacher, *assistants = flow.initial_scorers
+        return build_report(
+            journal=flow.journal,
+            folder=flow.folder,
+            collection=self.collection,
+            teacher=teacher,
+            assistants=assistants,
+            before=flow.student_scorer(flow.folder.student_before, BEFORE),
+            student=flow.student_scorer(best, STUDENT),
+            best_iteration=best_iteration,
+            num_iterations=self.args.num_iterations,
+            settings={
+                "seed": self.args.seed,
+                "depth": self.args.eval_depth,
+                "device": str(self.args.device),
+                "precision": "bf16" if self.args.bf16 else "fp32",
+            },
+        )
+
+    def push_to_hub(self, repo_id: str | None = None, **kwargs: Any) -> str:
+        """Publishes the student with its card (arguments as of ``SentenceTransformer.push_to_hub``)."""
+        student = RunFolder(Path(self.args.output_dir)).student
+        if not student.exists():
+            raise InputError(
+                expected="a finished run",
+                got=f"{self.args.output_dir} without a student",
+                consequence="an untrained model would be published",
+                remedy="call train() first",
+            )
+        return str(SentenceTransformer(str(student)).push_to_hub(repo_id or self.args.hub_model_id, **kwargs))
+
+
+def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
+    """[`ListwiseKLLoss`] with the weights that the arguments name."""
+
+    def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+        return ListwiseKLLoss(
+            student,
+            targets=targets,
+            scale=args.scale,
+            alpha=args.alpha,
+            contrastive_weight=args.contrastive_weight,
+            return_components=True,
+        )
+
+    return make
+
+
+def _refuse_teacher_as_student(student: SentenceTransformer, pool: AssistantPool) -> None:
+    if BiEncoderScorer(student, name=STUDENT).fingerprint != pool.teacher.fingerprint:
+        return
+    raise InputError(
+        expected="a student that is not its own teacher",
+        got=f"the same model as teacher ({pool.teacher.name!r}) and student",
+        consequence="the student would learn what it already knows",
+        remedy="keep fewer layers of it (--student-layers 0 2 5, prune_layers), or name another student",
+    )

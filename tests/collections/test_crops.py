@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from st_mta.collections import crop_queries, from_dictionaries
+from st_mta.errors import InputError
+from st_mta.types import Collection
+
+
+def words_from(first: int, count: int) -> str:
+    return " ".join(f"w{first}.{i}" for i in range(count))
+
+
+@pytest.fixture
+def collection() -> Collection:
+    corpus = {
+        "short": words_from(0, 7),
+        "eight": words_from(1, 8),
+        "forty": words_from(2, 40),
+        "ten": words_from(3, 10),
+    }
+    return from_dictionaries("numbers", corpus, {"q": "a query"}, {"test": {"q": {"ten": 1}}})
+
+
+def test_spans_are_contiguous_and_at_most_half_of_their_passage(collection: Collection) -> None:
+    cropped = crop_queries(collection, 200, seed=0)
+    lengths = {"eight": set(), "forty": set(), "ten": set()}
+    for query_id, rows in cropped.qrels["train"].items():
+        ((passage_id, grade),) = rows.items()
+        assert grade == 1
+        assert f" {cropped.queries[query_id]} " in f" {cropped.corpus[passage_id]} "
+        lengths[passage_id].add(len(cropped.queries[query_id].split()))
+    assert lengths == {"eight": {4}, "forty": set(range(4, 13)), "ten": {4, 5}}
+
+
+def test_every_usable_passage_comes_before_any_second_span(collection: Collection) -> None:
+    for seed in range(5):
+        rows = crop_queries(collection, 3, seed=seed).qrels["train"].values()
+        assert {passage_id for row in rows for passage_id in row} == {"eight", "forty", "ten"}
+
+
+def test_every_place_is_possible_and_then_there_are_no_more() -> None:
+    cropped = crop_queries(from_dictionaries("one", {"p": words_from(0, 8)}), 1000, seed=3)
+    # 4 words of 8 begin at one of 5 places
+    assert set(cropped.queries.ids) == {f"crop:p:{first}:4" for first in range(5)}
+
+
+def test_seed_decides(collection: Collection) -> None:
+    assert crop_queries(collection, 20, seed=1).fingerprint == crop_queries(collection, 20, seed=1).fingerprint
+    assert crop_queries(collection, 20, seed=1).fingerprint != crop_queries(collection, 20, seed=2).fingerprint
+
+
+def test_other_splits_and_queries_stay(collection: Collection) -> None:
+    cropped = crop_queries(collection, 5, seed=0)
+    assert cropped.qrels["test"] == collection.qrels["test"]
+    assert cropped.queries.ids[0] == "q"
+    assert len(cropped.queries) == 6
+    assert cropped.notes == ("5 training queries are random spans of passages.",)
+    assert len(collection.queries) == 1
+
+
+def test_cropping_twice_adds_to_the_training_queries(collection: Collection) -> None:
+    twice = crop_queries(crop_queries(collection, 5, seed=0), 5, seed=0)
+    assert len(twice.qrels["train"]) == 10
+
+
+def test_nothing_to_crop() -> None:
+    with pytest.raises(InputError, match="at least 8 words .* none among the 1 passages of 'tiny'"):
+        crop_queries(from_dictionaries("tiny", {"p": "only seven words are in this one"}), 5, seed=0)
+
+
+@pytest.mark.parametrize("numbers", [{"num_queries": 0}, {"min_words": 0}, {"min_words": 5, "max_words": 4}])
+def test_senseless_numbers(collection: Collection, numbers: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="num_queries >= 1"):
+        crop_queries(collection, **{"num_queries": 5, "seed": 0, **numbers})

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+import pytrec_eval
+
+from st_mta.errors import InputError
+from st_mta.evaluation import MEASURES, evaluate_run, per_query
+from tests.evaluation.reference_measures import REFERENCE, mean
+
+
+def random_case(seed, *, ties):
+    """30 judged queries, some without an answer, some without a relevant passage, and runs of up to 150 passages."""
+    generator = random.Random(seed)
+    passages = [f"p{number}" for number in range(200)]
+    qrels, run = {}, {}
+    for number in range(30):
+        judged = generator.sample(passages, generator.randint(1, 20))
+        qrels[f"q{number}"] = {passage_id: generator.choice([0, 0, 1, 2, 3]) for passage_id in judged}
+        found = generator.sample(passages, generator.randint(0, 150)) if number % 7 else []
+        score = (lambda: float(generator.randint(0, 5))) if ties else (lambda: generator.gauss(0, 3))
+        run[f"q{number}"] = {passage_id: score() for passage_id in found}
+    run["not judged"] = {"p1": 1.0}
+    del run["q0"]
+    return run, qrels
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_equals_the_loops(measure, ties):
+    run, qrels = random_case(3, ties=ties)
+    assert evaluate_run(run, qrels)[measure] == pytest.approx(mean(measure, run, qrels), abs=1e-6)
+    expected = {query_id: REFERENCE[measure](run.get(query_id, {}), qrels[query_id]) for query_id in qrels}
+    assert per_query(run, qrels, measure) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("measure, name", [("ndcg@10", "ndcg_cut_10"), ("map", "map"), ("recall@100", "recall_100")])
+def test_equals_trec_eval(measure, name, ties):
+    run, qrels = random_case(4, ties=ties)
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {name.replace("_cut_10", "_cut.10").replace("_100", ".100")})
+    values = {query_id: value[name] for query_id, value in theirs.evaluate(run).items()}
+    ours = per_query(run, qrels, measure)
+    assert {query_id: ours[query_id] for query_id in values} == pytest.approx(values, abs=1e-6)
+    assert evaluate_run(run, qrels, [measure])[measure] == pytest.approx(sum(values.values()) / len(qrels), abs=1e-6)
+
+
+def test_mrr_ranks_ties_as_trec_eval_does():
+    run, qrels = random_case(5, ties=True)
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(run)
+    ours = per_query(run, qrels, "mrr@10")
+    for query_id, values in theirs.items():
+        value = values["recip_rank"]
+        assert ours[query_id] == pytest.approx(value if value >= 0.1 else 0.0, abs=1e-6)
+
+
+def test_values_worked_by_hand():
+    qrels = {"q": {"a": 2, "b": 1, "c": 0}}
+    run = {"q": {"c": 3.0, "b": 2.0, "a": 1.0}}
+    gained = 1 / math.log2(3) + 2 / math.log2(4)
+    best = 2 / math.log2(2) + 1 / math.log2(3)
+    expected = {"ndcg@10": gained / best, "mrr@10": 1 / 2, "map": (1 / 2 + 2 / 3) / 2, "recall@100": 1.0}
+    assert evaluate_run(run, qrels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_grades_count_in_ndcg():
+    run = {"q": {"a": 2.0, "b": 1.0}}
+    graded = evaluate_run(run, {"q": {"a": 1, "b": 2}}, ["ndcg@10"])["ndcg@10"]
+    assert graded < evaluate_run(run, {"q": {"a": 1, "b": 1}}, ["ndcg@10"])["ndcg@10"] == 1.0
+
+
+def test_a_passage_is_relevant_from_grade_one():
+    run = {"q": {"a": 2.0, "b": 1.0}}
+    assert evaluate_run(run, {"q": {"a": 1}}, ["mrr@10"])["mrr@10"] == 1.0
+    assert evaluate_run(run, {"q": {"a": 0, "b": 1}}, ["mrr@10"])["mrr@10"] == 0.5
+
+
+def test_cut_offs():
+    qrels = {"q": {"relevant": 1}}
+    run = {"q": {**{f"p{rank}": 100.0 - rank for rank in range(10)}, "relevant": 0.0}}
+    at_eleven = evaluate_run(run, qrels)
+    assert at_eleven == pytest.approx({"ndcg@10": 0, "mrr@10": 0, "map": 1 / 11, "recall@100": 1})
+
+
+def test_a_query_without_an_answer_counts_zero_and_an_unjudged_one_not_at_all():
+    qrels = {"q1": {"a": 1}, "q2": {"a": 1}, "q3": {"a": 1}, "q4": {"b": 1}}
+    run = {"q1": {"a": 1.0}, "q2": {}, "unjudged": {"a": 1.0}, "q4": {"a": 1.0}}
+    assert evaluate_run(run, qrels) == pytest.approx(dict.fromkeys(MEASURES, 0.25))
+    assert per_query(run, qrels, "map") == {"q1": 1.0, "q2": 0.0, "q3": 0.0, "q4": 0.0}
+    assert list(per_query(run, qrels, "map")) == list(qrels)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_order_within_a_run_does_not_matter(measure):
+    qrels = {"q": {"b": 1, "c": 2}}
+    forth, back = {"a": 1.0, "b": 1.0, "c": 1.0}, {"c": 1.0, "b": 1.0, "a": 1.0}
+    assert per_query({"q": forth}, qrels, measure) == per_query({"q": back}, qrels, measure)
+
+
+def test_only_the_measures_asked_for_in_their_order():
+    assert list(evaluate_run({"q": {"a": 1.0}}, {"q": {"a": 1}}, ["map", "ndcg@10"])) == ["map", "ndcg@10"]
+
+
+@pytest.mark.parametrize(
+    "run, qrels, measures, named",
+    [
+        ({"q": {"a": 1.0}}, {"q": {"a": 1}}, ["ndcg@20"], "ndcg@20"),
+        ({"q": {"a": 1.0}}, {}, ["map"], "empty qrels"),
+        ({"q": {"a": 1.0, "b": math.nan}}, {"q": {"a": 1}}, ["map"], "'b' of query 'q'"),
+    ],
+    ids=["unknown measure", "no judgements", "NaN"],
+)
+def test_refuses(run, qrels, measures, named):
+    with pytest.raises(InputError, match=named):
+        evaluate_run(run, qrels, measures)

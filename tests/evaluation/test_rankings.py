@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from st_mta.errors import InputError
+from st_mta.evaluation.rankings import cut, judged_queries, own_passages
+from st_mta.types import Collection, Retrieved, Texts
+
+NAN, INF = np.nan, np.inf
+
+
+def retrieved(passages, scores):
+    passages = np.array(passages, dtype=np.int64)
+    return Retrieved(np.arange(len(passages)), passages, np.array(scores, dtype=np.float32))
+
+
+def test_sorts_cuts_and_drops():
+    found = retrieved([[4, 7, 2, 9], [3, -1, 5, -1]], [[0.1, NAN, 0.3, 0.2], [-INF, 5.0, 1.0, -INF]])
+    best = cut(found, 3, own=np.array([-1, -1]))
+    assert best.passages.tolist() == [[2, 9, 4], [5, 3, -1]]  # a real score of -inf stands before padding
+    assert best.scores.tolist() == [pytest.approx([0.3, 0.2, 0.1]), [1.0, -INF, -INF]]
+
+
+def test_ties_keep_their_order():
+    found = retrieved([[8, 3, 5, 1]], [[1.0, 2.0, 1.0, 1.0]])
+    assert cut(found, 4, own=np.array([-1])).passages.tolist() == [[3, 8, 5, 1]]
+
+
+def test_the_query_itself_makes_room_for_the_next():
+    found = retrieved([[8, 3, 5]], [[3.0, 2.0, 1.0]])
+    assert cut(found, 2, own=np.array([8])).passages.tolist() == [[3, 5]]
+
+
+def test_a_passage_is_the_query_only_with_same_id_and_text_and_unjudged():
+    texts = {"same": "to be  or not", "id only": "to be", "judged": "to be", "text only": "to be or not"}
+    corpus = {"same": "Title. to be or\nnot", "id only": "something", "judged": "a b to be", "x": "to be or not"}
+    collection = Collection("c", Texts.from_dict(corpus), Texts.from_dict(texts), {})
+    own = own_passages(collection, np.arange(4), {"judged": {"judged": 1}})
+    assert own.tolist() == [0, -1, -1, -1]
+
+
+def test_judged_queries_in_the_order_of_the_qrels(collection):
+    assert judged_queries(collection, "dev").tolist() == [2, 0, 1, 3]
+
+
+def test_a_split_without_judgements_is_refused(collection):
+    with pytest.raises(InputError, match="dev, test.*'train'"):
+        judged_queries(collection, "train")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from st_mta.errors import InputError
+from st_mta.evaluation import evaluate_run, evaluate_scorer, rerank
+from st_mta.types import Texts
+
+
+@pytest.fixture
+def table():
+    return np.random.default_rng(0).normal(size=(6, 12))
+
+
+def test_searches_the_whole_corpus(collection, table, table_scorer):
+    run, values = evaluate_scorer(table_scorer("t", table), collection, "dev", depth=5)
+    assert list(run) == ["q2", "q0", "q1", "q3"]
+    best = np.argsort(-table[2])[:5]
+    assert list(run["q2"]) == [f"p{position:02d}" for position in best]
+    assert list(run["q2"].values()) == pytest.approx(table[2, best])
+    assert values == evaluate_run(run, collection.qrels["dev"])
+
+
+def test_a_depth_beyond_the_corpus_is_the_corpus(collection, table, table_scorer):
+    run, _ = evaluate_scorer(table_scorer("t", table), collection, "test", depth=1000)
+    assert {len(passages) for passages in run.values()} == {12}
+
+
+def test_re_ranks_only_the_best_of_the_first_stage(collection, table, table_scorer):
+    first_stage = table_scorer("first", -table).retrieve(None, None, np.array([5, 0, 1, 2, 3]), 8)
+    run, _ = evaluate_scorer(
+        table_scorer("second", table, can_retrieve=False), collection, "dev", depth=4, first_stage=first_stage
+    )
+    for query_id, position in (("q2", 2), ("q0", 0), ("q1", 1), ("q3", 3)):
+        kept = np.argsort(table[position])[:4]
+        expected = sorted(kept, key=lambda passage: -table[position, passage])
+        assert list(run[query_id]) == [f"p{passage:02d}" for passage in expected]
+
+
+def test_a_searching_scorer_ignores_the_first_stage(collection, table, table_scorer):
+    first_stage = table_scorer("first", -table).retrieve(None, None, np.arange(6), 3)
+    scorer = table_scorer("t", table)
+    with_stage = evaluate_scorer(scorer, collection, "dev", first_stage=first_stage)
+    assert with_stage == evaluate_scorer(scorer, collection, "dev")
+
+
+def test_passages_a_stored_scorer_does_not_know_are_left_out(collection, table, table_scorer):
+    first_stage = table_scorer("first", -table).retrieve(None, None, np.arange(6), 12)
+    table[0, 3:] = np.nan
+    table[1] = np.nan
+    run, values = evaluate_scorer(
+        table_scorer("stored", table, can_retrieve=False), collection, "dev", first_stage=first_stage
+    )
+    assert set(run["q0"]) == {"p00", "p01", "p02"}
+    assert run["q1"] == {}
+    assert 0 < values["recall@100"] < 1
+
+
+def test_re_ranking_scores_each_pair_once_and_no_padding(collection, table, table_scorer):
+    scorer = table_scorer("t", table, can_retrieve=False)
+    first_stage = table_scorer("first", table).retrieve(None, None, np.array([4, 2]), 3)
+    first_stage.passages[0, 2] = -1
+    asked = []
+    scorer.score = lambda queries, corpus, q, p: asked.extend(zip(q.tolist(), p.tolist())) or table[q, p]
+    again = rerank(scorer, collection, first_stage, depth=3)
+    assert len(asked) == len(set(asked)) == 5
+    assert again.scores[0, 2] == -np.inf
+    np.testing.assert_array_equal(again.scores[1], table[2, again.passages[1]].astype(np.float32))
+
+
+@pytest.mark.parametrize("can_retrieve", [True, False])
+def test_the_query_itself_is_no_result(collection, table, table_scorer, can_retrieve):
+    corpus = Texts(["q2", *collection.corpus.ids[1:]], ["where is water", *collection.corpus.take(range(1, 12))])
+    collection = replace(collection, corpus=corpus)
+    table[2, 0] = 100.0
+    first_stage = table_scorer("first", table).retrieve(None, None, np.arange(6), 12)
+    scorer = table_scorer("t", table, can_retrieve)
+    run, _ = evaluate_scorer(scorer, collection, "dev", depth=4, first_stage=first_stage)
+    assert "q2" not in run["q2"]
+    assert {len(passages) for passages in run.values()} == {4}
+
+
+def test_a_re_ranker_needs_a_first_stage(collection, table, table_scorer):
+    with pytest.raises(InputError, match="'cross'.*first_stage="):
+        evaluate_scorer(table_scorer("cross", table, can_retrieve=False), collection, "dev")
+
+
+@pytest.mark.parametrize("queries, missing", [([0, 1, 2], 1), ([], 4), ([5], 4)])
+def test_a_first_stage_must_be_complete(collection, table, table_scorer, queries, missing):
+    first_stage = table_scorer("first", table).retrieve(None, None, np.array(queries, dtype=np.int64), 3)
+    with pytest.raises(InputError, match=f"{missing} of 4 queries"):
+        evaluate_scorer(table_scorer("cross", table, can_retrieve=False), collection, "dev", first_stage=first_stage)
+
+
+def test_a_split_without_judgements(collection, table, table_scorer):
+    with pytest.raises(InputError, match="'train'"):
+        evaluate_scorer(table_scorer("t", table), collection, "train")

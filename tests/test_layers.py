@@ -1,0 +1,114 @@
+"""The import rule: which room may import which, read from the source without running it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import st_mta
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "st_mta"
+BASE = {"types", "errors", "progress", "precision"}
+ALLOWED = {
+    "collections": BASE,
+    "stores": BASE,
+    "scorers": BASE | {"collections", "stores"},
+    "mining": BASE | {"collections", "stores"},
+    "assistants": BASE,
+    "losses": BASE,
+    "evaluation": BASE | {"stores"},
+    "hub": BASE | {"evaluation"},
+}
+EVERY_ROOM = {*ALLOWED, *BASE}
+ALLOWED["training"] = EVERY_ROOM
+ALLOWED["cli"] = EVERY_ROOM | {"training"}
+ORDER_OF_BASE = ["errors", "progress", "types", "precision"]
+HOST = {"sentence_transformers", "transformers"}
+FREE_OF_HOST = [
+    PACKAGE / "types.py",
+    PACKAGE / "assistants" / "fusion.py",
+    PACKAGE / "assistants" / "selection.py",
+    *sorted((PACKAGE / "collections").glob("*.py")),
+]
+# Where sentence-transformers < 6 had what now lives below sentence_transformer/ or base/; importing it warns.
+FLAT_PATHS = {"losses", "evaluation", "models", "readers", "datasets", "trainer", "training_args", "data_collator"} | {
+    "model_card", "model_card_templates", "similarity_functions", "quantization", "sampler", "SentenceTransformer"
+}  # fmt: skip
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+PUBLIC = PACKAGE / "__init__.py"  # the public names, from every room
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, inside functions and TYPE_CHECKING blocks too."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """First part below st_mta of every import."""
+    own = (module.split(".") for module in imported_modules(path) if module.split(".")[0] == "st_mta")
+    return {parts[1] for parts in own if len(parts) > 1} - {"__version__"}
+
+
+def test_the_files_are_found():
+    assert len(FILES) > 20
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path != PUBLIC], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_room_imports_only_what_is_above_it(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    imported = rooms_imported(path)
+    if room.endswith(".py"):
+        place = ORDER_OF_BASE.index(path.stem)  # a new base file has to be placed on purpose
+        assert imported <= set(ORDER_OF_BASE[:place])
+    else:
+        assert imported <= ALLOWED[room] | {room}
+
+
+@pytest.mark.parametrize("path", FREE_OF_HOST, ids=lambda path: str(path.relative_to(ROOT)))
+def test_data_and_formulas_do_not_need_the_host(path):
+    assert not {module.split(".")[0] for module in imported_modules(path)} & HOST
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_deprecated_flat_path_of_the_host(path):
+    parts = [module.split(".") for module in imported_modules(path)]
+    flat = [".".join(part) for part in parts if part[0] == "sentence_transformers" and part[1:2] and part[2:]]
+    assert not [module for module in flat if module.split(".")[1] in FLAT_PATHS]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_private_of_the_host(path):
+    host = [module for module in imported_modules(path) if module.split(".")[0] in HOST]
+    assert not [module for module in host if any(re.match(r"_[^_]", part) for part in module.split("."))]
+
+
+def test_one_version():
+    project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    changes = re.search(r"^## \[(\d.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert project is not None and changes is not None
+    assert project[1] == changes[1] == st_mta.__version__
+
+
+def test_the_house_has_no_other_rooms():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms <= set(ALLOWED)
+
+
+def test_losses_are_usable_without_the_trainer():
+    """`import st_mta.losses` must not drag in the rest of the house."""
+    for path in (PACKAGE / "losses").glob("*.py"):
+        assert rooms_imported(path) <= {"losses"} | BASE
