@@ -67,7 +67,7 @@ def load_collection(source: str | Path | Collection) -> Collection:
             return read_beir(folder)
     if name in BENCHMARKS:
         return replace(read_hub(BENCHMARKS[name]), name=name)
-    if name.count("/") == 1  and not name.endswith("/"):
+    if name.count("/") == 1 and not name.startswith((".", "~", "/")) and not name.endswith("/"):
         return read_hub(name)
     raise InputError(
         expected=(

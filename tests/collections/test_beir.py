@@ -12,6 +12,11 @@ from st_mta.errors import InputError
 from tests.collections.conftest import CORPUS, write_jsonl
 
 
+def read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("st_mta.collections.beir.read_records", files._read_records_slowly)
+    monkeypatch.setattr("st_mta.collections.beir.read_qrels", files._read_qrels_slowly)
+
+
 def test_reads_titles_texts_grades_and_what_is_left_over(folder: Path) -> None:
     collection = read_beir(folder)
     assert collection.name == "pets"
@@ -41,12 +46,16 @@ def test_compressed_files_give_the_same_collection(folder: Path) -> None:
 
 def test_line_by_line_reading_gives_the_same_collection(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_beir(folder)
-    monkeypatch.setattr(files, "read_records", files._read_records_slowly)
-    monkeypatch.setattr("st_mta.collections.beir.read_records", files._read_records_slowly)
-    monkeypatch.setattr("st_mta.collections.beir.read_qrels", files._read_qrels_slowly)
+    read_by_line(monkeypatch)
     slow = read_beir(folder)
     assert slow.fingerprint == expected.fingerprint
     assert slow.notes == expected.notes
+
+
+def test_surrounding_space_goes_without_titles_too(folder: Path) -> None:
+    texts = [" space before", "space after ", "none", " "]
+    write_jsonl(folder / "corpus.jsonl", [{"_id": f"p{i}", "text": text} for i, text in enumerate(texts, start=1)])
+    assert read_beir(folder).corpus.column.to_pylist() == ["space before", "space after", "none", ""]
 
 
 def test_split_names_and_order(folder: Path) -> None:
@@ -91,14 +100,15 @@ def test_numbers_as_ids_become_strings(folder: Path) -> None:
 
 def test_ids_keep_quotes_and_leading_zeros(folder: Path) -> None:
     write_jsonl(folder / "corpus.jsonl", [{"_id": '007"', "text": "James"}, {"_id": "7", "text": "seven"}])
-    write_jsonl(folder / "queries.jsonl", [{"_id": '"q', "text": "who"}, {"_id": "NA", "text": "what"}])
-    (folder / "qrels" / "train.tsv").write_text('query-id\tcorpus-id\tscore\n"q\t007"\t1\nNA\t7\t1.0\n')
+    write_jsonl(folder / "queries.jsonl", [{"_id": '"q"', "text": "who"}, {"_id": "NA", "text": "what"}])
+    (folder / "qrels" / "train.tsv").write_text('query-id\tcorpus-id\tscore\n"q"\t007"\t1\nNA\t7\t1\n')
     (folder / "qrels" / "test.tsv").unlink()
-    assert read_beir(folder).qrels == {"train": {'"q': {'007"': 1}, "NA": {"7": 1}}}
+    assert read_beir(folder).qrels == {"train": {'"q"': {'007"': 1}, "NA": {"7": 1}}}
 
 
-def test_qrels_without_header_lose_no_row(folder: Path) -> None:
-    (folder / "qrels" / "train.tsv").write_text("q1\tp1\t1\nq5\tp3\t1\n")
+@pytest.mark.parametrize("grade", ["1", "1.0"])  # Arrow reads no 1.0 as a whole number, so that it is read by line
+def test_qrels_without_header_lose_no_row(folder: Path, grade: str) -> None:
+    (folder / "qrels" / "train.tsv").write_text(f"q1\tp1\t{grade}\nq5\tp3\t{grade}\n")
     assert read_beir(folder).qrels["train"] == {"q1": {"p1": 1}, "q5": {"p3": 1}}
 
 
@@ -109,10 +119,12 @@ def test_windows_line_ends(folder: Path) -> None:
     assert read_beir(folder).fingerprint == expected
 
 
-def test_byte_order_marks(folder: Path) -> None:
+def test_byte_order_marks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_beir(folder).fingerprint
     for path in folder.rglob("*.*"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_beir(folder).fingerprint == expected
+    read_by_line(monkeypatch)
     assert read_beir(folder).fingerprint == expected
 
 
@@ -130,7 +142,7 @@ def test_queries_shared_between_splits_are_noted(folder: Path) -> None:
     assert "1 of 2 queries of test have the same text as a query of train." in read_beir(folder).notes
 
 
-GOOD = json.dumps({"_id": "x", "text": "x"})
+GOOD = json.dumps({"_id": "y", "text": "y"})
 BAD_CORPUS = {
     "no JSON": (b'{"_id": "x", "text": ', "no JSON"),
     "no object": (b'["x"]', "a list"),
@@ -171,7 +183,7 @@ BAD_QRELS = {
     "two fields": ("q1\tp1", r"'q1\\tp1' at .*test\.tsv:8"),
     "spaces": ("q1 p1 1", r"'q1 p1 1' at .*test\.tsv:8"),
     "trec": ("q1\t0\tp1\t1", r"at .*test\.tsv:8"),
-    "no id": ("\tp1\t1", r"at .*test\.tsv:8"),
+    "no id": ("\tp1\t1", r"'\\tp1\\t1' at .*test\.tsv:8"),
     "fraction": ("q1\tp1\t0.5", r"'0\.5' at .*test\.tsv:8"),
     "word": ("q1\tp1\tyes", r"'yes' at .*test\.tsv:8"),
     "not a number": ("q1\tp1\tnan", r"'nan' at .*test\.tsv:8"),

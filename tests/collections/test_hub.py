@@ -149,9 +149,13 @@ def test_unreachable_hub_says_where_a_copy_can_lie() -> None:
 
 
 def test_other_runtime_errors_are_not_swallowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
+    asked = []
+
+    def fail(name: str, *_: object, **__: object) -> None:
+        asked.append(name)
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         read_hub(str(folder))
+    assert asked == [str(folder)]
