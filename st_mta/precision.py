@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from st_mta.errors import InputError
 
-Precision = Literal["auto", "fp32", "bf16"]
+CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def resolve_precision(precision: Precision, device: torch.device | str) -> torch.dtype:
+def resolve_precision(precision: str, device: torch.device | str) -> torch.dtype:
     """The number format to compute in.
 
     Args:
@@ -60,9 +59,9 @@ def cpu_multiplies_bf16_fast() -> bool:
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags_of_linux())
 
 
-def _flags_of_linux(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+def _flags_of_linux() -> set[str]:
     """The CPU flags as Linux lists them; empty elsewhere."""
-    if not cpuinfo.exists():
+    if not CPUINFO.exists():
         return set()
-    lines = cpuinfo.read_text().splitlines()
+    lines = CPUINFO.read_text().splitlines()
     return set(next((line for line in lines if line.startswith("flags")), "").split())

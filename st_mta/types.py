@@ -31,6 +31,10 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
+FINGERPRINT_WINDOW = 2**16
+"""Texts read at a time for a digest."""
+
+
 class Texts:
     """An ordered table of texts with ids, held in Arrow memory (8.8 million passages fit, or stay memory-mapped).
 
@@ -97,11 +101,11 @@ class Texts:
 
     def take(self, positions: Sequence[int] | IntArray) -> list[str]:
         """The texts at these positions, as Python strings."""
-        return list(self._texts.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist())
+        return _take(self._texts, positions)
 
     def take_ids(self, positions: Sequence[int] | IntArray) -> list[str]:
         """The ids at these positions."""
-        return list(self._ids.take(pa.array(np.asarray(positions, dtype=np.int64))).to_pylist())
+        return _take(self._ids, positions)
 
     def positions(self, ids: Sequence[str]) -> IntArray:
         """The positions of these ids; raises ``KeyError`` naming the first unknown one."""
@@ -110,9 +114,9 @@ class Texts:
             raise KeyError(ids[int(np.argmax(found < 0))])
         return found
 
-    def find(self, ids: Sequence[str]) -> IntArray:
+    def find(self, ids: Sequence[str] | pa.Array) -> IntArray:
         """The positions of these ids, -1 where an id is unknown."""
-        wanted = pa.array(list(ids), type=self._ids.type)
+        wanted = ids.cast(self._ids.type) if isinstance(ids, pa.Array) else pa.array(list(ids), type=self._ids.type)
         found = pc.fill_null(pc.index_in(wanted, value_set=self._ids.combine_chunks()), -1)
         return np.asarray(found.to_numpy(), dtype=np.int64)
 
@@ -126,10 +130,11 @@ class Texts:
         """Digest of all ids and texts in their order (32 hexadecimal digits)."""
         digest = hashlib.blake2b(digest_size=16)
         for column in (self._ids, self._texts):
-            for value in column.to_pylist():
-                encoded = value.encode()
-                digest.update(len(encoded).to_bytes(8, "little"))
-                digest.update(encoded)
+            # Windows of fixed size: the digest knows nothing of the column's chunks, and memory stays bounded.
+            for start in range(0, len(column), FINGERPRINT_WINDOW):
+                window = column.slice(start, FINGERPRINT_WINDOW)
+                digest.update(pc.binary_length(window).to_numpy().astype(np.int64).tobytes())
+                digest.update("".join(window.to_pylist()).encode())
         return digest.hexdigest()
 
 
@@ -140,6 +145,25 @@ def _string_column(values: Iterable[str] | pa.ChunkedArray) -> pa.ChunkedArray:
     if isinstance(values, pa.Array):
         return pa.chunked_array([values.cast(pa.large_string())])
     return pa.chunked_array([pa.array(list(values), type=pa.large_string())])
+
+
+def _take(column: pa.ChunkedArray, positions: Sequence[int] | IntArray) -> list[str]:
+    """Strings at these positions, chunk by chunk: Arrow's own ``take`` would first copy the whole column together."""
+    index = np.asarray(positions, dtype=np.int64)
+    if column.num_chunks <= 1:
+        return list(column.take(pa.array(index)).to_pylist())
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    if len(index) and not (0 <= index.min() and index.max() < ends[-1]):
+        raise IndexError(f"position outside 0..{ends[-1] - 1}")
+    chunk_of = np.searchsorted(ends, index, side="right")
+    order = np.argsort(chunk_of, kind="stable")
+    taken: list[str] = []
+    for number in np.unique(chunk_of):
+        inside = index[order][chunk_of[order] == number] - (ends[number] - len(column.chunk(number)))
+        taken += column.chunk(number).take(pa.array(inside)).to_pylist()
+    result = np.empty(len(index), dtype=object)
+    result[order] = taken
+    return list(result)
 
 
 @dataclass(frozen=True)

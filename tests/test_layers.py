@@ -40,7 +40,7 @@ FLAT_PATHS = {"losses", "evaluation", "models", "readers", "datasets", "trainer"
 }  # fmt: skip
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-PUBLIC = PACKAGE / "__init__.py"  # the public names, from every room
+ENTRANCES = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}  # the public names and `python -m st_mta`
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -66,7 +66,7 @@ def test_the_files_are_found():
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if path != PUBLIC], ids=lambda path: str(path.relative_to(ROOT))
+    "path", [path for path in FILES if path not in ENTRANCES], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_a_room_imports_only_what_is_above_it(path):
     room = path.relative_to(PACKAGE).parts[0]
@@ -112,3 +112,13 @@ def test_losses_are_usable_without_the_trainer():
     """`import st_mta.losses` must not drag in the rest of the house."""
     for path in (PACKAGE / "losses").glob("*.py"):
         assert rooms_imported(path) <= {"losses"} | BASE
+
+
+def test_contributing_names_what_there_is():
+    words = re.findall(r"`([^`]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    files = [word for word in words if word.endswith(".py") and "<" not in word]
+    assert len(files) > 10
+    assert [name for name in files if not (ROOT / name).exists() and not (PACKAGE / name).exists()] == []
+    code = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
+    lists = [word for word in words if re.fullmatch(r"[A-Z_]{4,}", word)]
+    assert [name for name in lists if not re.search(rf"^{name}\b.*= ", code, re.MULTILINE)] == []

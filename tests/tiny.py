@@ -47,7 +47,13 @@ def tiny_config(layers: int = 2, dim: int = 32, **more: object) -> BertConfig:
 
 
 def tiny_sentence_transformer(
-    seed: int = 0, layers: int = 2, dim: int = 32, *, normalize: bool = True, similarity: str = "cosine", **more: object
+    seed: int = 0,
+    layers: int = 2,
+    dim: int = 32,
+    *,
+    normalize: bool = True,
+    similarity: str = "cosine",
+    **more: object,
 ) -> SentenceTransformer:
     """Transformer, mean pooling and (unless ``normalize=False``) a Normalize module, on the CPU.
 

@@ -38,7 +38,7 @@ def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
     Raises:
         InputError: For an unknown word, or more than 256 members.
     """
-    largest = {"all": num_assistants, "pairs": min(2, num_assistants), "none": min(1, num_assistants)}
+    largest = {"all": num_assistants, "pairs": 2, "none": 1}
     if combinations not in largest:
         raise InputError(
             expected=f"combinations to be one of {', '.join(largest)}",
@@ -85,9 +85,8 @@ def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
         (..., N), float32 or wider.
     """
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    # A finite filling keeps a wholly masked row free of -inf - -inf = NaN.
-    filled = torch.where(mask, scores, torch.finfo(scores.dtype).min)
-    return filled.log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
+    # The second filling is for rows without any valid candidate, whose softmax is NaN.
+    return scores.masked_fill(~mask, -torch.inf).log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
 
 
 def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:

@@ -34,12 +34,12 @@ def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tens
         mask: (B, N) bool, True for a valid candidate.
 
     Returns:
-        (B, F) in nats, at least 0; infinite where an assistant rules out what the teacher allows.
+        (B, F) in nats; infinite where an assistant rules out what the teacher allows.
     """
     teacher = teacher_log_probs[:, None]
     # Candidates without teacher mass count nothing; without this line -inf minus -inf would be NaN.
     counts = mask[:, None] & (teacher > -torch.inf)
-    return torch.where(counts, teacher.exp() * (teacher - fused_log_probs), 0.0).sum(dim=-1).clamp(min=0)
+    return torch.where(counts, teacher.exp() * (teacher - fused_log_probs), 0.0).sum(dim=-1)
 
 
 def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -
         (B, F) in [0, 1]; 0 for lists of fewer than two.
     """
     teacher, fused = _ranks(teacher_log_probs, mask)[:, None], _ranks(fused_log_probs, mask[:, None])
-    moved = torch.where(mask[:, None], (teacher - fused).abs(), 0).sum(dim=-1)
+    moved = (teacher - fused).abs().sum(dim=-1)  # masked candidates have the same last ranks in both
     lengths = mask.sum(dim=-1, keepdim=True)
     return moved / (lengths.square() // 2).clamp(min=1)
 
@@ -81,9 +81,9 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
         (B, F) in [0, 1]; 0 for lists of fewer than two.
     """
     teacher, fused = _ranks(teacher_log_probs, mask)[:, None], _ranks(fused_log_probs, mask[:, None])
-    # A candidate is common to both lists from the depth of its worse rank on.
-    joins_at = torch.maximum(teacher.expand_as(fused), fused)
-    entering = torch.zeros_like(joins_at).scatter_add_(-1, joins_at - 1, mask[:, None].expand_as(fused).long())
+    # A candidate is common to both lists from the depth of its worse rank on; masked ones join behind all others.
+    joins_at = torch.maximum(teacher, fused)
+    entering = torch.zeros_like(joins_at).scatter_add_(-1, joins_at - 1, torch.ones_like(joins_at))
     depth = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
     weight = torch.where(depth <= mask.sum(dim=-1, keepdim=True), p ** (depth - 1).float(), 0.0)[:, None]
     agreement = entering.cumsum(dim=-1) / depth
@@ -92,7 +92,7 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
 
 
 def _ranks(log_probs: Tensor, mask: Tensor) -> Tensor:
-    """Ranks from 1 (best), ties in candidate order, masked candidates last; int64 of the same shape."""
+    """Ranks from 1 (best), ties in candidate order, masked candidates last in that order; int64, same shape."""
     # A valid candidate may have -inf as well; the clamp keeps it before the masked ones.
     filled = log_probs.clamp(min=torch.finfo(log_probs.dtype).min).masked_fill(~mask, -torch.inf)
     return filled.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) + 1

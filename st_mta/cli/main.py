@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _set_up_messages()
     try:
         importlib.import_module(f"st_mta.cli.{verb}").run(rest)
     except InputError as error:
@@ -43,6 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"st-mta {verb}: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         return 130
     return 0
+
+
+def _set_up_messages() -> None:
+    """Progress of the stations on standard error; of the libraries only what is amiss."""
+    import datasets
+    import transformers
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("st_mta").setLevel(logging.INFO)
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
 
 
 def overview() -> str:

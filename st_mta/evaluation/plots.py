@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from st_mta.evaluation.plot_quality import plot_quality
-from st_mta.evaluation.plot_selection import plot_selection
+from st_mta.evaluation.quality_plot import plot_quality
+from st_mta.evaluation.selection_plot import plot_selection
 
 __all__ = ["plot_quality", "plot_selection"]

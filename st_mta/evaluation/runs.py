@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from st_mta.errors import InputError
@@ -31,32 +33,42 @@ def write_run(path: str | Path, run: Run, tag: str) -> None:
     tag = "_".join(tag.split()) or "run"
     with atomic_path(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for query_id, passages in run.items():
+            _refuse_spaces([query_id], "query id")
+            _refuse_spaces(passages, "passage id")
+            _refuse_nan(query_id, passages)
             file.writelines(_lines(query_id, passages, tag))
 
 
 def _lines(query_id: str, passages: dict[str, float], tag: str) -> Iterator[str]:
-    _refuse_spaces(query_id, "query id")
-    ranking = sorted(passages.items(), key=lambda item: item[1], reverse=True)  # stable, so ties keep their order
+    ranking = sorted(passages.items(), key=itemgetter(1), reverse=True)  # stable, so ties keep their order
     for rank, (passage_id, score) in enumerate(ranking, start=1):
-        _refuse_spaces(passage_id, "passage id")
-        if score != score:
+        yield f"{query_id} Q0 {passage_id} {rank} {float(score)!r} {tag}\n"
+
+
+def _refuse_spaces(ids: Iterable[str], what: str) -> None:
+    ids = list(ids)
+    if " ".join(ids).split() == ids:
+        return
+    wrong = next(text for text in ids if text.split() != [text])
+    raise InputError(
+        expected=f"a {what} without white space",
+        got=repr(wrong),
+        consequence="readers would find more or fewer than six columns",
+        remedy=f"rename it, for example to {'_'.join(wrong.split()) or 'unnamed'!r}",
+    )
+
+
+def _refuse_nan(query_id: str, passages: dict[str, float]) -> None:
+    if not math.isnan(sum(passages.values())):  # cheap; a sum over both infinities is NaN too
+        return
+    for passage_id, score in passages.items():
+        if math.isnan(score):
             raise InputError(
                 expected="a number as score",
                 got=f"NaN for query {query_id!r}, passage {passage_id!r}",
                 consequence="the order of the file would be arbitrary",
                 remedy="leave passages without a score out of the run",
             )
-        yield f"{query_id} Q0 {passage_id} {rank} {float(score)!r} {tag}\n"
-
-
-def _refuse_spaces(value: str, what: str) -> None:
-    if value.split() != [value]:
-        raise InputError(
-            expected=f"a {what} without white space",
-            got=repr(value),
-            consequence="readers would find more or fewer than six columns",
-            remedy=f"rename it, for example to {'_'.join(value.split()) or 'unnamed'!r}",
-        )
 
 
 def read_run(path: str | Path) -> Run:
@@ -76,12 +88,14 @@ def read_run(path: str | Path) -> Run:
         columns = line.split()
         if not columns:
             continue
-        query_id, passage_id, score = _row(columns, f"{path}:{number}")
+        try:
+            query_id, _, passage_id, _, text, _ = columns
+            score = float(text)
+        except ValueError:
+            raise _malformed(columns, f"{path}:{number}") from None
         passages = run.setdefault(query_id, {})
-        if passage_id in passages:
-            raise _malformed(
-                f"{path}:{number}", f"passage {passage_id!r} a second time for query {query_id!r}", "each passage once"
-            )
+        if passage_id in passages or score != score:
+            raise _malformed(columns, f"{path}:{number}")
         passages[passage_id] = score
     return run
 
@@ -97,22 +111,23 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _row(columns: list[str], place: str) -> tuple[str, str, float]:
-    if len(columns) != 6:
-        raise _malformed(place, f"{len(columns)} columns", "six columns (query_id Q0 passage_id rank score tag)")
-    try:
-        score = float(columns[4])
-    except ValueError:
-        raise _malformed(place, f"the score {columns[4]!r}", "a number in column five") from None
-    if score != score:
-        raise _malformed(place, "the score NaN", "a number in column five")
-    return columns[0], columns[2], score
-
-
-def _malformed(place: str, got: str, expected: str) -> InputError:
+def _malformed(columns: list[str], place: str) -> InputError:
+    expected, got = "six columns (query_id Q0 passage_id rank score tag)", f"{len(columns)} columns"
+    if len(columns) == 6:
+        expected, got = "a number in column five", f"the score {columns[4]!r}"
+        if _is_number(columns[4]):
+            expected = "each passage once per query"
+            got = f"passage {columns[2]!r} a second time for query {columns[0]!r}"
     return InputError(
         expected=expected,
         got=f"{got} at {place}",
         consequence="the run would be read with wrong or missing passages",
         remedy="mend or remove this line",
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False

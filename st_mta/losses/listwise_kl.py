@@ -94,20 +94,21 @@ class ListwiseKLLoss(nn.Module):
             ``MatryoshkaLoss`` need the default, their sum.
 
     Inputs:
-        +-----------------------------------------------+----------------------------------------------------+
-        | Inputs                                        | Labels                                             |
-        +===============================================+====================================================+
-        | (query, positive, negative_1, ..., negative_n)| (B, N) raw scores of one teacher                   |
-        +-----------------------------------------------+----------------------------------------------------+
-        | (query, positive, negative_1, ..., negative_n)| (B, S, N) raw scores, scorer 0 is the teacher      |
-        +-----------------------------------------------+----------------------------------------------------+
-        | (query, documents): the U texts of the batch  | {"scores": (B, S, N), "index": (B, N) in documents,|
-        |                                               | -1 for padding, "positive": (B, N) bool}           |
-        +-----------------------------------------------+----------------------------------------------------+
+        +------------------------------------------------+-----------------------------------------------------+
+        | Inputs                                         | Labels                                              |
+        +================================================+=====================================================+
+        | (query, positive, negative_1, ..., negative_n) | (B, N) raw scores of one teacher                    |
+        +------------------------------------------------+-----------------------------------------------------+
+        | (query, positive, negative_1, ..., negative_n) | (B, S, N) raw scores, scorer 0 is the teacher       |
+        +------------------------------------------------+-----------------------------------------------------+
+        | (query, documents, ...): the batch's distinct  | {"scores": (B, S, N), "index": (B, N) counting      |
+        | passages in one or several columns             | through the documents, -1 for padding,              |
+        |                                                | "positive": (B, N) bool}                            |
+        +------------------------------------------------+-----------------------------------------------------+
 
-        N >= 2. A score that is NaN or infinite in any scorer marks a missing candidate. A document that is
-        missing wherever it is listed is no negative either. Both forms give the same value, but only the
-        flat one knows when two queries share a passage, which counts for InfoNCE.
+        N >= 2. A score that is NaN or infinite in any scorer marks a missing candidate; a passage that is missing
+        wherever it is listed is nobody's negative either. Both forms give the same value, but only the flat one
+        knows that two queries share a passage, which matters to InfoNCE.
 
     Raises:
         InputError: If an argument is out of range.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from st_mta.mining.candidates import mine
 from st_mta.mining.files import load_candidates, save_candidates
-from st_mta.mining.mine import mine
 from st_mta.mining.positives import positive_ranks
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 

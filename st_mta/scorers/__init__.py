@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from st_mta.scorers.base import PairScorer
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
+from st_mta.scorers.late_interaction import LateInteractionScorer
+from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
+from st_mta.scorers.stored import StoredScores
 
-__all__ = ["BM25", "BiEncoderScorer", "CrossEncoderScorer"]
+__all__ = [
+    "BM25",
+    "KINDS",
+    "BiEncoderScorer",
+    "CrossEncoderScorer",
+    "LateInteractionScorer",
+    "PairScorer",
+    "StoredScores",
+    "load_scorer",
+    "load_student",
+    "model_path",
+]

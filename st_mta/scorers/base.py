@@ -27,7 +27,13 @@ class PairScorer(Scorer):
         name: Short unique name for reports.
         store: Where scores are kept; None computes every pair on every call.
         part_size: Pairs computed between two writes.
+
+    Attributes:
+        passages_together: Whether pairs of the same passage are computed together instead of in the order given, for
+            scorers that can then encode the passage once.
     """
+
+    passages_together = False
 
     def __init__(self, name: str, store: Store | None = None, part_size: int = PART_SIZE) -> None:
         self.name = name
@@ -55,9 +61,17 @@ class PairScorer(Scorer):
             return self.predict(queries.take(wanted_queries), corpus.take(wanted_passages))
 
         return stored_scores(
-            self, self.store, self.fingerprint, queries, corpus, query_positions, passage_positions, compute,
-            self.part_size,
-        )  # fmt: skip
+            self,
+            self.store,
+            self.fingerprint,
+            queries,
+            corpus,
+            query_positions,
+            passage_positions,
+            compute,
+            part_size=self.part_size,
+            passages_together=self.passages_together,
+        )
 
 
 def stored_scores(
@@ -69,7 +83,9 @@ def stored_scores(
     query_positions: IntArray,
     passage_positions: IntArray,
     compute: Compute,
+    *,
     part_size: int = PART_SIZE,
+    passages_together: bool = False,
 ) -> FloatArray:
     """Scores of P pairs, those missing in the store computed part by part and stored.
 
@@ -83,6 +99,7 @@ def stored_scores(
         passage_positions: (P,) positions in ``corpus``.
         compute: Scores pairs given by positions.
         part_size: Pairs computed between two writes.
+        passages_together: Whether pairs of the same passage are computed together.
 
     Returns:
         (P,) float32.
@@ -97,17 +114,17 @@ def stored_scores(
     missing = np.flatnonzero(np.isnan(scores))
     first, inverse = distinct_pairs(query_keys[missing], passage_keys[missing])
     wanted = missing[first]
+    order = np.argsort(passage_positions[wanted], kind="stable") if passages_together else np.arange(len(wanted))
     computed = np.empty(len(wanted), dtype=np.float32)
     with progress(f"Scoring with {scorer.name}", len(wanted), "pairs") as bar:
         for start in range(0, len(wanted), part_size):
-            part = wanted[start : start + part_size]
+            places = order[start : start + part_size]
+            part = wanted[places]
             values = np.asarray(compute(query_positions[part], passage_positions[part]), dtype=np.float32)
-            _refuse_broken(
-                scorer, values, queries.take_ids(query_positions[part]), corpus.take_ids(passage_positions[part])
-            )
-            computed[start : start + part_size] = values
+            _refuse_broken(scorer, values, queries, corpus, query_positions[part], passage_positions[part])
             if store is not None:
                 store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
+            computed[places] = values
             bar.update(len(part))
     if store is not None:
         store.ledger.pairs_scored += len(wanted)
@@ -136,21 +153,29 @@ def distinct_pairs(first_keys: KeyArray, second_keys: KeyArray) -> tuple[IntArra
     return index[by_occurrence], rank[group]
 
 
-def _refuse_broken(scorer: Scorer, scores: FloatArray, query_ids: list[str], passage_ids: list[str]) -> None:
-    if scores.shape != (len(query_ids),):
+def _refuse_broken(
+    scorer: Scorer,
+    scores: FloatArray,
+    queries: Texts,
+    corpus: Texts,
+    query_positions: IntArray,
+    passage_positions: IntArray,
+) -> None:
+    if scores.shape != query_positions.shape:
         raise InputError(
-            expected=f"one score for each of {len(query_ids)} pairs from {scorer.name}",
+            expected=f"one score for each of {len(query_positions)} pairs from {scorer.name}",
             got=f"an array of shape {scores.shape}",
             consequence="scores would belong to the wrong pairs",
             remedy="use a model with a single output per pair",
         )
-    broken = ~np.isfinite(scores)
-    if broken.any():
-        worst = int(np.argmax(broken))
+    broken = np.flatnonzero(~np.isfinite(scores))
+    if len(broken):
+        query_id = queries.take_ids(query_positions[broken[:1]])[0]
+        passage_id = corpus.take_ids(passage_positions[broken[:1]])[0]
         raise InputError(
             expected=f"finite scores from {scorer.name}",
-            got=f"{int(broken.sum())} of {len(scores)} not finite, the first is {scores[worst]} for query "
-            f"{query_ids[worst]!r} and passage {passage_ids[worst]!r}",
+            got=f"{len(broken)} of {len(scores)} not finite, the first is {scores[broken[0]]} for query "
+            f"{query_id!r} and passage {passage_id!r}",
             consequence="they would be stored for good and turn losses into NaN",
             remedy="check the model's weights and, on a GPU, try precision='fp32'; scores stored before are untouched",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,16 +11,16 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from st_mta.errors import InputError
-from st_mta.precision import Precision
 from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.cross_encoder import default_tokens_per_batch, model_name
 from st_mta.scorers.frozen import FrozenModel
-from st_mta.scorers.search import exact_search, faiss_search, pair_products, search_corpus
+from st_mta.scorers.search import Search, exact_search, faiss_search, pair_products, search_corpus
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 COSINE_SCALE = 20.0
+BACKENDS: dict[str, Callable[[Embeddings, torch.device], Search]] = {"exact": exact_search, "faiss": faiss_search}
 
 
 class BiEncoderScorer(Scorer):
@@ -37,7 +38,7 @@ class BiEncoderScorer(Scorer):
         backend: "exact" (blocks of matrix products) or "faiss" (a flat index in memory) for ``retrieve``.
 
     Raises:
-        InputError: If the model's similarity is neither the cosine nor the inner product.
+        InputError: If the model's similarity is neither the cosine nor the inner product, or the backend unknown.
     """
 
     kind = "bi-encoder"
@@ -48,20 +49,22 @@ class BiEncoderScorer(Scorer):
         model: SentenceTransformer | str,
         name: str | None = None,
         store: Store | None = None,
-        precision: Precision = "auto",
+        precision: str = "auto",
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
         block_size: int = 2**14,
         backend: Literal["exact", "faiss"] = "exact",
     ) -> None:
+        owned = False
         if isinstance(model, str):
-            name = name or model
+            name, owned = name or model, True
             model = SentenceTransformer(model, device=None if device is None else str(device))
         self.name = name or model_name(model, self.kind)
+        _refuse_unknown_backend(backend)
         self.similarity = str(model.similarity_fn_name)
         _refuse_distances(self.name, self.similarity)
-        self._frozen = FrozenModel(model, precision, max_length, device)
+        self._frozen = FrozenModel(model, precision, max_length, device, owned)
         self.parameters = self._frozen.parameters
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
         self.block_size = block_size
@@ -132,7 +135,7 @@ class BiEncoderScorer(Scorer):
         query_positions = np.asarray(query_positions, dtype=np.int64)
         left = self.embed(queries, "query", query_positions)
         right = self.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
-        search = faiss_search(right) if self.backend == "faiss" else exact_search(right, self._frozen.device)
+        search = BACKENDS[self.backend](right, self._frozen.device)
         scores, passages = search_corpus(left, right, k, search)
         return Retrieved(query_positions, passages, scores)
 
@@ -144,6 +147,16 @@ def distinct(positions: IntArray, size: int) -> tuple[IntArray, IntArray]:
     present[positions] = True
     place = np.cumsum(present) - 1
     return np.flatnonzero(present), place[positions]
+
+
+def _refuse_unknown_backend(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise InputError(
+            expected=f"a backend of {list(BACKENDS)}",
+            got=repr(backend),
+            consequence="the corpus could not be searched",
+            remedy="choose one of the list; both find the same passages",
+        )
 
 
 def _refuse_distances(name: str, similarity: str) -> None:

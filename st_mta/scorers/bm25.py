@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import scipy.sparse as sp
 from st_mta.errors import InputError
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, stored_scores
-from st_mta.stores import Store, fingerprint_values
+from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 Method = Literal["lucene", "robertson", "atire"]
@@ -62,6 +63,7 @@ class BM25(Scorer):
         _refuse_bad_parameters(k1, b, method)
         self.k1, self.b, self.method = k1, b, method
         self.stopwords, self.stemmer = stopwords, stemmer
+        _refuse_unknown_stopwords(stopwords)
         self.name = name
         self.store = store
         self._indices: WeakKeyDictionary[Texts, _Index] = WeakKeyDictionary()
@@ -82,9 +84,17 @@ class BM25(Scorer):
 
         if self.store is None:
             return compute(np.asarray(query_positions), np.asarray(passage_positions))
-        fingerprint = fingerprint_values(self.fingerprint, corpus.fingerprint)
+        fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
         return stored_scores(
-            self, self.store, fingerprint, queries, corpus, query_positions, passage_positions, compute, 64 * PART_SIZE
+            self,
+            self.store,
+            fingerprint,
+            queries,
+            corpus,
+            query_positions,
+            passage_positions,
+            compute,
+            part_size=64 * PART_SIZE,
         )
 
     def _score_pairs(
@@ -113,7 +123,9 @@ class BM25(Scorer):
                 products = sp.csr_matrix(counts[block] @ _needed_terms(index, counts[block]))
                 for row in range(products.shape[0]):
                     entries = slice(products.indptr[row], products.indptr[row + 1])
-                    best, where = _best(products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64), k)
+                    best, where = _best(
+                        products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64), k
+                    )
                     scores[block.start + row, : len(best)] = best
                     passages[block.start + row, : len(best)] = where
                 bar.update(products.shape[0])
@@ -151,6 +163,11 @@ class BM25(Scorer):
         known = (found >= 0) & (found < index.by_term.shape[1])
         counts = (np.ones(int(known.sum())), (rows[known], found[known]))
         return sp.csr_matrix(counts, shape=(len(texts), index.by_term.shape[1]), dtype=np.float64)
+
+
+def _corpus_digest(corpus: Texts) -> str:
+    """Digest of the passages' texts in any order: term statistics depend on neither order nor ids."""
+    return hashlib.blake2b(np.sort(text_keys(corpus)).tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass
@@ -205,6 +222,18 @@ def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, 
     order = np.lexsort((positions, -scores))[:k]
     order = order[scores[order] > 0]
     return scores[order], positions[order]
+
+
+def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
+    try:
+        bm25s.tokenize([""], stopwords=stopwords or [], show_progress=False)
+    except ValueError as error:
+        raise InputError(
+            expected="stop words as a language code known to bm25s, a list of words, or None",
+            got=repr(stopwords),
+            consequence="frequent words would be scored, or rare ones not",
+            remedy=str(error),
+        ) from error
 
 
 def _refuse_bad_parameters(k1: float, b: float, method: str) -> None:

@@ -7,14 +7,14 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from st_mta.errors import InputError
-from st_mta.precision import Precision
 from st_mta.scorers.base import PART_SIZE, PairScorer
 from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.frozen import FrozenModel
 from st_mta.stores import Store
 from st_mta.types import FloatArray
 
-TOKENS_PER_BATCH = 2**12
+TOKENS_PER_CORE = 2**10
+TOKENS_PER_GPU = 2**16
 
 
 class CrossEncoderScorer(PairScorer):
@@ -44,18 +44,19 @@ class CrossEncoderScorer(PairScorer):
         model: CrossEncoder | str,
         name: str | None = None,
         store: Store | None = None,
-        precision: Precision = "auto",
+        precision: str = "auto",
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
         part_size: int = PART_SIZE,
     ) -> None:
+        owned = False
         if isinstance(model, str):
-            name = name or model
+            name, owned = name or model, True
             model = CrossEncoder(model, device=None if device is None else str(device))
         super().__init__(name or model_name(model, self.kind), store, part_size)
         _refuse_several_outputs(self.name, model.num_labels)
-        self._frozen = FrozenModel(model, precision, max_length, device, activation="identity")
+        self._frozen = FrozenModel(model, precision, max_length, device, owned, activation="identity")
         self.parameters = self._frozen.parameters
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
 
@@ -81,15 +82,14 @@ class CrossEncoderScorer(PairScorer):
 
 
 def default_tokens_per_batch(device: torch.device) -> int:
-    """A CPU is fastest while a batch fits its caches; a GPU wants its cores filled."""
-    return 2**16 if device.type == "cuda" else TOKENS_PER_BATCH
+    """Tokens computed at once: a core is fastest while its share fits its caches, a GPU wants all its cores filled."""
+    return TOKENS_PER_GPU if device.type == "cuda" else TOKENS_PER_CORE * torch.get_num_threads()
 
 
 def model_name(model: torch.nn.Module, kind: str) -> str:
-    """The name a model was loaded under, or its kind."""
-    card = getattr(model, "model_card_data", None)
-    found = getattr(card, "model_id", None) or getattr(card, "base_model", None)
-    return str(found or getattr(getattr(model, "config", None), "_name_or_path", "") or kind)
+    """The Hub id or folder a model was loaded from, or its kind."""
+    # Not the card's base_model: it stays what it was when a model is trained further.
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or kind)
 
 
 def _refuse_several_outputs(name: str, num_labels: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 from st_mta.errors import InputError
-from st_mta.precision import Precision, precision_name, resolve_precision
+from st_mta.precision import precision_name, resolve_precision
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
@@ -19,24 +19,26 @@ Version = tuple[tuple[int, int], ...]
 class FrozenModel(Generic[Model]):
     """A working copy of a host model and its fingerprint, both renewed when the original's weights change.
 
-    The copy shares the weights unless precision or device differ, so it costs next to nothing; changed modes, lengths
-    and devices never reach the user's object. Weights that change in place after wrapping (a student trained further)
-    are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
+    The copy shares the weights unless precision or device differ, so it costs next to nothing; modes, lengths and
+    devices changed here never reach the user's object. Weights that change in place after wrapping (a student trained
+    further) are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
 
     Args:
         model: The user's model.
         precision: "auto", "fp32" or "bf16".
         max_length: Longest input in tokens, None for the model's own.
         device: Where to run, None for where the model is.
+        owned: Whether nobody else has the model, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
     """
 
     def __init__(
         self,
         model: Model,
-        precision: Precision = "auto",
+        precision: str = "auto",
         max_length: int | None = None,
         device: str | torch.device | None = None,
+        owned: bool = False,
         **extra: Any,
     ) -> None:
         if max_length is not None and max_length < 1:
@@ -46,9 +48,10 @@ class FrozenModel(Generic[Model]):
                 consequence="every text would be empty",
                 remedy="leave it out for the model's own length",
             )
-        self._original = model
-        self._device = torch.device(device) if device is not None else model.device
+        # A tensor knows its card ("cuda:0") where the user only said "cuda".
+        self._device = torch.empty(0, device=device).device if device is not None else model.device
         self._dtype = resolve_precision(precision, self._device)
+        self._original = model.to(device=self._device, dtype=self._dtype) if owned else model
         self._max_length = max_length
         self._extra = extra
         self._version: Version | None = None
@@ -88,15 +91,19 @@ class FrozenModel(Generic[Model]):
         return sum(parameter.numel() for parameter in self._original.parameters())
 
     def _make_copy(self) -> Model:
-        parameters = list(self._original.parameters())
-        moved = any(p.dtype not in (self._dtype,) or p.device != self._device for p in parameters)
-        shared = {} if moved else {id(parameter): parameter for parameter in parameters}
-        model = copy.deepcopy(self._original, shared)
-        if moved:
-            model.to(device=self._device, dtype=self._dtype)
+        weights = [weight for weight in self._original.parameters() if weight.is_floating_point()]
+        if any(weight.dtype != self._dtype or weight.device != self._device for weight in weights):
+            model = copy.deepcopy(self._original).to(device=self._device, dtype=self._dtype)
+        else:
+            model = sharing_weights(self._original)
         if self._max_length is not None:
             model.max_seq_length = self._max_length
         return model.eval()
+
+
+def sharing_weights(model: Model) -> Model:
+    """A copy of the modules around the same weights."""
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
 
 
 def _version(model: torch.nn.Module) -> Version:

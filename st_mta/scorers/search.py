@@ -19,6 +19,7 @@ QUERIES_PER_PASS = 2**13
 SCORES_AT_ONCE = 2**27
 PAIRS_AT_ONCE = 2**16
 EXTRA = 16
+FAISS_QUERIES = 2**10
 # Rounding of two float32 sums over the same products in different order, relative to the norms.
 TOLERANCE = 1e-5
 
@@ -62,7 +63,9 @@ def _search_block(queries: FloatArray, corpus: Embeddings, k: int, search: Searc
         order = np.lexsort((candidates, -exact))[:, :k]
         scores[pending] = np.take_along_axis(exact, order, axis=1)
         positions[pending] = np.take_along_axis(candidates, order, axis=1)
-        margin = TOLERANCE * (1 + np.abs(rough).max(axis=1) + np.linalg.norm(queries[pending], axis=1))
+        # What the backend's rounding (far coarser where TF32 is on) did to the passages that were fetched.
+        error = np.abs(rough - exact).max(axis=1)
+        margin = 4 * error + TOLERANCE * (1 + np.linalg.norm(queries[pending], axis=1))
         settled = (rough[:, k - 1] - rough[:, -1] > margin) | (fetch == len(corpus))
         pending, fetch = pending[~settled], min(4 * fetch, len(corpus))
     return scores, positions
@@ -110,19 +113,21 @@ def exact_search(corpus: Embeddings, device: torch.device) -> Search:
         best = torch.full((len(queries), 0), -torch.inf, device=device)
         where = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
         block_size = max(1, SCORES_AT_ONCE // max(1, len(queries)))
-        for start, rows in corpus.blocks(min(block_size, 2**16)):
-            products = left @ torch.from_numpy(rows).to(device).T
-            top, place = products.topk(min(k, len(rows)), dim=1)
-            best, where = torch.cat([best, top], dim=1), torch.cat([where, place + start], dim=1)
-            best, kept = best.topk(min(k, best.shape[1]), dim=1)
-            where = where.gather(1, kept)
+        with progress("Comparing passages", len(corpus), "passages") as bar:
+            for start, rows in corpus.blocks(min(block_size, 2**16)):
+                products = left @ torch.from_numpy(rows).to(device).T
+                top, place = products.topk(min(k, len(rows)), dim=1)
+                best, where = torch.cat([best, top], dim=1), torch.cat([where, place + start], dim=1)
+                best, kept = best.topk(min(k, best.shape[1]), dim=1)
+                where = where.gather(1, kept)
+                bar.update(len(rows))
         return best.cpu().numpy(), where.cpu().numpy()
 
     return search
 
 
-def faiss_search(corpus: Embeddings) -> Search:
-    """A flat FAISS index (inner product); holds the whole corpus in memory, 4 n D bytes."""
+def faiss_search(corpus: Embeddings, device: torch.device) -> Search:
+    """A flat FAISS index (inner product) on the CPU; holds the whole corpus in memory, 4 n D bytes."""
     import faiss  # Loading its libraries takes a second that exact search need not pay.
 
     index = faiss.IndexFlatIP(corpus.dimension)
@@ -130,7 +135,12 @@ def faiss_search(corpus: Embeddings) -> Search:
         index.add(rows)
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-        scores, positions = index.search(queries, k)
+        found = []
+        with progress("Comparing passages", len(queries), "queries") as bar:
+            for start in range(0, len(queries), FAISS_QUERIES):
+                found.append(index.search(queries[start : start + FAISS_QUERIES], k))
+                bar.update(len(found[-1][0]))
+        scores, positions = (np.concatenate(part) for part in zip(*found))
         return scores, positions.astype(np.int64)
 
     return search

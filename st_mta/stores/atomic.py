@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +27,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the disk is full.
     """
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=TEMPORARY_SUFFIX, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise _explained(error, path) from error
-    temporary = Path(name)
-    try:
+        # Made the usual way, since tempfile's files can be read by their owner only, and a store may be shared.
+        temporary.touch(exist_ok=False)
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, path)

@@ -32,12 +32,13 @@ class ScoreStore:
     in flight, several processes may write at once, and a pair that stands in two parts does no harm.
 
     Args:
-        folder: Where the folders of the scorers lie.
+        folder: Where the folders of the scorers lie, and one for joins that do not fit in memory.
         memory_limit: What DuckDB may take before it spills to disk, in its own notation ("4GB").
     """
 
     def __init__(self, folder: Path, memory_limit: str = "4GB") -> None:
         self.folder = folder
+        self.spill = folder / "spill"
         self._memory_limit = memory_limit
         self._sound: set[Path] = set()
 
@@ -143,7 +144,7 @@ class ScoreStore:
         connection = duckdb.connect()
         connection.execute(f"SET memory_limit = '{self._memory_limit}'")
         connection.execute("SET preserve_insertion_order = false")
-        spill = str(self.folder / "spill").replace("'", "''")
+        spill = str(self.spill).replace("'", "''")
         connection.execute(f"SET temp_directory = '{spill}'")
         return connection
 

@@ -62,7 +62,7 @@ class Store:
         """What is stored, by scorer, the largest first."""
         rooms = (self.folder / "scores", self.folder / "embeddings", self.folder / "scorers")
         fingerprints = {path.name for room in rooms if room.exists() for path in room.iterdir() if path.is_dir()}
-        found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {"spill"})]
+        found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {self.scores.spill.name})]
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
 
     def clear(self, fingerprint: str | None = None) -> int:
@@ -78,6 +78,8 @@ class Store:
         for scorer in removed:
             for folder in self._folders(scorer.fingerprint):
                 shutil.rmtree(folder, ignore_errors=True)
+        # What a killed join of the database left; one that is running keeps its files open.
+        shutil.rmtree(self.scores.spill, ignore_errors=True)
         return sum(scorer.num_bytes for scorer in removed)
 
     def _folders(self, fingerprint: str) -> list[Path]:

@@ -38,7 +38,9 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
             bi-encoder assistant; 0 leaves it out.
         regression_learning_rate: Peak learning rate of that warm-up.
         regression_max_texts: At most so many texts per pass (a seeded sample).
-        max_length: Tokens per text for the student; None leaves the model's own limit.
+        dropout: Dropout of the student in training; 0 by default, which is faster, and the teacher's soft targets
+            regularise; None leaves the model's own.
+        max_length: Tokens per text for the student and for models given by name; None leaves each model's own limit.
         precision: "auto" (bf16 where the machine multiplies it faster), "fp32" or "bf16".
         documents_per_forward: Passages per forward pass of the student within a step, sorted by length so that
             little is padded; None takes 32 on a CPU and everything at once elsewhere.
@@ -65,6 +67,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     regression_epochs: float = 2.0
     regression_learning_rate: float = 5e-4
     regression_max_texts: int = 200_000
+    dropout: float | None = 0.0
     max_length: int | None = None
     precision: str = "auto"
     documents_per_forward: int | None = None

@@ -13,10 +13,20 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from torch import nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from tqdm.auto import tqdm
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.progress import progress
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.students import set_dropout
 
 COMPLETE = "complete"
 """Name of the empty file that marks a checkpoint as wholly written."""
@@ -31,6 +41,42 @@ class MarkCompleteCallback(TrainerCallback):
         """Writes the mark (main process only)."""
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class StepBarCallback(TrainerCallback):
+    """A bar over the steps with the last logged loss, in the place of the host's line per log entry."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Opens the bar."""
+        if state.is_world_process_zero and not args.disable_tqdm:
+            self.bar = progress(self.description, state.max_steps, "steps")
+            self.bar.update(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Moves the bar."""
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Shows the loss."""
+        if self.bar is not None and logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Closes the bar."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class StationTrainer(SentenceTransformerTrainer):
@@ -96,6 +142,8 @@ def train_with_checkpoints(
         ``steps``, ``sequences`` (texts that went through the student), ``loss`` (first and last logged) and
         ``selected`` (share of queries by assistant).
     """
+    if arguments.dropout is not None:
+        set_dropout(student, arguments.dropout)
     trainer = StationTrainer(
         targets=targets,
         model=student,
@@ -106,6 +154,9 @@ def train_with_checkpoints(
         evaluator=evaluator,
         callbacks=[MarkCompleteCallback(), *callbacks],
     )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,6 +13,8 @@ from typing import Any
 from st_mta.errors import InputError
 from st_mta.stores import Ledger
 from st_mta.stores.atomic import atomic_write_text
+
+logger = logging.getLogger(__name__)
 
 Result = dict[str, Any]
 
@@ -65,6 +68,7 @@ class Journal:
             seconds = time.perf_counter() - start
             self._record["stations"][station] = {"result": result, "seconds": seconds, "counted": counted}
             self._save()
+            logger.info("%-22s %7.1f s", station, seconds)
         return self.result(station)
 
     def result(self, station: str) -> Result:

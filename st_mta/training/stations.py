@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
-from torch import nn
 
 from st_mta.assistants.calibration import fit_temperature, looks_like_sigmoid
 from st_mta.assistants.pool import AssistantPool
@@ -143,8 +142,3 @@ def load_student(folder: Path, max_length: int | None, device: str | None) -> Se
     if max_length is not None:
         student.max_seq_length = max_length
     return student
-
-
-def freeze(module: nn.Module) -> None:
-    """Puts a scorer's model in evaluation mode and out of reach of any optimiser."""
-    module.eval().requires_grad_(False)

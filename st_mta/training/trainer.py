@@ -84,7 +84,12 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             max_queries=args.max_eval_queries,
         )
         self.store = store if isinstance(store, Store) else Store(store)
-        options = {"store": self.store, "precision": args.precision, "device": str(args.device)}
+        options = {
+            "store": self.store,
+            "precision": args.precision,
+            "device": str(args.device),
+            "max_length": args.max_length,
+        }
         self.pool = AssistantPool(
             load_scorer(teacher, **options), [load_scorer(assistant, **options) for assistant in assistants]
         )
@@ -115,6 +120,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         student = flow.load_student(best)
         report = self._report(flow, best, best_iteration)
         if self.is_world_process_zero():
+            targets = stations.make_targets(self.pool, [1.0] * len(self.pool.scorers), self.args)
+            student.model_card_data.set_losses([self.loss_factory(student, targets)])
             attach_lineage(student, report)
             stations.save_student(student, flow.folder.student)
             write_report(flow.folder.root, report)

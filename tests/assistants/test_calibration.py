@@ -27,7 +27,7 @@ def everyone(scores):
 
 
 @pytest.mark.parametrize("target", [0.05, 0.5, 0.95])
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 300.0])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_the_fitted_temperature_has_the_entropy_asked_for(scale, target):
     scores, mask = spread_scores(scale=scale)
     temperature = fit_temperature(scores.masked_fill(~mask, torch.nan), mask, target)
@@ -112,10 +112,11 @@ def random(size, seed=0):
         (6 * random(2000)).sigmoid(),
         (4 * random(2000) - 2).sigmoid(),
         (5 * random(2000) - 8).sigmoid(),
+        (5 * random(2000) + 8).sigmoid(),
         (6 * random(2000)).sigmoid().bfloat16(),
-        torch.tensor([0.999, 0.001, 0.4, torch.nan]),
+        torch.tensor([0.999, 0.001, 0.4, torch.inf, *[torch.nan] * 9]),
     ],
-    ids=["wide", "usual", "mostly irrelevant", "bfloat16", "few, one unknown"],
+    ids=["wide", "usual", "mostly irrelevant", "mostly relevant", "bfloat16", "few, others unknown"],
 )
 def test_a_sigmoid_is_recognised(scores):
     assert looks_like_sigmoid(scores)

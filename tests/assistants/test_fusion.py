@@ -104,11 +104,12 @@ def test_rrf_k_weighs_the_top_of_the_list():
     assert sharp[0] == sharp[2] > sharp[1]
 
 
-def test_rrf_of_cyclic_ranks_is_uniform():
-    # Every candidate is first, second and third once; the sums differ by rounding alone, which must not be blown up.
-    scores = torch.tensor([[[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0]]])
-    fused = fuse_rrf(scores, memberships(3), everyone(1, 3))
-    assert fused[0, -1].exp().tolist() == pytest.approx([1 / 3] * 3)
+@pytest.mark.parametrize("width", [3, 4, 5])
+def test_rrf_of_cyclic_ranks_is_uniform(width):
+    # Every candidate has every place once; the sums differ by rounding alone, which must not be blown up.
+    scores = torch.stack([torch.arange(float(width)).roll(shift) for shift in range(width)])[None]
+    fused = fuse_rrf(scores, memberships(width), everyone(1, width))
+    assert fused[0, -1].exp().tolist() == pytest.approx([1 / width] * width)
 
 
 def test_rrf_tied_candidates_stay_tied():

@@ -56,6 +56,14 @@ def test_mrr_ranks_ties_as_trec_eval_does():
         assert ours[query_id] == pytest.approx(value if value >= 0.1 else 0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_scores_that_differ_only_in_double_precision_are_ties(measure):
+    qrels = {"q": {"a": 1}}
+    run = {"q": {"a": 1.0 + 1e-9, "b": 1.0}}  # trec_eval puts b first, since its id is higher
+    assert per_query(run, qrels, measure)["q"] == pytest.approx(REFERENCE[measure](run["q"], qrels["q"]), abs=1e-6)
+    assert per_query(run, qrels, "mrr@10")["q"] == 0.5
+
+
 def test_values_worked_by_hand():
     qrels = {"q": {"a": 2, "b": 1, "c": 0}}
     run = {"q": {"c": 3.0, "b": 2.0, "a": 1.0}}

@@ -16,7 +16,7 @@ def retrieved(passages, scores):
 
 
 def test_sorts_cuts_and_drops():
-    found = retrieved([[4, 7, 2, 9], [3, -1, 5, -1]], [[0.1, NAN, 0.3, 0.2], [-INF, 5.0, 1.0, -INF]])
+    found = retrieved([[4, 7, 2, 9], [-1, -1, 5, 3]], [[0.1, NAN, 0.3, 0.2], [5.0, -INF, 1.0, -INF]])
     best = cut(found, 3, own=np.array([-1, -1]))
     assert best.passages.tolist() == [[2, 9, 4], [5, 3, -1]]  # a real score of -inf stands before padding
     assert best.scores.tolist() == [pytest.approx([0.3, 0.2, 0.1]), [1.0, -INF, -INF]]
@@ -25,6 +25,10 @@ def test_sorts_cuts_and_drops():
 def test_ties_keep_their_order():
     found = retrieved([[8, 3, 5, 1]], [[1.0, 2.0, 1.0, 1.0]])
     assert cut(found, 4, own=np.array([-1])).passages.tolist() == [[3, 8, 5, 1]]
+    passages = np.random.default_rng(0).permutation(300)
+    found = retrieved([passages], [passages % 2])
+    odd, even = passages[passages % 2 == 1], passages[passages % 2 == 0]
+    assert cut(found, 300, own=np.array([-1])).passages[0].tolist() == [*odd, *even]
 
 
 def test_the_query_itself_makes_room_for_the_next():

@@ -52,7 +52,7 @@ def test_reads_tabs_and_empty_lines(tmp_path):
         ("q1 Q0 p2 2 1.0", "5 columns at .*run.trec:2"),
         ("q1 Q0 p2 2 1.0 tag more", "7 columns at .*run.trec:2"),
         ("q1 Q0 p2 2 one tag", "'one' at .*run.trec:2"),
-        ("q1 Q0 p2 2 nan tag", "NaN at .*run.trec:2"),
+        ("q1 Q0 p2 2 nan tag", "'nan' at .*run.trec:2"),
         ("q1 Q0 p1 2 1.0 tag", "'p1' a second time for query 'q1' at .*run.trec:2"),
     ],
 )
@@ -68,7 +68,8 @@ def test_names_the_malformed_line(tmp_path, line, named):
         ({"a query": {"p": 1.0}}, "query id"),
         ({"q": {"a\tpassage": 1.0}}, "passage id"),
         ({"q": {"": 1.0}}, "passage id"),
-        ({"q": {"p": float("nan")}}, "query 'q', passage 'p'"),
+        ({"q": {"ok": 1.0, "p": float("nan")}}, "query 'q', passage 'p'"),
+        ({"q": {"": 1.0, "a b": 1.0}}, "passage id"),
     ],
 )
 def test_refuses_what_could_not_be_read_back_and_keeps_the_older_file(tmp_path, run, named):

@@ -25,8 +25,13 @@ def test_searches_the_whole_corpus(collection, table, table_scorer):
 
 
 def test_a_depth_beyond_the_corpus_is_the_corpus(collection, table, table_scorer):
-    run, _ = evaluate_scorer(table_scorer("t", table), collection, "test", depth=1000)
+    scorer = table_scorer("t", table)
+    asked = []
+    search = scorer.retrieve
+    scorer.retrieve = lambda queries, corpus, rows, k: asked.append(k) or search(queries, corpus, rows, k)
+    run, _ = evaluate_scorer(scorer, collection, "test", depth=1000)
     assert {len(passages) for passages in run.values()} == {12}
+    assert asked == [12]
 
 
 def test_re_ranks_only_the_best_of_the_first_stage(collection, table, table_scorer):

@@ -42,10 +42,16 @@ def test_a_missing_key_is_refused(missing):
         read_batch(flat.embeddings, label)
 
 
-def test_a_flat_label_with_the_columns_of_the_other_form_is_refused():
+def test_a_flat_label_without_documents_is_refused():
     flat = flat_batch(0)
-    with pytest.raises(InputError, match=r"got 3 columns"):
-        read_batch([*flat.embeddings, flat.documents], flat.label)
+    with pytest.raises(InputError, match="got 1 columns"):
+        read_batch([flat.queries], flat.label)
+
+
+def test_documents_may_be_spread_over_several_columns():
+    flat = flat_batch(0)
+    one, several = (read_batch([flat.queries, *flat.documents.split(size)], flat.label) for size in (14, 5))
+    assert torch.equal(one.documents, several.documents) and torch.equal(one.index, several.index)
 
 
 @pytest.mark.parametrize("key", ["scores", "index", "positive"])

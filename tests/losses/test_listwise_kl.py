@@ -123,11 +123,11 @@ def test_one_teacher_has_the_whole_weight(student):
 @pytest.mark.parametrize("contrastive_weight", [0.0, 0.5])
 def test_gradcheck(student, contrastive_weight):
     loss = ListwiseKLLoss(student, scale=2.0, contrastive_weight=contrastive_weight)
-    flat = flat_batch(3)
+    flat = flat_batch(3, batch=3, width=4, documents=7, dim=2)
     assert torch.autograd.gradcheck(
         lambda *embeddings: loss.compute_loss_from_embeddings(list(embeddings), flat.label), flat.embeddings
     )
-    embeddings, label = column_batch(3)
+    embeddings, label = column_batch(3, width=4, dim=2)
     assert torch.autograd.gradcheck(
         lambda *embeddings: loss.compute_loss_from_embeddings(list(embeddings), label), embeddings
     )

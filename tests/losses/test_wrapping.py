@@ -39,7 +39,15 @@ def flat_inputs(model):
     return features, {"scores": label, "index": torch.arange(12).reshape(4, 3), "positive": positive}
 
 
-INPUTS = {"columns": column_inputs, "flat": flat_inputs}
+def several_flat_inputs(model):
+    """The same batch with its documents in columns of five, five and two."""
+    _, label = flat_inputs(model)
+    texts = [passage for row in PASSAGES for passage in row]
+    columns = [QUERIES, texts[:5], texts[5:10], texts[10:]]
+    return [model.preprocess(column) for column in columns], label
+
+
+INPUTS = {"columns": column_inputs, "flat": flat_inputs, "several flat": several_flat_inputs}
 
 
 def gradient(loss, features, label):
@@ -49,9 +57,10 @@ def gradient(loss, features, label):
     return value.item(), torch.cat([p.grad.flatten() for p in loss.model.parameters() if p.grad is not None])
 
 
-def test_both_forms_give_the_same_value_and_gradient_through_the_model(student):
+@pytest.mark.parametrize("form", ["flat", "several flat"])
+def test_both_forms_give_the_same_value_and_gradient_through_the_model(student, form):
     loss = ListwiseKLLoss(student, contrastive_weight=0.2)
-    (value, slope), (flat_value, flat_slope) = (gradient(loss, *inputs(student)) for inputs in INPUTS.values())
+    (value, slope), (flat_value, flat_slope) = (gradient(loss, *INPUTS[f](student)) for f in ("columns", form))
     assert value == pytest.approx(flat_value, rel=1e-5) and value > 0
     torch.testing.assert_close(slope, flat_slope, atol=1e-5, rtol=1e-4)
     assert slope.abs().max() > 1e-3
@@ -148,8 +157,10 @@ def test_a_stock_trainer_lowers_it(student, tmp_path, options):
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path):
+    # Both are forked from one clean process that has done the slow imports.
+    torch.multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.losses.two_processes"])
     context = torch.multiprocessing.start_processes(
-        shard_gradient, args=(2, str(tmp_path)), nprocs=2, start_method="spawn", join=False
+        shard_gradient, args=(2, str(tmp_path)), nprocs=2, start_method="forkserver", join=False
     )
     shard_gradient(0, 1, str(tmp_path))
     while not context.join():

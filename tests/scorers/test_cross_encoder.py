@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from st_mta.errors import InputError
+from st_mta.scorers import CrossEncoderScorer
+from tests.tiny import tiny_cross_encoder
+
+
+def test_scores_are_the_raw_logits(queries, corpus, pairs):
+    model = tiny_cross_encoder()
+    texts = list(zip(queries.take(pairs[0]), corpus.take(pairs[1])))
+    expected = model.predict(texts, activation_fn=torch.nn.Identity())
+    scores = CrossEncoderScorer(model, tokens_per_batch=256).score(queries, corpus, *pairs)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert scores.min() < 0 or scores.max() > 1  # no sigmoid
+
+
+def test_an_activation_set_by_the_user_is_switched_off(queries, corpus, pairs):
+    plain, squashed = tiny_cross_encoder(), tiny_cross_encoder()
+    squashed.activation_fn = torch.nn.Sigmoid()
+    np.testing.assert_array_equal(
+        CrossEncoderScorer(squashed).score(queries, corpus, *pairs),
+        CrossEncoderScorer(plain).score(queries, corpus, *pairs),
+    )
+    assert isinstance(squashed.activation_fn, torch.nn.Sigmoid)
+
+
+def test_the_query_comes_first():
+    scorer = CrossEncoderScorer(tiny_cross_encoder())
+    forwards, backwards = (
+        scorer.predict(["cat"], ["the dog eats bread"]),
+        scorer.predict(["the dog eats bread"], ["cat"]),
+    )
+    assert not np.allclose(forwards, backwards)
+
+
+def test_batches_keep_to_the_budget(queries, corpus, pairs, monkeypatch):
+    scorer = CrossEncoderScorer(tiny_cross_encoder(), tokens_per_batch=120)
+    model, sizes = scorer._frozen.model, []
+    predict = model.predict
+    monkeypatch.setattr(
+        model, "predict", lambda texts, **options: sizes.append(len(texts)) or predict(texts, **options)
+    )
+    scorer.predict(queries.take(pairs[0]), corpus.take(pairs[1]))
+    assert sum(sizes) == 200
+    assert sizes[0] < sizes[-1]  # the longest come first, few at a time
+
+
+def test_a_model_with_several_outputs_is_refused():
+    with pytest.raises(InputError, match="3 outputs"):
+        CrossEncoderScorer(tiny_cross_encoder(num_labels=3), name="classifier")

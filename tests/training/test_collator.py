@@ -1,0 +1,77 @@
+"""Each distinct passage of a batch is encoded once, and the index finds it again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from st_mta.losses import ListwiseKLLoss
+from st_mta.training.collator import FlatDocumentsCollator
+from st_mta.training.dataset import listwise_dataset
+from st_mta.types import Candidates, Texts
+from tests.tiny import tiny_sentence_transformer
+
+CORPUS = Texts.from_dict(
+    {f"p{i}": text for i, text in enumerate(["the cat", "a dog runs fast", "sun", "the old ship is slow", "bread"])}
+)
+QUERIES = Texts.from_dict({"q0": "cat", "q1": "who runs fast"})
+LISTS = Candidates(
+    queries=np.array([0, 1]),
+    offsets=np.array([0, 3, 5]),
+    passages=np.array([0, 3, 1, 1, 2]),
+    positive=np.array([True, False, False, True, False]),
+    source=np.zeros(5, dtype=np.int64),
+    sources=("qrels",),
+)
+SCORES = np.array([[3.0, 1.0, 0.5, 2.0, -1.0], [1.0, 2.0, 3.0, 4.0, 5.0]], dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def student():
+    return tiny_sentence_transformer(1)
+
+
+def batch_of(student, per_forward):
+    rows = list(listwise_dataset(LISTS, SCORES, QUERIES))
+    collator = FlatDocumentsCollator(student.preprocess, corpus=CORPUS, documents_per_forward=per_forward)
+    return collator(rows)
+
+
+@pytest.mark.parametrize("per_forward", [None, 2, 1])
+def test_index_finds_the_text_of_every_candidate(student, per_forward):
+    batch = batch_of(student, per_forward)
+    columns = sorted({key.rsplit("_input_ids", 1)[0] for key in batch if key.endswith("_input_ids")} - {"query"})
+    texts = [t for column in columns for t in student.tokenizer.batch_decode(batch[f"{column}_input_ids"], True)]
+    assert len(texts) == 4  # passages 0, 1, 2, 3; passage 1 stands in both lists
+    label = batch["label"]
+    seen = [[texts[i] for i in row if i >= 0] for row in label["index"].tolist()]
+    assert seen == [["the cat", "the old ship is slow", "a dog runs fast"], ["a dog runs fast", "sun"]]
+    assert label["index"][1, 2] == -1 and label["scores"].shape == (2, 2, 3)
+    assert label["scores"][1, :, 1].tolist() == [-1.0, 5.0] and label["scores"][1, :, 2].isnan().all()
+    assert label["positive"].tolist() == [[True, False, False], [True, False, False]]
+
+
+def test_spreading_over_columns_changes_no_value_and_no_gradient(student):
+    from sentence_transformers import SentenceTransformerTrainer
+
+    values = []
+    for per_forward in (None, 1, 2):
+        features, label = SentenceTransformerTrainer.collect_features(None, batch_of(student, per_forward))
+        student.zero_grad()
+        loss = ListwiseKLLoss(student, contrastive_weight=0.3)(features, label)
+        loss.backward()
+        values.append((loss.item(), torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])))
+    for value, gradient in values[1:]:
+        assert value == pytest.approx(values[0][0], abs=1e-5)
+        torch.testing.assert_close(gradient, values[0][1], atol=1e-4, rtol=1e-3)
+
+
+def test_prompts_of_the_documents_reach_every_column(student):
+    rows = list(listwise_dataset(LISTS, SCORES, QUERIES))
+    collator = FlatDocumentsCollator(
+        student.preprocess, corpus=CORPUS, documents_per_forward=2, prompts={"documents": "good ", "query": "bad "}
+    )
+    batch = collator(rows)
+    for column, prompt in (("query", "bad"), ("documents_0", "good"), ("documents_1", "good")):
+        assert all(t.startswith(prompt) for t in student.tokenizer.batch_decode(batch[f"{column}_input_ids"], True))

@@ -1,0 +1,38 @@
+"""One small run of the whole flow, in this process or killed and resumed in others."""
+
+from __future__ import annotations
+
+from st_mta.scorers import BM25, BiEncoderScorer
+from st_mta.stores import Store
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.trainer import MultiAssistantTrainer
+from tests.tiny import tiny_sentence_transformer
+
+
+def toy_arguments(output_dir, **changes):
+    chosen = {
+        "num_iterations": 2,
+        "num_candidates": 5,
+        "regression_epochs": 1.0,
+        "per_device_train_batch_size": 8,
+        "use_cpu": True,
+        "save_steps": 2,
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "precision": "fp32",
+    }
+    return MultiAssistantTrainingArguments(str(output_dir), **(chosen | changes))
+
+
+def toy_trainer(output_dir, store_folder, collection, *, assistants=None, **changes):
+    store = Store(store_folder)
+    if assistants is None:
+        assistants = [BiEncoderScorer(tiny_sentence_transformer(3), name="A", store=store), BM25(store=store)]
+    return MultiAssistantTrainer(
+        tiny_sentence_transformer(1),
+        toy_arguments(output_dir, **changes),
+        teacher=BiEncoderScorer(tiny_sentence_transformer(2), name="T", store=store),
+        assistants=assistants,
+        collection=collection,
+        store=store,
+    )
