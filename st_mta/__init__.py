@@ -2,47 +2,97 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from st_mta.assistants.targets import AssistantTargets
-from st_mta.collections import from_dictionaries, load_collection
-from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator
-from st_mta.losses import ListwiseKLLoss
-from st_mta.mining import mine
-from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer, LateInteractionScorer, StoredScores, load_scorer
-from st_mta.stores import Store
-from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.compare import evaluate_models
-from st_mta.training.distill import DistillConfig, distill
-from st_mta.training.students import prune_layers
-from st_mta.training.trainer import MultiAssistantTrainer
-from st_mta.types import Candidates, Collection, Qrels, Run, Scorer
+if TYPE_CHECKING:
+    from st_mta.assistants.targets import AssistantTargets
+    from st_mta.collections import from_dictionaries, load_collection
+    from st_mta.errors import InputError
+    from st_mta.evaluation import CollectionEvaluator
+    from st_mta.losses import ListwiseKLLoss
+    from st_mta.mining import mine
+    from st_mta.scorers import (
+        BM25,
+        BiEncoderScorer,
+        CrossEncoderScorer,
+        LateInteractionScorer,
+        StoredScores,
+        load_scorer,
+    )
+    from st_mta.stores import Store
+    from st_mta.training.arguments import MultiAssistantTrainingArguments
+    from st_mta.training.compare import evaluate_models
+    from st_mta.training.distill import DistillConfig, distill
+    from st_mta.training.students import prune_layers
+    from st_mta.training.trainer import MultiAssistantTrainer
+    from st_mta.types import Candidates, Collection, Qrels, Run, Scorer
+
+# Loaded at first use: the host takes seconds to import, and `st-mta --help` needs none of it.
+_HOMES = {
+    "AssistantTargets": "st_mta.assistants.targets",
+    "BiEncoderScorer": "st_mta.scorers",
+    "BM25": "st_mta.scorers",
+    "Candidates": "st_mta.types",
+    "Collection": "st_mta.types",
+    "CollectionEvaluator": "st_mta.evaluation",
+    "CrossEncoderScorer": "st_mta.scorers",
+    "distill": "st_mta.training.distill",
+    "DistillConfig": "st_mta.training.distill",
+    "evaluate_models": "st_mta.training.compare",
+    "from_dictionaries": "st_mta.collections",
+    "InputError": "st_mta.errors",
+    "LateInteractionScorer": "st_mta.scorers",
+    "ListwiseKLLoss": "st_mta.losses",
+    "load_collection": "st_mta.collections",
+    "load_scorer": "st_mta.scorers",
+    "mine": "st_mta.mining",
+    "MultiAssistantTrainer": "st_mta.training.trainer",
+    "MultiAssistantTrainingArguments": "st_mta.training.arguments",
+    "prune_layers": "st_mta.training.students",
+    "Qrels": "st_mta.types",
+    "Run": "st_mta.types",
+    "Scorer": "st_mta.types",
+    "Store": "st_mta.stores",
+    "StoredScores": "st_mta.scorers",
+}
 
 __all__ = [
-    "BM25",
     "AssistantTargets",
     "BiEncoderScorer",
+    "BM25",
     "Candidates",
     "Collection",
     "CollectionEvaluator",
     "CrossEncoderScorer",
+    "distill",
     "DistillConfig",
+    "evaluate_models",
+    "from_dictionaries",
     "InputError",
     "LateInteractionScorer",
     "ListwiseKLLoss",
+    "load_collection",
+    "load_scorer",
+    "mine",
     "MultiAssistantTrainer",
     "MultiAssistantTrainingArguments",
+    "prune_layers",
     "Qrels",
     "Run",
     "Scorer",
     "Store",
     "StoredScores",
-    "distill",
-    "evaluate_models",
-    "from_dictionaries",
-    "load_collection",
-    "load_scorer",
-    "mine",
-    "prune_layers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'st_mta' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -147,7 +147,7 @@ def train_with_checkpoints(
     trainer = StationTrainer(
         targets=targets,
         model=student,
-        args=replace(arguments, output_dir=str(folder)),
+        args=replace(arguments, output_dir=str(folder)),  # type: ignore[call-arg]
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
@@ -54,7 +55,7 @@ def quickstart(config: QuickstartConfig) -> Report:
     weights = model_path("minilm")
     prepare_folder(folder, config.overwrite)
     store = Store(config.store)
-    options = {"store": store, "max_length": MAX_LENGTH, "device": "cpu"}
+    options: dict[str, Any] = {"store": store, "max_length": MAX_LENGTH, "device": "cpu"}
     trainer = MultiAssistantTrainer(
         prune_layers(SentenceTransformer(weights, device="cpu"), keep=[0, 2, 5]),
         quickstart_arguments(config),

@@ -46,7 +46,7 @@ def build_report(
             layers=_layers(scorer),
             queries_per_second=throughput.get(scorer.name),
             reranks=reranks,
-            **test["measures"][scorer.name],
+            **test["measures"][scorer.name],  # type: ignore[typeddict-item]
         )
 
     entries = {scorer.name: entry(scorer) for scorer in [teacher, *assistants, before, student]}
@@ -75,7 +75,7 @@ def build_report(
         iterations=iterations,
         best_iteration=best_iteration,
         development={
-            name.replace(before.name, "student_before"): measures["ndcg@10"]
+            ("student_before" if name == before.name else name): measures["ndcg@10"]
             for name, measures in quality["dev"].items()
         },
         compute={

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
 
 from st_mta.assistants.calibration import fit_temperature, looks_like_sigmoid
@@ -97,7 +98,7 @@ def score_candidates(
 
 def refuse_sigmoid(teacher: Scorer, scores: FloatArray) -> None:
     """A teacher whose scores went through a sigmoid has lost the distances it should teach."""
-    if teacher.kind == "bi-encoder" or not looks_like_sigmoid(scores[~np.isnan(scores)]):
+    if teacher.kind == "bi-encoder" or not looks_like_sigmoid(torch.from_numpy(scores[~np.isnan(scores)])):
         return
     raise InputError(
         expected=f"raw logits from the teacher {teacher.name!r}",

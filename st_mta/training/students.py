@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 from torch import nn
+from transformers import PreTrainedModel
 
 from st_mta.errors import InputError
 
@@ -56,7 +57,7 @@ def set_dropout(student: SentenceTransformer, probability: float) -> None:
             module.p = probability
 
 
-def _layer_list(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
+def _layer_list(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """The encoder's list of layers and its dotted name."""
     expected = backbone.config.num_hidden_layers
     for name, module in backbone.named_modules():

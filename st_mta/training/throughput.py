@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def queries_per_second(scorer: Scorer, collection: Collection, depth: int) -> fl
         collection: Whose queries and passages are used.
         depth: Passages a re-ranker scores per query.
     """
+    answer: Callable[[str], object]
     texts = collection.queries.take(np.arange(min(MAX_QUERIES, len(collection.queries))))
     passages = collection.corpus.take(np.arange(min(depth, len(collection.corpus))))
     if isinstance(scorer, BiEncoderScorer):

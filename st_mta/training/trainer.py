@@ -84,7 +84,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             max_queries=args.max_eval_queries,
         )
         self.store = store if isinstance(store, Store) else Store(store)
-        options = {
+        options: dict[str, Any] = {
             "store": self.store,
             "precision": args.precision,
             "device": str(args.device),

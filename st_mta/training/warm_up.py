@@ -53,7 +53,7 @@ def regress_embeddings(
             if len(kept)
         }
     )
-    inner = replace(
+    inner = replace(  # type: ignore[call-arg]
         arguments,
         num_train_epochs=arguments.regression_epochs,
         learning_rate=arguments.regression_learning_rate,
