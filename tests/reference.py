@@ -142,9 +142,8 @@ def listwise_kl_loss(
         targets = [softmax([score / temperature for score in scorer], mask) for scorer in of_query]
         teacher, *others = [kl(target, student) for target in targets]
         divergences.append(alpha * teacher + (1 - alpha) * sum(others) / len(others) if others else teacher)
-        own = {i for i, inside in zip(row, mask) if inside}
         positives = {i for i, inside, yes in zip(row, mask, relevant) if inside and yes}
-        filtered = {i for i in row if i >= 0} - own
+        filtered = {i for i, inside in zip(row, mask) if not inside}
         negatives = pool - positives - filtered
         if positives:
             every = range(len(documents))

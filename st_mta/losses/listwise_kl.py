@@ -259,7 +259,7 @@ def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:
     """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
     own, positive = batch.over_documents(batch.mask), batch.over_documents(batch.positive)
     # A candidate filtered out for a query (a likely false negative) is no negative for it because others list it.
-    filtered = batch.over_documents(batch.listed & ~batch.mask) & ~own
+    filtered = batch.over_documents(batch.listed & ~batch.mask)
     negative = own.any(dim=0) & ~positive & ~filtered
     return _mean(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))
 

@@ -98,7 +98,7 @@ class FrozenModel(Generic[Model]):
             model = sharing_weights(self._original)
         if self._max_length is not None:
             model.max_seq_length = self._max_length
-        return model.eval()
+        return model
 
 
 def sharing_weights(model: Model) -> Model:

@@ -125,6 +125,17 @@ def test_the_users_own_functions_are_called(scores, mask):
     assert targets.get_config_dict()["fusion"] == "second"
 
 
+@pytest.mark.parametrize("select_per", ["batch", "query"])
+def test_a_metric_may_be_undefined_for_lists_of_fewer_than_two(scores, mask, select_per):
+    def second(teacher, fused, mask):
+        preference = torch.tensor([3.0, 1.0, 2.0]).expand(fused.shape[:2])
+        return torch.where(mask.sum(-1, keepdim=True) >= 2, preference, torch.nan)
+
+    targets = AssistantTargets(NAMES, (1.0, 1.0, 1.0), selection=second, select_per=select_per)
+    targets(scores, mask)
+    assert targets.frequencies() == {"minilm": 1.0}
+
+
 def test_combinations_limit_the_pool():
     assert AssistantTargets(NAMES, (1.0,) * 3, combinations="none").members == NAMES
 

@@ -58,11 +58,20 @@ def test_own_dev_stays() -> None:
 
 
 @pytest.mark.parametrize("num_train", [0, 1])
-def test_too_few_to_cut(num_train: int) -> None:
-    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0)
-    assert "dev" not in collection.qrels
-    assert len(collection.qrels["train"]) == num_train
-    assert collection.notes[-1].startswith("There is no dev split")
+def test_crops_are_the_dev_split_where_there_is_nothing_to_cut(num_train: int) -> None:
+    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0, max_queries=5)
+    assert len(collection.qrels["dev"]) == 5 and all(name.startswith("crop:") for name in collection.qrels["dev"])
+    assert len(collection.qrels["train"]) == num_train and len(collection.qrels["test"]) == 3
+    assert collection.notes[-1] == (
+        "No labelled training query to spare: 5 crops of passages are the dev split (seed 0)."
+    )
+
+
+def test_a_large_dev_split_is_used_in_part() -> None:
+    queries = {f"q{i}": f"query {i}" for i in range(10)}
+    dev = {query_id: {"p": 1} for query_id in queries}
+    collection = with_dev_split(from_dictionaries("big", {"p": "x"}, queries, {"dev": dev}), seed=0, max_queries=4)
+    assert len(collection.qrels["dev"]) == 4 and collection.notes[-1].startswith("Of the 10 queries")
 
 
 def test_same_text_in_train_and_dev_is_noted() -> None:

@@ -78,6 +78,6 @@ def column_batch(seed, *, batch=4, scorers=2, width=5, dim=4, dtype=torch.float6
     generator = torch.Generator().manual_seed(seed)
     embeddings = [torch.randn(batch, dim, generator=generator, dtype=dtype).requires_grad_() for _ in range(width + 1)]
     scores = 3 * torch.randn(batch, scorers, width, generator=generator, dtype=dtype)
-    scores[0, 0, 1] = scores[1, -1, 3] = torch.nan
+    scores[0, 0, 1] = scores[1, -1, 3] = scores[3, 0, 0] = torch.nan
     scores[2, :, 1:] = -torch.inf  # a list of one
     return embeddings, scores

@@ -10,7 +10,7 @@ from st_mta.losses.batch import read_batch
 from tests.losses.conftest import column_batch, flat_batch
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (3, 5), (4, 2, 4), (4,), (4, 5, 1), (1, 4, 2, 5)])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 5), (4, 2, 4), (4,), (4, 5, 1), (4, 1, 2, 5)])
 def test_a_label_of_another_shape_is_refused(shape):
     embeddings, _ = column_batch(0, batch=4, width=5)
     with pytest.raises(InputError) as refusal:
@@ -57,7 +57,7 @@ def test_documents_may_be_spread_over_several_columns():
 @pytest.mark.parametrize("key", ["scores", "index", "positive"])
 def test_a_flat_label_of_another_shape_is_refused(key):
     flat = flat_batch(0)
-    for narrowed in (flat.label[key][..., :4], flat.label[key][:4], flat.label[key][None]):
+    for narrowed in (flat.label[key][..., :4], flat.label[key][:4], flat.label[key][None], flat.label[key].flatten()):
         with pytest.raises(InputError, match=r"scores \(5, S, N\), index \(5, N\)"):
             read_batch(flat.embeddings, {**flat.label, key: narrowed})
 

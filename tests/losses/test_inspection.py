@@ -37,6 +37,11 @@ def test_a_sigmoid_is_named_once_with_the_remedy(caplog, student):
     assert "scorer 1 all lie between 0 and 1" in message and "activation_fn" in message
 
 
+@pytest.mark.parametrize("offset", [-0.5, 0.5])
+def test_narrow_scores_outside_zero_to_one_are_no_sigmoid(caplog, student, offset):
+    assert warnings_of(caplog, student, logits().sigmoid() + offset) == []
+
+
 def test_cosines_at_a_fitting_temperature_pass(caplog, student):
     label = logits().sigmoid()
     assert warnings_of(caplog, student, label, teacher_temperature=0.05) == []

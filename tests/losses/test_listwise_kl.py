@@ -40,7 +40,8 @@ def test_equals_the_reference(seed):
     scores = 4 * torch.randn(8, 6, generator=generator, dtype=torch.float64)
     mask = torch.rand(8, 6, generator=generator) > 0.3
     mask[0], mask[1], mask[2] = True, False, torch.arange(6) == 2
-    target = scores.masked_fill(~mask, -torch.inf).log_softmax(-1)
+    # What a target says of masked candidates does not matter.
+    target = torch.where(mask, scores.masked_fill(~mask, -torch.inf).log_softmax(-1), scores)
     for b, value in enumerate(listwise_kl(student, target, mask)):
         row = mask[b].tolist()
         p, q = reference.softmax(scores[b].tolist(), row), reference.softmax(student[b].tolist(), row)
@@ -359,10 +360,11 @@ def test_extreme_logits_stay_finite(student, scale):
     assert all(gradient.isfinite().all() for gradient in gradients(value, flat.embeddings))
 
 
-def test_integer_labels_are_scores(student):
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bfloat16])
+def test_labels_of_another_type_are_scores(student, dtype):
     embeddings, _ = column_batch(0, dtype=torch.float32)
-    label = torch.tensor([[9, 2, -4, 0, 1]] * 4)
-    loss = ListwiseKLLoss(student)
+    label = torch.tensor([[9, 2, -4, 0, 1]] * 4).to(dtype)
+    loss = ListwiseKLLoss(student, teacher_temperature=3.0)
     assert torch.equal(
         loss.compute_loss_from_embeddings(embeddings, label),
         loss.compute_loss_from_embeddings(embeddings, label.float()),
@@ -413,6 +415,15 @@ def test_targets_get_raw_scores_and_the_mask_and_are_imitated(student):
     assert value.item() == pytest.approx(expected.item())
 
 
+def test_no_gradient_reaches_what_makes_the_targets(student):
+    embeddings, label = column_batch(0)
+    temperature = torch.ones((), dtype=torch.float64, requires_grad=True)
+    loss = ListwiseKLLoss(
+        student, targets=lambda scores, mask: (scores.nan_to_num(0, 0, 0) / temperature).log_softmax(-1)
+    )
+    assert gradients(loss.compute_loss_from_embeddings(embeddings, label), [temperature]) == (None,)
+
+
 def test_targets_are_no_submodule(student):
     loss = ListwiseKLLoss(student, targets=torch.nn.Bilinear(2, 2, 2))
     assert list(dict(loss.named_children())) == ["model"]
@@ -446,7 +457,7 @@ def test_a_pairwise_similarity_is_refused(student):
             .compute_loss_from_embeddings(embeddings, label)  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (3, 2, 5), (4, 2, 6), (4, 0, 5)])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 2, 5, 1), (3, 2, 5), (4, 2, 6), (4, 0, 5)])
 def test_targets_of_another_shape_are_refused(student, shape):
     embeddings, label = column_batch(0)
     loss = ListwiseKLLoss(student, targets=lambda scores, mask: torch.zeros(shape))

@@ -66,6 +66,23 @@ def test_both_forms_give_the_same_value_and_gradient_through_the_model(student, 
     assert slope.abs().max() > 1e-3
 
 
+def test_flat_columns_are_embedded_one_by_one_and_candidate_columns_together(student, monkeypatch):
+    # Flat columns hold passages of like length each: merged, all would be padded to the longest.
+    rows = []
+    forward = student.forward
+    monkeypatch.setattr(
+        student, "forward", lambda features: rows.append(len(features["input_ids"])) or forward(features)
+    )
+    loss = ListwiseKLLoss(student)
+    loss(*column_inputs(student))
+    assert rows == [4, 12]
+    rows.clear()
+    features, label = flat_inputs(student)
+    texts = [passage for row in PASSAGES for passage in row]
+    loss([features[0], *(student.preprocess(texts[start : start + 4]) for start in (0, 4, 8))], label)
+    assert rows == [4, 4, 4, 4]
+
+
 def test_components_are_the_weighted_terms_of_the_loss(student):
     features, label = column_inputs(student)
     options = {"alpha": 0.3, "contrastive_weight": 0.1}

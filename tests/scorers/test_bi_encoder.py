@@ -96,6 +96,13 @@ def test_embed_gives_the_normalised_embeddings_of_a_role(queries, store):
     np.testing.assert_allclose(embeddings.rows(np.arange(2)), model.encode_query(queries.take([4, 2])), atol=1e-5)
 
 
+def test_encode_keeps_the_order_of_texts(corpus):
+    model = tiny_sentence_transformer()
+    texts = corpus.take(np.arange(50))
+    encoded = BiEncoderScorer(model, tokens_per_batch=100).encode(texts, "document")
+    np.testing.assert_allclose(encoded, model.encode_document(texts), atol=1e-5)
+
+
 def test_without_a_store_embeddings_live_as_long_as_the_scorer(queries, corpus):
     scorer = BiEncoderScorer(tiny_sentence_transformer())
     scorer.retrieve(queries, corpus, EVERY, 5)

@@ -86,6 +86,13 @@ def test_retrieve_gives_the_best_of_all_scores_ties_to_the_lower_position(
     assert (found.passages[0, :3] == [0, 5, 8]).all()  # two passages are just "cat"
 
 
+def test_passages_without_a_score_are_not_retrieved():
+    """Robertson's weight of a term that most passages have is zero."""
+    corpus = Texts(["a", "b", "c"], ["cat dog", "cat bird", "cat fish"])
+    found = BM25(method="robertson").retrieve(Texts(["q"], ["cat fish"]), corpus, np.array([0]), 3)
+    assert found.passages.tolist() == [[2, -1, -1]]
+
+
 def test_only_some_queries_in_any_order(queries, corpus):
     every = BM25().retrieve(queries, corpus, np.arange(len(QUESTIONS)), 4)
     some = BM25().retrieve(queries, corpus, np.array([2, 0, 2]), 4)

@@ -110,12 +110,15 @@ def test_kinds_of_the_same_weights_do_not_share_a_fingerprint():
     assert KINDS["bi-encoder"](model).fingerprint != KINDS["late-interaction"](model).fingerprint
 
 
-def test_the_users_model_is_not_modified(kind, queries, corpus, pairs):
+@pytest.mark.parametrize(
+    "options", [{"precision": "fp32"}, {"precision": "fp32", "max_length": 8}, {"precision": "bf16"}]
+)
+def test_the_users_model_is_not_modified(kind, queries, corpus, pairs, options):
     model = MODELS[kind]()
     model.train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     length = model.max_seq_length
-    KINDS[kind](model, precision="bf16", max_length=8).score(queries, corpus, *pairs)
+    KINDS[kind](model, **options).score(queries, corpus, *pairs)
     assert model.training and model[0].training
     assert model.max_seq_length == length
     for name, weight in model.state_dict().items():

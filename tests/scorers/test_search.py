@@ -67,6 +67,21 @@ def test_ties_go_to_the_lower_position_even_across_the_cut(backend, small_blocks
         assert same.any()
 
 
+def test_a_backend_that_rounds_coarsely_finds_the_same(small_blocks):
+    """As a GPU does where TF32 is switched on."""
+    queries, corpus = random_rows(20, seed=1), random_rows(200)
+    noise = np.random.default_rng(5).uniform(-0.5, 0.5, (20, 200)).astype(np.float32)
+
+    def search(rows, k):
+        of_query = [int(np.flatnonzero((queries == row).all(axis=1))[0]) for row in rows]
+        rough = rows @ corpus.T + noise[of_query]
+        order = np.argsort(-rough, axis=1)[:, :k]
+        return np.take_along_axis(rough, order, axis=1), order
+
+    _, positions = search_corpus(in_memory(queries), in_memory(corpus), 10, search)
+    np.testing.assert_array_equal(positions, brute_force(queries, corpus, 10))
+
+
 def test_a_corpus_of_equal_passages_gives_the_first(backend, small_blocks):
     corpus = np.repeat(random_rows(1), 100, axis=0)
     _, positions = search_corpus(in_memory(random_rows(3, seed=1)), in_memory(corpus), 5, backend(in_memory(corpus)))

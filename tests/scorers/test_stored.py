@@ -72,6 +72,13 @@ def test_columns_may_be_separated_by_tabs_or_several_spaces_and_scores_be_writte
     assert scores.tolist() == [15.0, 0.5]
 
 
+def test_quotes_are_part_of_an_id(tmp_path):
+    path = tmp_path / "a.trec"
+    path.write_text('"q1 Q0 d1" 1 2.0 tag\n"q1 Q0 d2 2 1.0 "tag"\n')
+    queries, corpus = Texts(['"q1'], ["a"]), Texts(['d1"', "d2"], ["x", "y"])
+    assert StoredScores(path).score(queries, corpus, np.array([0, 0]), np.array([0, 1])).tolist() == [2.0, 1.0]
+
+
 BAD_LINES = [
     ("q1 Q0 d1 2 1.0", "six columns"),
     ("q1 Q0 d1 2 1.0 my tag", "six columns"),
@@ -84,7 +91,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
-@pytest.mark.parametrize("block_bytes", [64, 2**20])
+@pytest.mark.parametrize("block_bytes", [24, 2**20])
 def test_malformed_lines_are_refused_with_file_and_line(tmp_path, monkeypatch, line, message, block_bytes):
     monkeypatch.setattr(score_files, "BLOCK_BYTES", block_bytes)
     path = tmp_path / "bad.trec"
