@@ -6,7 +6,10 @@ import os
 import random
 
 import pytest
+import torch
 
+# Several threads for models of two layers cost more than they bring, above all where tests run side by side.
+torch.set_num_threads(1)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         importlib.import_module(f"st_mta.cli.{verb}").run(rest)
     except InputError as error:
-        print(f"st-mta {verb}: {error}", file=sys.stderr)
+        print(f"st-mta {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"st-mta {verb}: interrupted; the same command goes on where it stopped.", file=sys.stderr)

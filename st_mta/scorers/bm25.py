@@ -220,7 +220,6 @@ def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, 
         kept = scores >= threshold
         scores, positions = scores[kept], positions[kept]
     order = np.lexsort((positions, -scores))[:k]
-    order = order[scores[order] > 0]
     return scores[order], positions[order]
 
 

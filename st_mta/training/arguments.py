@@ -37,6 +37,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         regression_epochs: Passes over the text in the warm-up that regresses the student's embeddings to the best
             bi-encoder assistant; 0 leaves it out.
         regression_learning_rate: Peak learning rate of that warm-up.
+        regression_batch_size: Texts per step of that warm-up.
         regression_max_texts: At most so many texts per pass (a seeded sample).
         dropout: Dropout of the student in training; 0 by default, which is faster, and the teacher's soft targets
             regularise; None leaves the model's own.
@@ -65,7 +66,8 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     contrastive_weight: float = 0.1
     scale: float | None = None
     regression_epochs: float = 2.0
-    regression_learning_rate: float = 5e-4
+    regression_learning_rate: float = 1e-3
+    regression_batch_size: int = 32
     regression_max_texts: int = 200_000
     dropout: float | None = 0.0
     max_length: int | None = None

@@ -58,7 +58,7 @@ def regress_embeddings(
         num_train_epochs=arguments.regression_epochs,
         learning_rate=arguments.regression_learning_rate,
         max_steps=-1,
-        per_device_train_batch_size=2 * arguments.per_device_train_batch_size,
+        per_device_train_batch_size=arguments.regression_batch_size,
         batch_sampler=LengthGroupedBatchSampler,
         warmup_steps=0.1,
         eval_strategy="no",

@@ -164,6 +164,13 @@ def test_random_picks_stay_within_the_range_of_ranks(collection):
     assert len(np.unique(ranks)) == 30
 
 
+def test_retrievers_draw_independently(collection):
+    retrievers = [FixedRankings("a", {0: range(100)}), FixedRankings("b", {0: range(100, 200)})]
+    candidates = mine(collection, np.array([0]), retrievers, None, sampling_strategy="random")
+    ranks = candidates.passages % 100
+    assert set(ranks[candidates.source == 1]) != set(ranks[candidates.source == 2])
+
+
 def test_no_queries_give_no_candidates(collection, shuffled):
     assert len(mine(collection, EVERYTHING[:0], [shuffled("a", 0)], collection.qrels["train"])) == 0
 
