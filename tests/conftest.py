@@ -23,6 +23,14 @@ def _no_shared_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ST_MTA_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _speeds_are_taken_quickly():
+    """A run measures queries per second for seconds; here a moment will do."""
+    from st_mta.training import throughput
+
+    throughput.MIN_SECONDS = 0.01
+
+
 @pytest.fixture(scope="session")
 def toy_collection():
     """60 passages of 8 words, 40 queries of 3 words of their one relevant passage; 24 train, 6 dev, 10 test."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
 from st_mta.cli.parse import parse
+from st_mta.cli.show import wide_console
 from st_mta.evaluation import console_table
 from st_mta.training.compare import comparison_rows, evaluate_models
 
@@ -39,7 +38,7 @@ def run(arguments: list[str]) -> None:
         store=config.store,
         precision=config.precision,
     )
-    console = Console()
+    console = wide_console()
     console.print(console_table(comparison_rows(results), title=f"Measures on the {config.split} split"))
     if tests:
         console.print(console_table(tests, title="Paired tests against the first model, nDCG@10"))

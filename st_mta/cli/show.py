@@ -10,10 +10,15 @@ from st_mta.evaluation import console_table, summary_table, verdict
 from st_mta.evaluation.schema import Report
 
 
+def wide_console() -> Console:
+    """A console that does not squeeze tables where the output goes into a file or a narrow window."""
+    return Console(width=max(Console().width, 118), soft_wrap=True, highlight=False)
+
+
 def show(report: Report, output_dir: str) -> None:
     """The table, the verdict, and how to load the student."""
     folder = Path(output_dir)
-    console = Console(soft_wrap=True, highlight=False)
+    console = wide_console()
     console.print(
         console_table(summary_table(report), title=f"{report['collection']['name']}, {report['split']} split")
     )

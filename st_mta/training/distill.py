@@ -67,7 +67,7 @@ class DistillConfig:
         default=None, metadata={"help": "Folder of stored scores and embeddings (the user's cache if not given)."}
     )
     overwrite: bool = field(default=False, metadata={"help": "Begin anew where the output folder holds another run."})
-    training: dict | None = field(  # type: ignore[type-arg]
+    training: str | None = field(
         default=None, metadata={"help": "Any other training argument, as JSON, or as a section of the YAML file."}
     )
 
@@ -152,7 +152,7 @@ def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments
     ).split()
     chosen: dict[str, Any] = {name: getattr(config, name) for name in same}
     chosen |= {"num_train_epochs": config.epochs, "per_device_train_batch_size": config.batch_size}
-    chosen |= {"use_cpu": config.device == "cpu", **(config.training or {})}
+    chosen |= {"use_cpu": config.device == "cpu", **_other_arguments(config.training)}
     try:
         return MultiAssistantTrainingArguments(config.output_dir, **chosen)
     except TypeError as error:
@@ -162,3 +162,19 @@ def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments
             consequence="the option would have no effect",
             remedy="correct its name; MultiAssistantTrainingArguments lists them all",
         ) from error
+
+
+def _other_arguments(training: str | dict[str, Any] | None) -> dict[str, Any]:
+    """The option ``training``: JSON from the command line, a mapping from a YAML file."""
+    try:
+        parsed = json.loads(training) if isinstance(training, str) else training or {}
+    except json.JSONDecodeError as error:
+        parsed = error
+    if isinstance(parsed, dict):
+        return parsed
+    raise InputError(
+        expected='training arguments as JSON, such as {"warmup_steps": 10}',
+        got=f"{training!r}",
+        consequence="they would have no effect",
+        remedy="correct the JSON, or write them as a section `training:` of the YAML file",
+    )

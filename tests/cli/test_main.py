@@ -211,6 +211,10 @@ def test_an_unknown_training_argument(data, tmp_path, capsys):
     assert "warmup" in refused(capsys, *arguments)
 
 
+def test_training_arguments_that_are_no_json(data, tmp_path, capsys):
+    assert "as JSON" in refused(capsys, *distill_arguments(data, tmp_path / "out", "--training", "{warmup"))
+
+
 def test_an_argument_out_of_range(data, tmp_path, capsys):
     assert "num_candidates at least 2" in refused(
         capsys, *[1 if a == "4" else a for a in distill_arguments(data, tmp_path / "out")]

@@ -32,3 +32,9 @@ def test_listwise_kl_in_a_stock_trainer(run, tmp_path):
     losses = [float(loss) for loss in re.findall(r"'loss': '?([0-9.e-]+)", printed)]
     assert len(losses) == 5 and losses[-1] < losses[0]
     assert "of 4 queries find their own passage first." in printed
+
+
+def test_distil_with_assistants(run, tmp_path):
+    model = saved(tiny_sentence_transformer(layers=3), tmp_path / "model")
+    assert re.search(r"nDCG@10 [01]\.\d{3} -> [01]\.\d{3}", run("distil_with_assistants.py", model, "0,2"))
+    assert (tmp_path / "out" / "student" / "model.safetensors").exists()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from st_mta.stores import Store
 from st_mta.types import Texts
@@ -13,13 +12,6 @@ def random_texts(prefix: str, count: int, longest: int, seed: int) -> Texts:
     random = np.random.default_rng(seed)
     texts = [" ".join(random.choice(WORDS, random.integers(1, longest))) for _ in range(count)]
     return Texts([f"{prefix}{i}" for i in range(count)], texts)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread():
-    """Models this small spend their time waiting for threads."""
-    before = torch.get_num_threads()
-    yield
 
 
 @pytest.fixture(scope="session")
