@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
+import os
 import sys
 
 from st_mta import __version__
@@ -38,6 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
         importlib.import_module(f"st_mta.cli.{verb}").run(rest)
     except InputError as error:
         print(f"st-mta {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # Full disks come as errors of many kinds: from the system, from safetensors, from torch.
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        print(
+            f"st-mta {verb}: The disk is full ({' '.join(str(error).split())}). Everything finished before is whole; "
+            "free some space (st-mta cache lists and clears stored scores), then run the same command again.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"st-mta {verb}: interrupted; the same command goes on where it stopped.", file=sys.stderr)

@@ -100,10 +100,8 @@ class Flow:
         return float(dev[MAIN_MEASURE])
 
     def station(self, name: str, work: Callable[[], Result]) -> Result:
-        """The main process works, the others wait and read the result from the journal."""
-        with self.arguments.main_process_first(local=False, desc=name):
-            self.journal.reload()
-            return self.journal.run(name, work)
+        """Works, or reads from the journal what was worked out before."""
+        return self.journal.run(name, work)
 
     # The stations, in the order of the flow ---------------------------------------------------------------------
 

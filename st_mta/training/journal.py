@@ -35,13 +35,9 @@ class Journal:
         self.path = path
         self.ledger = ledger
         self._record: dict[str, Any] = {"configuration": configuration, "stations": {}}
-        self.reload()
-        self._refuse_other(configuration)
-
-    def reload(self) -> None:
-        """Reads what another process may have recorded."""
-        if self.path.exists():
-            self._record = json.loads(self.path.read_text(encoding="utf-8"))
+        if path.exists():
+            self._record = json.loads(path.read_text(encoding="utf-8"))
+            self._refuse_other(configuration)
 
     def _refuse_other(self, configuration: dict[str, Any]) -> None:
         before, now = self._record["configuration"], json.loads(json.dumps(configuration))

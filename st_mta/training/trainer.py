@@ -74,6 +74,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
+        _refuse_several_processes(args)
         student = SentenceTransformer(model, device=str(args.device)) if isinstance(model, str) else model
         if args.max_length is not None:
             student.max_seq_length = args.max_length
@@ -198,6 +199,17 @@ def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
         )
 
     return make
+
+
+def _refuse_several_processes(args: MultiAssistantTrainingArguments) -> None:
+    if args.world_size == 1:
+        return
+    raise InputError(
+        expected="one process",
+        got=f"{args.world_size} processes",
+        consequence="the stations between the trainings would wait for each other for ever",
+        remedy="start it without torchrun or accelerate launch; ListwiseKLLoss alone does run under both",
+    )
 
 
 def _refuse_teacher_as_student(student: SentenceTransformer, pool: AssistantPool) -> None:

@@ -234,6 +234,21 @@ def test_an_output_folder_that_is_a_file(data, tmp_path, capsys):
     assert "output folder" in refused(capsys, *distill_arguments(data, tmp_path / "out"))
 
 
+def test_a_disk_that_fills_up_while_a_model_is_saved(data, tmp_path, capsys, monkeypatch):
+    from safetensors import SafetensorError
+
+    from st_mta.training import stations
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    arguments = distill_arguments(data, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(stations, "save_student", full)
+        assert "The disk is full" in refused(capsys, *arguments)
+    assert main([str(a) for a in arguments]) == 0
+
+
 def test_python_m_is_the_command():
     done = subprocess.run([sys.executable, "-m", "st_mta", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("st-mta ")
