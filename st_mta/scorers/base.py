@@ -15,7 +15,7 @@ from st_mta.stores.keys import KeyArray
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 
 # Pairs computed between two writes: the most a kill can lose. A minute of work for a small cross-encoder on a CPU.
-PART_SIZE = 2**14
+PART_SIZE = 2**13
 
 Compute = Callable[[IntArray, IntArray], FloatArray]
 

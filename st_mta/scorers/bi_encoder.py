@@ -53,7 +53,7 @@ class BiEncoderScorer(Scorer):
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
-        block_size: int = 2**14,
+        block_size: int = 2**12,
         backend: Literal["exact", "faiss"] = "exact",
     ) -> None:
         owned = False

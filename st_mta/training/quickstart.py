@@ -89,5 +89,6 @@ def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArgu
         regression_batch_size=32,
         max_length=MAX_LENGTH,
         seed=config.seed,
+        logging_steps=5,
         use_cpu=True,
     )
