@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.evaluation import console_table
-from st_mta.training.compare import comparison_rows, evaluate_models
+from st_mta.training.compare import comparison_rows, evaluate_models, test_rows
 
 
 @dataclass
@@ -41,4 +41,4 @@ def run(arguments: list[str]) -> None:
     console = wide_console()
     console.print(console_table(comparison_rows(results), title=f"Measures on the {config.split} split"))
     if tests:
-        console.print(console_table(tests, title="Paired tests against the first model, nDCG@10"))
+        console.print(console_table(test_rows(tests), title="Paired tests against the first model, nDCG@10"))

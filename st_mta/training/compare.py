@@ -101,12 +101,28 @@ def _tests(runs: dict[str, Run], collection: Collection, split: str) -> list[dic
     return rows
 
 
-def comparison_rows(results: Results) -> list[dict[str, Any]]:
-    """The results as table rows."""
+def comparison_rows(results: Results) -> list[dict[str, str]]:
+    """The results as table rows, rounded for reading."""
     return [
-        {"Model": model, "Collection": collection, **measures}
+        {"Model": model, "Collection": collection, **{name: f"{value:.4f}" for name, value in measures.items()}}
         for model, by_collection in results.items()
         for collection, measures in by_collection.items()
+    ]
+
+
+def test_rows(tests: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The paired tests as table rows, rounded for reading."""
+    return [
+        {
+            "Model": test["model"],
+            "Against": test["against"],
+            "Collection": test["collection"],
+            "Difference": f"{test['difference']:+.4f}",
+            "95% interval": f"{test['interval'][0]:+.4f} to {test['interval'][1]:+.4f}",
+            "p": f"{test['p_value']:.4f}",
+            "p (Holm)": f"{test['p_holm']:.4f}",
+        }
+        for test in tests
     ]
 
 
