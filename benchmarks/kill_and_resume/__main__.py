@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from safetensors.torch import load_file
@@ -37,24 +38,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("result.json"))
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
-    write_collection(work / "collection")
-
-    start = time.perf_counter()
-    subprocess.run(command(work, "whole"), check=True)
-    whole = time.perf_counter() - start
-    kills = run_with_kills(work, options.kills, whole, random.Random(options.seed))
+    if not (work / "whole" / "report.json").exists():
+        write_collection(work / "collection")
+        subprocess.run(command(work, "whole"), check=True)
+    whole = json.loads((work / "whole" / "report.json").read_text())["compute"]["total_seconds"]
+    kills, finished = run_with_kills(work, options.kills, whole, random.Random(options.seed))
 
     result = {
         "kills": kills,
-        "same_weights": same_weights(work / "whole" / "student", work / "killed" / "student"),
-        "pairs": {name: stored_pairs(work / f"store-{name}") for name in ("whole", "killed")},
+        "finished_runs": finished,
+        "same_weights": all(run["same_weights"] for run in finished),
+        "same_pairs": all(run["pairs"] == stored_pairs(work / "store-whole") for run in finished),
+        "pairs_unkilled": stored_pairs(work / "store-whole"),
         "seconds_unkilled": round(whole, 1),
         "environment": environment(),
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({key: result[key] for key in ("same_weights", "pairs")}))
+    print(json.dumps({key: result[key] for key in ("same_weights", "same_pairs", "finished_runs")}))
     shutil.rmtree(work)
-    sys.exit(0 if result["same_weights"] and result["pairs"]["whole"] == result["pairs"]["killed"] else 1)
+    sys.exit(0 if result["same_weights"] and result["same_pairs"] else 1)
 
 
 def write_collection(folder: Path, pairs: int = 200) -> None:
@@ -83,12 +85,19 @@ def command(work: Path, name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def run_with_kills(work: Path, kills: int, whole: float, source: random.Random) -> list[dict[str, object]]:
-    """Starts the run again and again, each time killed after a random part of an unkilled run's time."""
-    log: list[dict[str, object]] = []
+def run_with_kills(
+    work: Path, kills: int, whole: float, source: random.Random
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Starts the run again and again, each time killed after a random part of an unkilled run's time.
+
+    Returns:
+        When each kill fell, and for every run that reached its end how it compares with the unkilled one.
+    """
+    log: list[dict[str, Any]] = []
+    finished: list[dict[str, Any]] = []
     while True:
         process = subprocess.Popen(command(work, "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        after = source.uniform(0.15, 0.6) * whole if len(log) < kills else float("inf")
+        after = source.uniform(0.15, 0.5) * whole if len(log) < kills else float("inf")
         start = time.perf_counter()
         while process.poll() is None and time.perf_counter() - start < after:
             time.sleep(POLL)
@@ -99,9 +108,12 @@ def run_with_kills(work: Path, kills: int, whole: float, source: random.Random) 
             print(f"kill {len(log)}: {log[-1]}", flush=True)
         elif process.returncode != 0:
             raise SystemExit(f"the resumed run ended with exit code {process.returncode}")
-        elif len(log) >= kills:
-            return log
-        else:  # finished before all kills had fallen: begin anew, the store is kept away as well
+        else:
+            same = same_weights(work / "whole" / "student", work / "killed" / "student")
+            finished.append({"same_weights": same, "pairs": stored_pairs(work / "store-killed"), "kills": len(log)})
+            if len(log) >= kills:
+                return log, finished
+            # Finished before all kills had fallen: begin anew, with an empty store.
             shutil.rmtree(work / "killed")
             shutil.rmtree(work / "store-killed")
 
