@@ -135,7 +135,7 @@ def stored_pairs(store: Path) -> dict[str, int]:
     parts = f"read_parquet('{store}/scores/*/*.parquet', filename = true)"
     query = (
         "SELECT count(*), count(DISTINCT (scorer, query, passage)) "
-        f"FROM (SELECT parse_dirname(filename) AS scorer, query, passage FROM {parts})"
+        f"FROM (SELECT parse_path(filename)[-2] AS scorer, query, passage FROM {parts})"
     )
     rows, distinct = duckdb.sql(query).fetchall()[0]
     return {"rows": rows, "distinct": distinct}
