@@ -120,12 +120,11 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         best, best_iteration = flow.run()
         student = flow.load_student(best)
         report = self._report(flow, best, best_iteration)
-        if self.is_world_process_zero():
-            targets = stations.make_targets(self.pool, [1.0] * len(self.pool.scorers), self.args)
-            student.model_card_data.set_losses([self.loss_factory(student, targets)])
-            attach_lineage(student, report)
-            stations.save_student(student, flow.folder.student)
-            write_report(flow.folder.root, report)
+        targets = stations.make_targets(self.pool, [1.0] * len(self.pool.scorers), self.args)
+        student.model_card_data.set_losses([self.loss_factory(student, targets)])
+        attach_lineage(student, report)
+        stations.save_student(student, flow.folder.student)
+        write_report(flow.folder.root, report)
         self.model.load_state_dict(student.state_dict())
         self.model.model_card_data = student.model_card_data
         return report

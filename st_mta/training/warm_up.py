@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def regress_embeddings(
     targets: dict[str, Embeddings],
     arguments: MultiAssistantTrainingArguments,
     folder: Path,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Trains the student, in place, to give each text the embedding the assistant gave it (cosine distance).
 
     Args:
@@ -42,7 +43,7 @@ def regress_embeddings(
         folder: Where checkpoints lie, so that a killed warm-up goes on.
 
     Returns:
-        Steps taken, texts seen, and the loss at the first and last logging step.
+        As of [`train_with_checkpoints`].
     """
     datasets = DatasetDict(
         {
