@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
-from st_mta.types import Collection, Qrels, Texts
+from st_mta.types import Collection, Texts
 
 BLOCK = 4096  # passages read at a time
 PATIENCE = 10  # passes over the corpus without a new span, after which there are taken to be no more
@@ -19,7 +19,9 @@ PATIENCE = 10  # passes over the corpus without a new span, after which there ar
 def crop_queries(
     collection: Collection, num_queries: int, seed: int, min_words: int = 4, max_words: int = 12
 ) -> Collection:
-    """Adds random spans of passages to the training queries; the passage of a span is its one relevant passage.
+    """Adds random spans of passages as unlabelled training queries: what is relevant to them the teacher says.
+
+    A span is found by its own words, so its passage as a label would teach little but matching words.
 
     Every usable passage gives one span before any gives a second. A span has at most half of its passage's words, so
     that the passage keeps something to be found by; passages of fewer than ``2 * min_words`` words are passed over.
@@ -33,22 +35,22 @@ def crop_queries(
         max_words: Longest span.
 
     Returns:
-        The collection with the spans at the end of its queries, and in the split "train" with grade 1.
+        The collection with the spans at the end of its queries and of its unlabelled ones.
 
     Raises:
         InputError: If no passage is long enough, or the numbers make no sense.
     """
     _check(num_queries, min_words, max_words)
     generator = np.random.default_rng(seed)
-    spans: dict[str, tuple[str, str]] = {}  # query id -> passage id, query
+    spans: dict[str, str] = {}  # query id -> query
     known = set(collection.queries.ids)
     fruitless = 0
     with progress("Cropping queries", num_queries, "queries") as bar:
         while len(spans) < num_queries and fruitless < PATIENCE:
             before = len(spans)
-            for query_id, passage_id, text in _one_of_each(collection.corpus, generator, min_words, max_words):
+            for query_id, text in _one_of_each(collection.corpus, generator, min_words, max_words):
                 if query_id not in spans and query_id not in known:
-                    spans[query_id] = (passage_id, text)
+                    spans[query_id] = text
                     bar.update()
                 if len(spans) == num_queries:
                     break
@@ -60,8 +62,8 @@ def crop_queries(
 
 def _one_of_each(
     corpus: Texts, generator: np.random.Generator, min_words: int, max_words: int
-) -> Iterator[tuple[str, str, str]]:
-    """Query id, passage id and text of one span of every usable passage, in random order."""
+) -> Iterator[tuple[str, str]]:
+    """Query id and text of one span of every usable passage, in random order."""
     order = generator.permutation(len(corpus))
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
@@ -73,16 +75,15 @@ def _one_of_each(
                 continue
             length = min_words + int(draw[0] * (longest - min_words + 1))
             first = int(draw[1] * (len(words) - length + 1))
-            yield f"crop:{passage_id}:{first}:{length}", passage_id, " ".join(words[first : first + length])
+            yield f"crop:{passage_id}:{first}:{length}", " ".join(words[first : first + length])
 
 
-def _with_spans(collection: Collection, spans: dict[str, tuple[str, str]]) -> Collection:
-    added = Texts(spans, [text for _, text in spans.values()])
-    cropped: Qrels = {query_id: {passage_id: 1} for query_id, (passage_id, _) in spans.items()}
+def _with_spans(collection: Collection, spans: dict[str, str]) -> Collection:
+    added = np.arange(len(spans), dtype=np.int64) + len(collection.queries)
     return replace(
         collection,
-        queries=_appended(collection.queries, added),
-        qrels={**collection.qrels, "train": {**collection.qrels.get("train", {}), **cropped}},
+        queries=_appended(collection.queries, Texts(spans, spans.values())),
+        unlabelled=np.concatenate([collection.unlabelled, added]),
         notes=(*collection.notes, f"{len(spans)} training queries are random spans of passages."),
     )
 

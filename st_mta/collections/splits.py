@@ -8,7 +8,7 @@ import numpy as np
 
 from st_mta.collections.assemble import notes_on_shared_queries
 from st_mta.collections.crops import crop_queries
-from st_mta.types import Collection
+from st_mta.types import Collection, IntArray, Qrels
 
 
 def with_training_queries(collection: Collection, seed: int, num_crops: int) -> Collection:
@@ -30,8 +30,8 @@ def with_training_queries(collection: Collection, seed: int, num_crops: int) -> 
 def with_dev_split(collection: Collection, seed: int, fraction: float = 0.1, max_queries: int = 500) -> Collection:
     """The collection with a dev split: its own, at most ``max_queries`` of it, or a part of the training queries.
 
-    The test split is never touched. With fewer than two labelled training queries there is nothing to cut; crops of
-    passages are then the development queries, each with its own passage as the one to find, and a note says so.
+    The test split is never touched. With fewer than two labelled training queries, unlabelled ones are taken (crops of
+    passages where there are none of them either); they come with empty judgements, for the teacher to fill in.
 
     Args:
         collection: Any collection.
@@ -43,18 +43,24 @@ def with_dev_split(collection: Collection, seed: int, fraction: float = 0.1, max
         return collection if len(own) <= max_queries else _with_part_of_dev(collection, seed, max_queries)
     train = collection.qrels.get("train", {})
     if len(train) < 2:
-        return _with_crops_as_dev(collection, seed, max_queries)
-    size = min(max_queries, max(1, round(fraction * len(train))), len(train) - 1)
+        return _with_unlabelled_dev(collection, seed, fraction, max_queries)
     ids = list(train)
-    chosen = {ids[row] for row in np.random.default_rng(seed).choice(len(ids), size, replace=False)}
+    chosen = {ids[row] for row in _part(len(ids), seed, fraction, max_queries)}
     dev = {query_id: train[query_id] for query_id in ids if query_id in chosen}
     rest = {query_id: train[query_id] for query_id in ids if query_id not in chosen}
     shared = notes_on_shared_queries(collection.queries, {"train": rest, "dev": dev})
+    note = f"The dev split is {len(dev)} of {len(train)} training queries (seed {seed})."
     return replace(
         collection,
         qrels={**collection.qrels, "train": rest, "dev": dev},
-        notes=(*collection.notes, f"The dev split is {size} of {len(train)} training queries (seed {seed}).", *shared),
+        notes=(*collection.notes, note, *shared),
     )
+
+
+def _part(count: int, seed: int, fraction: float, max_queries: int) -> IntArray:
+    """Some of ``count`` rows, at least one, and at least one left."""
+    size = min(max_queries, max(1, round(fraction * count)), count - 1)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
 
 
 def _with_part_of_dev(collection: Collection, seed: int, max_queries: int) -> Collection:
@@ -66,10 +72,19 @@ def _with_part_of_dev(collection: Collection, seed: int, max_queries: int) -> Co
     return replace(collection, qrels={**collection.qrels, "dev": part}, notes=(*collection.notes, note))
 
 
-def _with_crops_as_dev(collection: Collection, seed: int, max_queries: int) -> Collection:
-    train = collection.qrels.get("train", {})
-    cropped = crop_queries(collection, max_queries, seed)
-    crops = {query_id: judged for query_id, judged in cropped.qrels["train"].items() if query_id not in train}
-    qrels = {**collection.qrels, "dev": crops}
-    note = f"No labelled training query to spare: {len(crops)} crops of passages are the dev split (seed {seed})."
-    return replace(cropped, qrels=qrels, notes=(*collection.notes, note))
+def _with_unlabelled_dev(collection: Collection, seed: int, fraction: float, max_queries: int) -> Collection:
+    if len(collection.unlabelled) < 2:
+        collection = crop_queries(collection, max(2, max_queries), seed)
+    available = collection.unlabelled
+    rows = _part(len(available), seed, fraction, max_queries)
+    dev: Qrels = {query_id: {} for query_id in collection.queries.take_ids(available[rows])}
+    return replace(
+        collection,
+        qrels={**collection.qrels, "dev": dev},
+        unlabelled=np.delete(available, rows),
+        notes=(
+            *collection.notes,
+            f"The dev split is {len(dev)} of {len(available)} unlabelled training queries (seed {seed}), judged by the "
+            "teacher: quality on dev is agreement with it.",
+        ),
+    )

@@ -32,6 +32,11 @@ class RunFolder:
         return self.root / "student-before"
 
     @property
+    def judgements(self) -> Path:
+        """The teacher's judgements of development queries that came without any."""
+        return self.root / "dev-qrels.tsv"
+
+    @property
     def warm_up(self) -> Path:
         """The warm-up's student and checkpoints."""
         return self.root / "warm-up"

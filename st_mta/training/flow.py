@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
-from st_mta.evaluation import evaluate_scorer, write_run
+from st_mta.evaluation import CollectionEvaluator, evaluate_scorer, write_run
 from st_mta.mining import load_candidates, positive_ranks, save_candidates
 from st_mta.scorers import BiEncoderScorer
 from st_mta.stores import Store
@@ -25,6 +25,7 @@ from st_mta.training.collator import DOCUMENTS, FlatDocumentsCollator
 from st_mta.training.dataset import listwise_dataset
 from st_mta.training.files import RunFolder, file_name
 from st_mta.training.journal import Journal, Result
+from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
 from st_mta.training.lists import rows_of
 from st_mta.training.throughput import queries_per_second
 from st_mta.training.warm_up import column_prompts, regress_embeddings
@@ -73,12 +74,17 @@ class Flow:
         """All stations.
 
         Returns:
-            Folder of the best student on the development split, and its iteration.
+            Folder of the best student on the development split, and its iteration: -1 where no iteration improved on
+            the warmed-up (or, without a warm-up, the untrained) student.
         """
         self.station("student-before", self.save_student_before)
+        if len(unjudged(self.collection, "dev")):
+            self.station("judge", self.judge)
+            self.take_judgements()
         self.station("quality", self.measure_scorers)
-        best = self.folder.root / self.station("warm-up", self.warm_up)["student"]
-        reached, best_iteration = -1.0, -1
+        warmed = self.station("warm-up", self.warm_up)
+        best, best_iteration = self.folder.root / warmed["student"], -1
+        reached = warmed["dev"][MAIN_MEASURE] if "dev" in warmed else self.dev_quality()[BEFORE]
         for iteration in range(self.arguments.num_iterations):
             dev = self.iterate(iteration, best)
             if dev > reached:
@@ -109,6 +115,24 @@ class Flow:
         """Keeps the student as it came."""
         stations.save_student(self.student, self.folder.student_before)
         return {}
+
+    def judge(self) -> Result:
+        """The teacher judges the development queries where nobody else has."""
+        student = self.student_scorer(self.folder.student_before, BEFORE)
+        retrievers = [student, *(assistant for assistant in self.pool.assistants if assistant.can_retrieve)]
+        queries, depth = unjudged(self.collection, "dev"), self.arguments.eval_depth
+        qrels = judge_by_teacher(self.collection, queries, self.pool.teacher, retrievers, depth)
+        write_judgements(self.folder.judgements, qrels)
+        return {"queries": len(qrels)}
+
+    def take_judgements(self) -> None:
+        """The collection, and the evaluator over it, with the teacher's judgements; queries without one go."""
+        before, judged = self.collection, read_judgements(self.folder.judgements)
+        dev = {query_id: own or judged.get(query_id, {}) for query_id, own in before.qrels["dev"].items()}
+        dev = {query_id: grades for query_id, grades in dev.items() if grades}
+        self.collection = replace(before, qrels={**before.qrels, "dev": dev})
+        if isinstance(self.evaluator, CollectionEvaluator) and self.evaluator.collection is before:
+            self.evaluator = CollectionEvaluator(self.collection, "dev")
 
     def measure_scorers(self) -> Result:
         """Development quality of every scorer and of the untrained student; the best searcher leads re-ranking."""

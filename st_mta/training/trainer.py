@@ -156,7 +156,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         return build_report(
             journal=flow.journal,
             folder=flow.folder,
-            collection=self.collection,
+            collection=flow.collection,
             teacher=teacher,
             assistants=assistants,
             before=flow.student_scorer(flow.folder.student_before, BEFORE),

@@ -23,8 +23,8 @@ def test_own_training_queries_are_enough(collection: Collection) -> None:
 
 def test_crops_where_there_are_none() -> None:
     collection = with_training_queries(make(num_test=2), seed=0, num_crops=5)
-    assert len(collection.qrels["train"]) == 5
-    assert len(collection.qrels["test"]) == 2
+    assert len(collection.unlabelled) == 5
+    assert not collection.qrels["train"] and len(collection.qrels["test"]) == 2
     assert collection.notes == ("5 training queries are random spans of passages.",)
 
 
@@ -58,13 +58,21 @@ def test_own_dev_stays() -> None:
 
 
 @pytest.mark.parametrize("num_train", [0, 1])
-def test_crops_are_the_dev_split_where_there_is_nothing_to_cut(num_train: int) -> None:
-    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0, max_queries=5)
-    assert len(collection.qrels["dev"]) == 5 and all(name.startswith("crop:") for name in collection.qrels["dev"])
-    assert len(collection.qrels["train"]) == num_train and len(collection.qrels["test"]) == 3
-    assert collection.notes[-1] == (
-        "No labelled training query to spare: 5 crops of passages are the dev split (seed 0)."
-    )
+def test_unlabelled_queries_are_the_dev_split_where_there_is_nothing_to_cut(num_train: int) -> None:
+    collection = make(num_train=num_train, num_test=3, spare=40)
+    cut = with_dev_split(collection, seed=0)
+    assert len(cut.qrels["dev"]) == 4 and not any(cut.qrels["dev"].values())
+    assert set(cut.queries_of("dev")) | set(cut.unlabelled) == set(collection.unlabelled)
+    assert len(cut.unlabelled) == 36
+    assert len(cut.qrels["train"]) == num_train and len(cut.qrels["test"]) == 3
+    assert cut.notes[-1].startswith("The dev split is 4 of 40 unlabelled training queries (seed 0), judged by the tea")
+
+
+@pytest.mark.parametrize("num_train", [0, 1])
+def test_crops_are_the_dev_split_where_there_are_no_queries(num_train: int) -> None:
+    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0, fraction=0.5, max_queries=6)
+    assert len(collection.qrels["dev"]) == 3 and len(collection.unlabelled) == 3
+    assert all(name.startswith("crop:") for name in collection.qrels["dev"])
 
 
 def test_a_large_dev_split_is_used_in_part() -> None:

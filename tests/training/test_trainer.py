@@ -169,6 +169,17 @@ def test_a_collection_without_queries_is_learned_from_crops(toy_collection, tmp_
     bare = from_dictionaries("bare", {f"p{i}": f"{text} {words[i - 1]}" for i, text in enumerate(words)})
     report = toy_trainer(tmp_path / "out", tmp_path / "store", bare, num_iterations=1, num_crops=24).train()
     assert report["split"] == "dev" and report["iterations"][0]["queries"] > 0
+    # Nobody but the teacher has judged the development queries, so it agrees with itself.
+    assert report["teacher"]["ndcg@10"] == pytest.approx(1.0) and report["student"]["ndcg@10"] < 1.0
+    assert (tmp_path / "out" / "dev-qrels.tsv").exists()
+
+
+def test_an_iteration_that_makes_the_student_worse_is_not_kept(toy_collection, tmp_path):
+    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, num_iterations=1, learning_rate=10.0)
+    report = trainer.train()
+    assert report["best_iteration"] == -1
+    assert report["iterations"][0]["dev"]["ndcg@10"] <= report["warm_up"]["dev_ndcg@10"]
+    assert_same(weights(tmp_path / "out" / "warm-up" / "student"), weights(tmp_path / "out" / "student"))
 
 
 def test_no_assistants_is_plain_distillation(toy_collection, tmp_path):

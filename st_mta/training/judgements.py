@@ -1,0 +1,67 @@
+"""Judgements by the teacher, for development queries that nobody has judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from st_mta.collections.files import read_qrels
+from st_mta.mining import mine
+from st_mta.stores.atomic import atomic_write_text
+from st_mta.types import Collection, IntArray, Qrels, Scorer
+
+RELEVANT = 10
+"""Passages per query that count as relevant: the teacher's best has grade 2, the others grade 1."""
+HEADER = "query-id\tcorpus-id\tscore"
+
+
+def unjudged(collection: Collection, split: str) -> IntArray:
+    """Positions of the split's queries whose judgements are empty."""
+    return collection.queries.positions([query_id for query_id, judged in collection.qrels[split].items() if not judged])
+
+
+def judge_by_teacher(
+    collection: Collection, queries: IntArray, teacher: Scorer, retrievers: Sequence[Scorer], depth: int
+) -> Qrels:
+    """The teacher's best passages of each query, as judgements.
+
+    Args:
+        collection: Texts.
+        queries: (Q,) positions.
+        teacher: It searches the corpus where it can, and otherwise ranks what the retrievers find.
+        retrievers: Scorers that search.
+        depth: Passages per query that it looks at.
+
+    Returns:
+        Grades for every query of which the teacher knows a passage.
+    """
+    searching = [teacher] if teacher.can_retrieve else retrievers
+    lists = mine(collection, queries, searching, None, num_candidates=max(2, depth), depth=max(2, depth))
+    scores = teacher.score(collection.queries, collection.corpus, lists.pair_queries, lists.passages)
+    lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
+    order = np.lexsort((lists.passages, -scores, lists.rows))
+    rank = np.arange(len(order)) - lists.offsets[lists.rows]
+    best = order[rank < RELEVANT]
+    grades = np.where(rank[rank < RELEVANT] == 0, 2, 1).tolist()
+    qrels: Qrels = {}
+    query_ids = collection.queries.take_ids(lists.pair_queries[best])
+    for query_id, passage_id, grade in zip(query_ids, collection.corpus.take_ids(lists.passages[best]), grades):
+        qrels.setdefault(query_id, {})[passage_id] = grade
+    return qrels
+
+
+def write_judgements(path: Path, qrels: Qrels) -> None:
+    """Writes judgements as BEIR does, whole or not at all."""
+    rows = [f"{query}\t{passage}\t{grade}" for query, judged in qrels.items() for passage, grade in judged.items()]
+    atomic_write_text(path, "\n".join([HEADER, *rows]) + "\n")
+
+
+def read_judgements(path: Path) -> Qrels:
+    """Reads what [`write_judgements`] wrote."""
+    table = read_qrels(path)
+    qrels: Qrels = {}
+    for query_id, passage_id, grade in zip(*(table[column].to_pylist() for column in ("query", "passage", "grade"))):
+        qrels.setdefault(query_id, {})[passage_id] = grade
+    return qrels

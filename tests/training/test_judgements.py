@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from st_mta.collections import from_dictionaries
+from st_mta.errors import InputError
+from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
+from st_mta.types import Collection, Retrieved, Scorer
+
+
+class Table(Scorer):
+    """Scores by hand; searches by sorting them where it may."""
+
+    kind, fingerprint = "stored", "by hand"
+
+    def __init__(self, scores: np.ndarray, can_retrieve: bool) -> None:
+        self.name, self.scores, self.can_retrieve = "table", scores.astype(np.float32), can_retrieve
+
+    def score(self, queries, corpus, query_positions, passage_positions):
+        return self.scores[query_positions, passage_positions]
+
+    def retrieve(self, queries, corpus, query_positions, k):
+        order = np.argsort(-self.scores[query_positions], axis=1, kind="stable")[:, :k]
+        return Retrieved(query_positions, order, np.take_along_axis(self.scores[query_positions], order, axis=1))
+
+
+@pytest.fixture
+def collection() -> Collection:
+    corpus = {f"p{i}": f"passage {i}" for i in range(15)}
+    return from_dictionaries("made", corpus, {"a": "one", "b": "two"}, {"test": {"a": {"p0": 1}}})
+
+
+def test_the_ten_best_the_first_graded_higher(collection):
+    teacher = Table(np.stack([np.arange(15.0), -np.arange(15.0)]), can_retrieve=True)
+    qrels = judge_by_teacher(collection, np.array([0, 1]), teacher, [], depth=15)
+    assert qrels["a"] == {"p14": 2, **{f"p{i}": 1 for i in range(5, 14)}}
+    assert qrels["b"] == {"p0": 2, **{f"p{i}": 1 for i in range(1, 10)}}
+
+
+def test_a_teacher_that_only_ranks_chooses_among_what_is_found(collection):
+    teacher = Table(np.stack([np.arange(15.0)] * 2), can_retrieve=False)
+    retriever = Table(np.stack([-np.arange(15.0)] * 2), can_retrieve=True)
+    assert judge_by_teacher(collection, np.array([1]), teacher, [retriever], depth=3) == {"b": {"p2": 2, "p1": 1, "p0": 1}}
+
+
+def test_a_query_that_the_teacher_does_not_know_is_left_out(collection):
+    scores = np.full((2, 15), np.nan)
+    scores[0, 3] = 1.0
+    retriever = Table(np.zeros((2, 15)), can_retrieve=True)
+    judged = judge_by_teacher(collection, np.array([0, 1]), Table(scores, can_retrieve=False), [retriever], depth=15)
+    assert judged == {"a": {"p3": 2}}
+
+
+def test_nobody_to_search_is_refused(collection):
+    with pytest.raises(InputError, match="at least one retriever"):
+        judge_by_teacher(collection, np.array([0]), Table(np.zeros((2, 15)), can_retrieve=False), [], depth=5)
+
+
+def test_judgements_survive_the_file(tmp_path):
+    qrels = {"crop:p:0:4": {"p": 2, "01": 1}, "q": {"p": 1}}
+    write_judgements(tmp_path / "dev.tsv", qrels)
+    assert read_judgements(tmp_path / "dev.tsv") == qrels
+
+
+def test_queries_with_empty_judgements_are_unjudged(collection):
+    collection.qrels["test"]["b"] = {}
+    assert unjudged(collection, "test").tolist() == [1]
