@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from st_mta.assistants.targets import AssistantTargets
     from st_mta.collections import from_dictionaries, load_collection
     from st_mta.errors import InputError
-    from st_mta.evaluation import CollectionEvaluator
+    from st_mta.evaluation import BenchmarkEvaluator, CollectionEvaluator
     from st_mta.losses import ListwiseKLLoss
     from st_mta.mining import mine
     from st_mta.scorers import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Loaded at first use: the host takes seconds to import, and `st-mta --help` needs none of it.
 _HOMES = {
     "AssistantTargets": "st_mta.assistants.targets",
+    "BenchmarkEvaluator": "st_mta.evaluation",
     "BiEncoderScorer": "st_mta.scorers",
     "BM25": "st_mta.scorers",
     "Candidates": "st_mta.types",
@@ -61,6 +62,7 @@ _HOMES = {
 
 __all__ = [
     "AssistantTargets",
+    "BenchmarkEvaluator",
     "BiEncoderScorer",
     "BM25",
     "Candidates",

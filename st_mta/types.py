@@ -178,6 +178,7 @@ class Collection:
         unlabelled: Positions in ``queries`` of training queries without judgements.
         licence: The licence of the data as stated by its source, or None.
         notes: What was dropped or made while loading, in sentences for the report.
+        hub_id: The id of the Hub dataset it was read from, or None.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Collection:
     unlabelled: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     licence: str | None = None
     notes: tuple[str, ...] = ()
+    hub_id: str | None = None
 
     def queries_of(self, split: str) -> IntArray:
         """Positions of the split's judged queries, in the order of the qrels."""
@@ -288,16 +290,13 @@ class Retrieved:
     def to_run(self, queries: Texts, corpus: Texts) -> Run:
         """The same as a TREC run with ids."""
         found = self.passages >= 0
-        ids = iter(corpus.take_ids(self.passages[found]))
+        ids = corpus.take_ids(self.passages[found])
+        scores = self.scores[found].tolist()
+        ends = np.cumsum(found.sum(axis=1)).tolist()
         return {
-            query_id: {passage_id: float(score) for passage_id, score in zip(ids_of_row(ids, kept), scores[kept])}
-            for query_id, kept, scores in zip(queries.take_ids(self.queries), found, self.scores)
+            query_id: dict(zip(ids[start:end], scores[start:end]))
+            for query_id, start, end in zip(queries.take_ids(self.queries), [0, *ends], ends)
         }
-
-
-def ids_of_row(ids: Iterator[str], kept: BoolArray) -> list[str]:
-    """The next ids of a running iterator, as many as the row keeps."""
-    return [next(ids) for _ in range(int(kept.sum()))]
 
 
 class Scorer(ABC):

@@ -12,7 +12,7 @@ import st_mta
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "st_mta"
-BASE = {"types", "errors", "progress", "precision"}
+BASE = {"types", "errors", "filters", "progress", "precision"}
 ALLOWED = {
     "collections": BASE,
     "stores": BASE,
@@ -20,13 +20,13 @@ ALLOWED = {
     "mining": BASE | {"collections", "stores"},
     "assistants": BASE,
     "losses": BASE,
-    "evaluation": BASE | {"stores"},
-    "hub": BASE | {"evaluation"},
+    "evaluation": BASE | {"collections", "stores"},
+    "hub": BASE | {"stores", "evaluation"},
 }
 EVERY_ROOM = {*ALLOWED, *BASE}
 ALLOWED["training"] = EVERY_ROOM
 ALLOWED["cli"] = EVERY_ROOM | {"training"}
-ORDER_OF_BASE = ["errors", "progress", "types", "precision"]
+ORDER_OF_BASE = ["errors", "filters", "progress", "types", "precision"]
 HOST = {"sentence_transformers", "transformers"}
 FREE_OF_HOST = [
     PACKAGE / "types.py",

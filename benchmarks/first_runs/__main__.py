@@ -20,7 +20,7 @@ COMMON = (
 )
 OPTIONS = {
     "openbookqa": "--assistants late-interaction:minilm bm25 --regression-epochs 2 --queries-per-iteration 1600",
-    "vaswani": "--assistants late-interaction:minilm bm25 --regression-epochs 2 --queries-per-iteration 640",
+    "vaswani": "--assistants bm25 --regression-epochs 2 --queries-per-iteration 320",
 }
 
 

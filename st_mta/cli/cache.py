@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> None:
         console.print(f"{store.folder}", highlight=False)
         return
     fingerprint = None if config.clear == "all" else _known(store, config.clear)
-    console.print(f"{_size(store.clear(fingerprint))} freed.", highlight=False)
+    console.print(f"{readable_size(store.clear(fingerprint))} freed.", highlight=False)
 
 
 def _known(store: Store, prefix: str) -> str:
@@ -57,12 +57,13 @@ def _table(store: Store) -> Table:
             scorer.kind,
             f"{scorer.pairs:,}",
             f"{scorer.embeddings:,}",
-            _size(scorer.num_bytes),
+            readable_size(scorer.num_bytes),
         )
     return table
 
 
-def _size(num_bytes: float) -> str:
+def readable_size(num_bytes: float) -> str:
+    """A number of bytes as people say it: "12 B", "4.3 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if num_bytes < 1000 or unit == "GB":
             break

@@ -18,6 +18,9 @@ VERBS = {
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
     "mine": "mine candidates for every query from several retrievers",
+    "report": "write a finished run's report anew: one HTML page, and Markdown",
+    "push": "publish a finished run on the Hub: student, card and evidence",
+    "push-scores": "publish stored scores on the Hub as a dataset",
     "cache": "list or clear stored scores and embeddings",
 }
 
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     _set_up_messages()
     try:
-        importlib.import_module(f"st_mta.cli.{verb}").run(rest)
+        importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}").run(rest)
     except InputError as error:
         print(f"st-mta {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -23,7 +23,7 @@ def show(report: Report, output_dir: str) -> None:
         console_table(summary_table(report), title=f"{report['collection']['name']}, {report['split']} split")
     )
     console.print(verdict(report))
-    console.print(f"Student {folder / 'student'}, report {folder / 'report.md'}, plots {folder / 'plots'}\n")
+    console.print(f"Student {folder / 'student'}, report {folder / 'report.html'}, plots {folder / 'plots'}\n")
     console.print(
         "from sentence_transformers import SentenceTransformer\n"
         f'student = SentenceTransformer("{folder / "student"}")\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from st_mta.collections.beir import read_beir
+from st_mta.collections.benchmarks import BENCHMARKS, GROUPS, Benchmark
 from st_mta.collections.crops import crop_queries
 from st_mta.collections.dictionaries import from_dictionaries
 from st_mta.collections.hub import read_hub
@@ -11,6 +12,9 @@ from st_mta.collections.pydocs import pydocs
 from st_mta.collections.splits import with_dev_split, with_training_queries
 
 __all__ = [
+    "BENCHMARKS",
+    "GROUPS",
+    "Benchmark",
     "crop_queries",
     "from_dictionaries",
     "load_collection",

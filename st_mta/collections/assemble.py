@@ -46,8 +46,9 @@ def assemble(
 ) -> Collection:
     """Checks the parts of a collection against each other and puts them together.
 
-    Grades below 0 become 0. A query without a relevant passage leaves its split, which is noted. Queries of no split
-    become unlabelled training queries. Empty texts stay, and are noted.
+    Grades below 0 become 0. A query without a relevant passage leaves train and dev, since nothing can be learnt or
+    chosen by it; elsewhere it stays and counts as 0, as in BEIR; both are noted. Queries of no split become unlabelled
+    training queries. Empty texts stay, and are noted.
 
     Args:
         name: Short name of the collection.
@@ -74,7 +75,7 @@ def assemble(
         _refuse_unknown(corpus, rows.passage_ids, rows, "passage")
         qrels[split], repeated = _to_qrels(rows)
         remarks += [f"{repeated} repeated judgements in {split}; the last one counts."] if repeated else []
-        remarks += _drop_queries_without_positive(qrels, split)
+        remarks += _settle_queries_without_positive(qrels, split)
     remarks += notes_on_shared_queries(queries, qrels)
     unlabelled = _positions_outside(queries, judgements.values())
     return Collection(name, corpus, queries, qrels, unlabelled, licence, tuple(remarks))
@@ -138,11 +139,16 @@ def _whole_numbers(rows: Judgements) -> IntArray:
     return grades.astype(np.int64)
 
 
-def _drop_queries_without_positive(qrels: dict[str, Qrels], split: str) -> list[str]:
-    kept = {query_id: grades for query_id, grades in qrels[split].items() if max(grades.values()) > 0}
-    dropped = len(qrels[split]) - len(kept)
-    qrels[split] = kept
-    return [f"{dropped} queries of {split} have no relevant passage and were left out."] if dropped else []
+def _settle_queries_without_positive(qrels: dict[str, Qrels], split: str) -> list[str]:
+    """Takes them out of train and dev; a published mean over any other split counts them."""
+    answerable = {query_id: grades for query_id, grades in qrels[split].items() if max(grades.values()) > 0}
+    others = len(qrels[split]) - len(answerable)
+    if not others:
+        return []
+    if split not in ("train", "dev"):
+        return [f"{others} queries of {split} have no relevant passage and count as 0, as in BEIR."]
+    qrels[split] = answerable
+    return [f"{others} queries of {split} have no relevant passage and were left out."]
 
 
 def _positions_outside(queries: Texts, judgements: Iterable[Judgements]) -> IntArray:

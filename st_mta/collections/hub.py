@@ -6,14 +6,17 @@ BeIR form    "corpus" and "queries" in one dataset, the judgements in a second c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from st_mta.collections.assemble import SPLIT_NAMES, Judgements, assemble, joined_texts
+from st_mta.collections.benchmarks import of_dataset, where_to_get
 from st_mta.errors import InputError
 from st_mta.types import Collection, Texts
 
@@ -27,26 +30,35 @@ class Source:
     dataset_id: str
     revision: str | None
     token: str | None
+    splits: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_hub(dataset_id: str, revision: str | None = None, token: str | None = None) -> Collection:
+def read_hub(
+    dataset_id: str,
+    revision: str | None = None,
+    token: str | None = None,
+    *,
+    splits: Mapping[str, str] | None = None,
+) -> Collection:
     """Reads a retrieval dataset through ``datasets.load_dataset``; texts stay memory-mapped where they can.
 
     Args:
         dataset_id: Id on the Hub ("mteb/scifact"), or a folder with a copy of such a dataset.
         revision: Branch, tag or commit of the dataset.
         token: Access token for private or gated datasets; the stored login when None.
+        splits: Names of judged splits -> what to call them here.
 
     Returns:
-        The collection, named after the last part of the id. The split "validation" is called "dev" here.
+        The collection, named after the last part of the id. The split "validation" is called "dev" here. Judgements
+        without grades are all of grade 1.
 
     Raises:
         InputError: If the Hub cannot be reached, the dataset or one of its parts is not there, or the parts do not
             fit together (see ``assemble``).
     """
-    source = Source(dataset_id, revision, token)
+    source = Source(dataset_id, revision, token, SPLIT_NAMES | dict(splits or {}))
     corpus, queries = _table(source, "corpus"), _table(source, "queries")
-    return assemble(
+    collection = assemble(
         name=Path(dataset_id).name,
         corpus=Texts(_ids(corpus, source), joined_texts(_titles(corpus), _texts(corpus, source))),
         queries=Texts(_ids(queries, source), _texts(queries, source)),
@@ -54,21 +66,29 @@ def read_hub(dataset_id: str, revision: str | None = None, token: str | None = N
         licence=_licence(source),
         notes=(f"Read from {dataset_id}" + (f" at revision {revision}." if revision else "."),),
     )
+    return replace(collection, hub_id=None if Path(dataset_id).is_dir() else dataset_id)
 
 
 def _judgements(source: Source) -> dict[str, Judgements]:
     config = next((config for config in QRELS_CONFIGS if config in _config_names(source)), None)
     if config is None:  # a dataset of its own, whose revisions are other ones
-        source, config = Source(f"{source.dataset_id}-qrels", None, source.token), "default"
+        source, config = replace(source, dataset_id=f"{source.dataset_id}-qrels", revision=None), "default"
     return {
-        SPLIT_NAMES.get(split, split): Judgements(
+        source.splits.get(split, split): Judgements(
             query_ids=_column(table, source, "query-id").cast(pa.large_string()),
             passage_ids=_column(table, source, "corpus-id").cast(pa.large_string()),
-            grades=_column(table, source, "score"),
+            grades=_grades(table, source),
             place=partial("{0}, split {1}, row {2}".format, source.dataset_id, split),
         )
         for split, table in _tables(source, config).items()
     }
+
+
+def _grades(table: pa.Table, source: Source) -> pa.ChunkedArray:
+    """The column of grades; datasets that list only relevant passages (NanoBEIR) have none."""
+    if "score" in table.column_names:
+        return _column(table, source, "score")
+    return pa.chunked_array([np.ones(len(table), dtype=np.int64)])
 
 
 def _table(source: Source, config: str) -> pa.Table:
@@ -114,11 +134,14 @@ def _config_names(source: Source) -> list[str]:
 
 def _not_there(source: Source, config: str, error: Exception) -> InputError:
     name = Path(source.dataset_id).name
+    known = of_dataset(source.dataset_id)
     return InputError(
         expected=f"a dataset {source.dataset_id!r} with the configuration {config!r}, on the Hub or in its cache",
         got=f"{type(error).__name__}: {error}",
         consequence=f"there would be no {config} to work with",
-        remedy=(
+        remedy=where_to_get(known)
+        if known
+        else (
             f"check the name, the network and your login (hf auth login), or put a copy in the layout of BEIR into "
             f"$ST_MTA_DATA/{name} and name the collection {name!r}"
         ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from st_mta.collections.beir import read_beir
+from st_mta.collections.benchmarks import BENCHMARKS, GROUPS, Benchmark, of_dataset
 from st_mta.collections.hub import read_hub
 from st_mta.collections.pydocs import pydocs
 from st_mta.errors import InputError
@@ -15,60 +18,43 @@ from st_mta.types import Collection
 DATA_VARIABLE = "ST_MTA_DATA"
 """Environment variable that names a folder of collections in the layout of BEIR."""
 
-# The benchmark BEIR: its names, and where the Hub has them in a form that every release of `datasets` reads.
-BENCHMARKS = {
-    "arguana": "mteb/arguana",
-    "climate-fever": "mteb/climate-fever",
-    "cqadupstack-android": "mteb/cqadupstack-android",
-    "cqadupstack-english": "mteb/cqadupstack-english",
-    "cqadupstack-gaming": "mteb/cqadupstack-gaming",
-    "cqadupstack-gis": "mteb/cqadupstack-gis",
-    "cqadupstack-mathematica": "mteb/cqadupstack-mathematica",
-    "cqadupstack-physics": "mteb/cqadupstack-physics",
-    "cqadupstack-programmers": "mteb/cqadupstack-programmers",
-    "cqadupstack-stats": "mteb/cqadupstack-stats",
-    "cqadupstack-tex": "mteb/cqadupstack-tex",
-    "cqadupstack-unix": "mteb/cqadupstack-unix",
-    "cqadupstack-webmasters": "mteb/cqadupstack-webmasters",
-    "cqadupstack-wordpress": "mteb/cqadupstack-wordpress",
-    "dbpedia-entity": "mteb/dbpedia",
-    "fever": "mteb/fever",
-    "fiqa": "mteb/fiqa",
-    "hotpotqa": "mteb/hotpotqa",
-    "msmarco": "mteb/msmarco",
-    "nfcorpus": "mteb/nfcorpus",
-    "nq": "mteb/nq",
-    "quora": "mteb/quora",
-    "scidocs": "mteb/scidocs",
-    "scifact": "mteb/scifact",
-    "trec-covid": "mteb/trec-covid",
-    "webis-touche2020": "mteb/touche2020",
-}
 
-
-def load_collection(source: str | Path | Collection) -> Collection:
+def load_collection(source: str | Path | Collection, *, data: str | Path | None = None) -> Collection:
     """Loads a collection by name.
 
     Args:
         source: In this order: a collection, which comes back as it is; "pydocs", the embedded collection; a folder in
-            the layout of BEIR; the name of such a folder under ``$ST_MTA_DATA``; the name of a BEIR benchmark
-            ("scifact"); the id of a Hub dataset ("mteb/scifact").
+            the layout of BEIR, or with a copy of a Hub dataset; the name of such a folder under ``data``; the name of
+            a benchmark ("scifact"); the id of a Hub dataset ("mteb/scifact").
+        data: The folder of local copies; ``$ST_MTA_DATA`` by default.
 
     Raises:
-        InputError: If it is none of these, or what it names cannot be read.
+        InputError: If it is none of these, or what it names cannot be read. For a benchmark that is not there, it says
+            what to download and where to put it.
     """
-    if isinstance(source, Collection):
-        return source
-    name = os.fspath(source)
+    return source if isinstance(source, Collection) else _reader(os.fspath(source), data)()
+
+
+def refuse_unknown(sources: Iterable[str | Path | Collection], data: str | Path | None = None) -> None:
+    """Raises what ``load_collection`` would for names that mean nothing, without reading what the others name."""
+    for source in sources:
+        if not isinstance(source, Collection):
+            _reader(os.fspath(source), data)
+
+
+def _reader(name: str, data: str | Path | None) -> Callable[[], Collection]:
+    """What will read the collection of this name."""
     if name == "pydocs":
-        return pydocs()
-    for folder in (Path(name), *_local_copies(name)):
+        return pydocs
+    known = BENCHMARKS.get(name)
+    for folder in (Path(name), *_local_copies(known.folders if known else (name,), data)):
         if folder.is_dir():
-            return read_beir(folder)
-    if name in BENCHMARKS:
-        return replace(read_hub(BENCHMARKS[name]), name=name)
+            return partial(_read_folder, folder, known)
+    if known:
+        return partial(_read_benchmark, known)
     if name.count("/") == 1 and not name.startswith((".", "~", "/")) and not name.endswith("/"):
-        return read_hub(name)
+        known = of_dataset(name)
+        return partial(read_hub, name, splits=known.splits if known else {})
     raise InputError(
         expected=(
             f"'pydocs', a folder, a folder's name under ${DATA_VARIABLE}, a Hub dataset as 'mteb/scifact', "
@@ -76,10 +62,36 @@ def load_collection(source: str | Path | Collection) -> Collection:
         ),
         got=f"{name!r} (no folder of this name here, {DATA_VARIABLE} is {os.environ.get(DATA_VARIABLE) or 'not set'})",
         consequence="there would be nothing to train or evaluate on",
-        remedy="correct the name, or set the variable to the folder that holds your collections",
+        remedy=(
+            f"it is a group: name its members ({', '.join(GROUPS[name])}), or give it to --benchmark"
+            if name in GROUPS
+            else "correct the name, or set the variable to the folder that holds your collections"
+        ),
     )
 
 
-def _local_copies(name: str) -> list[Path]:
-    data = os.environ.get(DATA_VARIABLE)
-    return [Path(data, name)] if data and name else []
+def _read_benchmark(known: Benchmark) -> Collection:
+    return replace(read_hub(known.dataset, splits=known.splits), name=known.name)
+
+
+def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
+    if data is not None and not Path(data).is_dir():
+        raise InputError(
+            expected="a folder of collections as data",
+            got=f"{os.fspath(data)!r}, which is no folder",
+            consequence="local copies would be passed over and downloaded",
+            remedy="correct the path, or leave it out",
+        )
+    folder = data or os.environ.get(DATA_VARIABLE)
+    return [Path(folder, name) for name in names if name] if folder else []
+
+
+def _read_folder(folder: Path, known: Benchmark | None) -> Collection:
+    """A folder in the layout of BEIR, or a downloaded dataset of the Hub, whose card lists its configurations."""
+    card = folder / "README.md"
+    from_hub = card.is_file() and "config_name:" in card.read_text(encoding="utf-8", errors="replace")
+    if from_hub and not any((folder / "qrels").glob("*.tsv*")):
+        collection = read_hub(str(folder), splits=known.splits if known else {})
+    else:
+        collection = read_beir(folder)
+    return replace(collection, name=known.name) if known else collection

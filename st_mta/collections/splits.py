@@ -84,7 +84,7 @@ def _with_unlabelled_dev(collection: Collection, seed: int, fraction: float, max
         unlabelled=np.delete(available, rows),
         notes=(
             *collection.notes,
-            f"The dev split is {len(dev)} of {len(available)} unlabelled training queries (seed {seed}), judged by the "
-            "teacher: quality on dev is agreement with it.",
+            f"The dev split is {len(dev)} of {len(available)} unlabelled training queries (seed {seed}), "
+            "judged by the teacher: quality on dev is agreement with it.",
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from st_mta.evaluation.benchmark_evaluator import BenchmarkEvaluator
 from st_mta.evaluation.evaluator import CollectionEvaluator
 from st_mta.evaluation.measures import MEASURES, evaluate_run, per_query
 from st_mta.evaluation.plots import plot_quality, plot_selection
@@ -15,6 +16,7 @@ from st_mta.evaluation.wording import summary_table, verdict
 
 __all__ = [
     "MEASURES",
+    "BenchmarkEvaluator",
     "CollectionEvaluator",
     "PairedTest",
     "Report",

@@ -32,6 +32,7 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         name: Prefix of the values; by default collection and split.
         measures: Names from ``MEASURES``; the first is the primary metric.
         depth: Passages retrieved per query.
+        relevance_level: Lowest grade that counts as relevant for measures without grades.
         batch_size: Texts encoded at once.
         write_predictions: Whether to write the run (``<name>_epoch<e>_step<s>.trec``) into the output path.
 
@@ -52,6 +53,7 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         name: str | None = None,
         measures: Sequence[str] = tuple(MEASURES),
         depth: int = 100,
+        relevance_level: int = 1,
         batch_size: int = 32,
         write_predictions: bool = False,
     ) -> None:
@@ -59,9 +61,10 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         self.collection, self.split = collection, split
         self.name = name if name is not None else f"{collection.name}_{split}"
         self.measures, self.depth, self.batch_size = tuple(measures), depth, batch_size
+        self.relevance_level = relevance_level
         self.write_predictions = write_predictions
         self.queries = judged_queries(collection, split)
-        self.own = own_passages(collection, self.queries, collection.qrels[split])
+        self.own = own_passages(collection, self.queries)
         self.primary_metric = f"{self.name}_{self.measures[0]}" if self.name else self.measures[0]
 
     def __call__(
@@ -69,9 +72,10 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
     ) -> dict[str, float]:
         """Measures the model and stores the values in its model card."""
         run = self.search(model)
-        values = self.prefix_name_to_metrics(
-            evaluate_run(run, self.collection.qrels[self.split], self.measures), self.name
+        measured = evaluate_run(
+            run, self.collection.qrels[self.split], self.measures, relevance_level=self.relevance_level
         )
+        values = self.prefix_name_to_metrics(measured, self.name)
         self.store_metrics_in_model_card_data(model, values, epoch, steps)
         if self.write_predictions and output_path is not None:
             self._write(run, Path(output_path), epoch, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import ir_measures
 import numpy as np
@@ -16,16 +17,19 @@ MEASURES = {
     "map": ir_measures.AP,
     "recall@100": ir_measures.R @ 100,
 }
-"""Name in reports -> measure. nDCG uses the grades; the others count a passage as relevant from grade 1."""
+"""Name in reports -> measure. nDCG uses the grades; the others only ask whether a passage is relevant."""
 
 
-def evaluate_run(run: Run, qrels: Qrels, measures: Iterable[str] = tuple(MEASURES)) -> dict[str, float]:
+def evaluate_run(
+    run: Run, qrels: Qrels, measures: Iterable[str] = tuple(MEASURES), *, relevance_level: int = 1
+) -> dict[str, float]:
     """Means of the measures over all judged queries.
 
     Args:
         run: Scores of the system; queries without judgements are ignored.
         qrels: Graded judgements; each of its queries counts, with 0 where the run has no answer.
         measures: Names from ``MEASURES``.
+        relevance_level: Lowest grade that counts as relevant for measures without grades (2 in TREC Deep Learning).
 
     Returns:
         One value between 0 and 1 for each measure, in the order asked for.
@@ -33,28 +37,33 @@ def evaluate_run(run: Run, qrels: Qrels, measures: Iterable[str] = tuple(MEASURE
     Raises:
         InputError: If a measure is unknown, there are no judgements, or a score is not a number.
     """
-    values = _values(run, qrels, list(measures))
+    values = _values(run, qrels, list(measures), relevance_level)
     return {measure: sum(by_query.values()) / len(by_query) for measure, by_query in values.items()}
 
 
-def per_query(run: Run, qrels: Qrels, measure: str) -> dict[str, float]:
+def per_query(run: Run, qrels: Qrels, measure: str, *, relevance_level: int = 1) -> dict[str, float]:
     """The measure of each judged query, in the order of the qrels; for paired tests.
 
     Raises:
         InputError: As ``evaluate_run``.
     """
-    return _values(run, qrels, [measure])[measure]
+    return _values(run, qrels, [measure], relevance_level)[measure]
 
 
-def _values(run: Run, qrels: Qrels, names: list[str]) -> dict[str, dict[str, float]]:
+def _values(run: Run, qrels: Qrels, names: list[str], relevance_level: int) -> dict[str, dict[str, float]]:
     """Measure -> query -> value. The one place where a query without an answer gets its 0."""
     _check(qrels, names)
     values = {name: dict.fromkeys(qrels, 0.0) for name in names}
-    measure_names = {MEASURES[name]: name for name in names}
+    measure_names = {_at_level(MEASURES[name], relevance_level): name for name in names}
     judged = {query_id: _without_ties(query_id, run[query_id]) for query_id in qrels if run.get(query_id)}
     for metric in ir_measures.iter_calc(list(measure_names), qrels, judged):
         values[measure_names[metric.measure]][metric.query_id] = float(metric.value)
     return values
+
+
+def _at_level(measure: Any, relevance_level: int) -> Any:
+    """The measure with this lowest relevant grade, where it knows only relevant and not."""
+    return measure(rel=relevance_level) if relevance_level != 1 and "rel" in measure.SUPPORTED_PARAMS else measure
 
 
 def _check(qrels: Qrels, names: list[str]) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from st_mta.evaluation.schema import Compute, Iteration, Report, WarmUp
+from st_mta.evaluation.ledger import reuse_rows, station_rows, training_sentence
+from st_mta.evaluation.schema import Iteration, Report, WarmUp
 from st_mta.evaluation.table import markdown_table
 from st_mta.evaluation.wording import (
     NOTHING,
+    baseline_in_words,
+    comparison_sentence,
     duration,
     most_selected,
+    serving_rows,
     significance_sentence,
     summary_table,
     verdict,
 )
+
+SPLITS = ("train", "dev", "test")  # in the order of their use
 
 
 def page(report: Report, student_path: str) -> str:
@@ -29,32 +35,51 @@ def page(report: Report, student_path: str) -> str:
 def _parts(report: Report, student_path: str) -> Iterator[str]:
     yield f"# Distillation on {report['collection']['name']}"
     yield f"**{verdict(report)}**"
-    yield _data_sentence(report)
+    yield data_sentence(report)
     yield markdown_table(_with_bold_student(summary_table(report)))
     yield f"Recovered: {report['recovered']:.1%} of the teacher. {significance_sentence(report['significance'])}"
     yield "![nDCG@10 on the development queries by iteration](plots/quality.png)"
     yield "## Use it"
-    yield _loading(student_path)
+    yield f"```python\n{loading_code(student_path)}\n```"
     yield "## Iterations"
     if report["warm_up"] is not None:
         yield warm_up_sentence(report["warm_up"], report["development"].get("student_before"))
     yield markdown_table(iteration_rows(report))
-    if any(entry["iteration"] == report["best_iteration"] for entry in report["iterations"]):
-        yield "The iteration in bold was best on the development queries; its student is the one reported above."
+    yield best_sentence(report)
     yield "![How often each assistant was selected, by iteration](plots/selection.png)"
+    yield from _optional(report)
     yield "## Compute"
-    yield _reuse_table(report["compute"])
-    yield from _time(report["compute"])
+    yield markdown_table(reuse_rows(report["compute"]))
+    yield training_sentence(report["compute"])
+    yield markdown_table(station_rows(report["compute"]))
     yield "## Conditions"
-    yield _conditions(report)
+    yield "\n".join(f"- {name}: {value}" for name, value in conditions(report))
     if report["collection"]["notes"]:
         yield "## Notes"
         yield "\n".join(f"- {note}" for note in report["collection"]["notes"])
 
 
-def _data_sentence(report: Report) -> str:
+def _optional(report: Report) -> Iterator[str]:
+    """What only some reports have."""
+    if report.get("comparisons"):
+        yield "## Wins and losses by query"
+        yield "\n".join(f"- {comparison_sentence(comparison)}" for comparison in report["comparisons"])
+        for comparison in report["comparisons"]:
+            name = baseline_in_words(comparison["baseline"])
+            yield f"![Differences in nDCG@10 to {name}](plots/against-{comparison['baseline']}.png)"
+    if report.get("score_distributions"):
+        yield "## Scores of the candidates"
+        yield "![Distribution of every scorer's scores, by iteration](plots/scores.png)"
+    if report.get("serving"):
+        yield "## Serving"
+        yield markdown_table(serving_rows(report["serving"]))
+
+
+def data_sentence(report: Report) -> str:
+    """What was measured on."""
     collection = report["collection"]
-    queries = ", ".join(f"{number:,} {split}" for split, number in collection["queries"].items())
+    splits = sorted(collection["queries"], key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
+    queries = ", ".join(f"{collection['queries'][split]:,} {split}" for split in splits)
     return (
         f"Measured on the {report['split']} queries of {collection['name']} "
         f"({collection['passages']:,} passages; queries: {queries})."
@@ -62,16 +87,15 @@ def _data_sentence(report: Report) -> str:
 
 
 def _with_bold_student(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [*rows[:-1], {column: f"**{value}**" for column, value in rows[-1].items()}]
+    return [*rows[:-1], _bold(rows[-1])]
 
 
-def _loading(student_path: str) -> str:
+def loading_code(student_path: str) -> str:
+    """The lines of Python that load and use the student."""
     return (
-        "```python\n"
         "from sentence_transformers import SentenceTransformer\n\n"
         f'student = SentenceTransformer("{student_path}")\n'
-        'student.similarity(student.encode_query("a question"), student.encode_document(["a passage", "another"]))\n'
-        "```"
+        'student.similarity(student.encode_query("a question"), student.encode_document(["a passage", "another"]))'
     )
 
 
@@ -86,12 +110,21 @@ def warm_up_sentence(warm_up: WarmUp, before: float | None) -> str:
 
 def iteration_rows(report: Report) -> list[dict[str, str]]:
     """One printable row per iteration, the best one in bold."""
-    return [_iteration_row(entry, report["best_iteration"]) for entry in report["iterations"]]
+    return [
+        _bold(row) if entry["iteration"] == report["best_iteration"] else row
+        for entry, row in zip(report["iterations"], plain_iteration_rows(report))
+    ]
 
 
-def _iteration_row(entry: Iteration, best: int) -> dict[str, str]:
+def plain_iteration_rows(report: Report) -> list[dict[str, str]]:
+    """One printable row per iteration; the filter's rate where any iteration has one."""
+    filtered = any("filter_rate" in entry for entry in report["iterations"])
+    return [_iteration_row(entry) | (_filtered(entry) if filtered else {}) for entry in report["iterations"]]
+
+
+def _iteration_row(entry: Iteration) -> dict[str, str]:
     loss = entry["loss"]
-    row = {
+    return {
         "Iteration": str(entry["iteration"]),
         "Queries": f"{entry['queries']:,}",
         "Hard": f"{entry['hard_queries']:,}",
@@ -102,51 +135,33 @@ def _iteration_row(entry: Iteration, best: int) -> dict[str, str]:
         "Time": duration(sum(entry["seconds"].values())),
         "nDCG@10 (dev)": f"{entry['dev']['ndcg@10']:.3f}",
     }
-    return {column: f"**{value}**" for column, value in row.items()} if entry["iteration"] == best else row
 
 
-def _reuse_table(compute: Compute) -> str:
-    lines = [
-        ("Pairs scored", compute["pairs_scored"], compute["pairs_reused"]),
-        ("Passages encoded", compute["passages_encoded"], compute["passages_reused"]),
-        ("Queries encoded", compute["queries_encoded"], compute["queries_reused"]),
+def _filtered(entry: Iteration) -> dict[str, str]:
+    return {"Filtered": f"{entry['filter_rate']:.1%}" if "filter_rate" in entry else NOTHING}
+
+
+def best_sentence(report: Report) -> str:
+    """Which student was kept, and why."""
+    if any(entry["iteration"] == report["best_iteration"] for entry in report["iterations"]):
+        return "The iteration in bold was best on the development queries; its student is the one reported above."
+    kept = "untrained" if report["warm_up"] is None else "warmed-up"
+    return (
+        f"No iteration improved on the {kept} student on the development queries, "
+        "so that student is the one reported above."
+    )
+
+
+def _bold(row: dict[str, str]) -> dict[str, str]:
+    return {column: f"**{value}**" for column, value in row.items()}
+
+
+def conditions(report: Report) -> list[tuple[str, str]]:
+    """What the result depends on, by name."""
+    return [
+        ("Device", report["device"]),
+        ("Precision", report["precision"]),
+        ("Seed", str(report["seed"])),
+        ("Collection fingerprint", report["collection"]["fingerprint"]),
+        ("Versions", ", ".join(f"{package} {version}" for package, version in report["versions"].items())),
     ]
-    return markdown_table(
-        [
-            {"Work": work, "Done": f"{done:,}", "Taken from the store": f"{reused:,}", "Saved": _share(reused, done)}
-            for work, done, reused in lines
-        ]
-    )
-
-
-def _share(reused: int, done: int) -> str:
-    return f"{reused / (reused + done):.0%}" if reused + done else NOTHING
-
-
-def _time(compute: Compute) -> Iterator[str]:
-    yield (
-        f"The student trained for {compute['training_steps']:,} steps on {compute['training_sequences']:,} texts. "
-        f"Everything took {duration(compute['total_seconds'])}."
-    )
-    seconds: dict[str, float] = {}
-    for station, spent in compute["seconds"].items():  # "iteration-00/mine" counts as "mine"
-        kind = station.rsplit("/", 1)[-1]
-        seconds[kind] = seconds.get(kind, 0.0) + spent
-    total = compute["total_seconds"] or 1.0
-    yield markdown_table(
-        [
-            {"Station": kind, "Time": duration(spent), "Share": f"{spent / total:.0%}"}
-            for kind, spent in sorted(seconds.items(), key=lambda item: -item[1])
-        ]
-    )
-
-
-def _conditions(report: Report) -> str:
-    versions = ", ".join(f"{package} {version}" for package, version in report["versions"].items())
-    return "\n".join(
-        [
-            f"- Device {report['device']}, precision {report['precision']}, seed {report['seed']}",
-            f"- Collection fingerprint `{report['collection']['fingerprint']}`",
-            f"- {versions}",
-        ]
-    )

@@ -14,13 +14,31 @@ from st_mta.stores.atomic import atomic_path
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 INK, SOFT, FAINT = "#1A1A1A", "#6B6B6B", "#DDDDDD"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, "#7A7A7A", "#C9C9C9")
-LIGHT = {ORANGE, SKY, PURPLE, "#C9C9C9"}  # black text on these, white on the others
+LIGHT = {ORANGE, SKY, PURPLE, "#C9C9C9"}  # dark text on these, white on the others
+ON_LIGHT = "#111111"  # unlike INK it stays dark on a dark page
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 12, 10, 9
 PIXELS_PER_INCH = 200  # twice the usual 100, for sharp text on today's screens
 
 
+def figure_of(width: float, height: float) -> Figure:
+    """An empty white figure, in inches; pyplot's global state stays as the user left it."""
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes: Axes) -> Axes:
+    """The axes with nothing but their bottom line and labels."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors=SOFT, labelsize=LABEL_SIZE)
+    return axes
+
+
 def canvas(width: float, height: float, margins: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """A white figure with bare axes; pyplot's global state stays as the user left it.
+    """A figure with bare axes.
 
     Args:
         width: In inches.
@@ -28,16 +46,9 @@ def canvas(width: float, height: float, margins: tuple[float, float, float, floa
         margins: Left, right, bottom and top, in inches.
     """
     left, right, bottom, top = margins
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = figure_of(width, height)
     box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-    axes = figure.add_axes(box)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors=SOFT, labelsize=LABEL_SIZE)
-    return figure, axes
+    return figure, bare(figure.add_axes(box))
 
 
 def title(axes: Axes, text: str) -> None:

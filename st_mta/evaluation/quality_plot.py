@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from st_mta.evaluation.plot_style import BLUE, FAINT, INK, LABEL_SIZE, SMALL_SIZE, SOFT, canvas, save, shortened, title
@@ -30,12 +31,17 @@ class Level:
 
 
 def plot_quality(report: Report, path: str | Path) -> None:
-    """nDCG@10 on dev: the student before training and after every iteration, beside all other systems.
+    """Writes [`draw_quality`] as a PNG file.
 
     Args:
         report: A finished run's report.
-        path: The PNG file to write.
+        path: The file.
     """
+    save(draw_quality(report), path)
+
+
+def draw_quality(report: Report) -> Figure:
+    """nDCG@10 on dev: the student before training and after every iteration, beside all other systems."""
     figure, axes = canvas(width=8.4, height=4.4, margins=(0.7, 2.3, 0.55, 0.6))
     names, values = _student_curve(report)
     best = _index_of_best(report, names, values)
@@ -48,8 +54,8 @@ def plot_quality(report: Report, path: str | Path) -> None:
     _draw_student(axes, values, best)
     _label_levels(axes, [*levels, Level("student, final", values[best], BLUE, "-", bold=True)])
     _label_steps(axes, names)
-    title(axes, f"nDCG@10 on the development queries of {report['collection']['name']}")
-    save(figure, path)
+    title(axes, f"nDCG@10 on the development queries of {shortened(report['collection']['name'], 40)}")
+    return figure
 
 
 def _student_curve(report: Report) -> tuple[list[str], list[float]]:
@@ -62,9 +68,11 @@ def _student_curve(report: Report) -> tuple[list[str], list[float]]:
 
 
 def _index_of_best(report: Report, names: Sequence[str], values: Sequence[float]) -> int:
-    """The point of the iteration that was kept (where none was, the best point)."""
-    kept = str(report["best_iteration"])
-    return names.index(kept) if kept in names else int(np.argmax(values))
+    """The point of the student that was kept: an iteration's, or the one from which no iteration went up."""
+    for kept in (str(report["best_iteration"]), "warm-up", "before"):
+        if kept in names:
+            return names.index(kept)
+    return int(np.argmax(values))
 
 
 def _label_steps(axes: Axes, names: Sequence[str]) -> None:

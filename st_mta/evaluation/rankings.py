@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 import numpy as np
 
 from st_mta.errors import InputError
-from st_mta.types import Collection, FloatArray, IntArray, Qrels, Retrieved
+from st_mta.types import Collection, FloatArray, IntArray, Retrieved
+
+logger = logging.getLogger(__name__)
 
 
 def judged_queries(collection: Collection, split: str) -> IntArray:
@@ -26,25 +31,33 @@ def judged_queries(collection: Collection, split: str) -> IntArray:
     )
 
 
-def own_passages(collection: Collection, queries: IntArray, qrels: Qrels) -> IntArray:
-    """(Q,) corpus position of the passage that *is* the query, -1 where there is none.
+def own_passages(collection: Collection, queries: IntArray) -> IntArray:
+    """(Q,) corpus position of the passage that has the query's id, -1 where there is none.
 
-    Some collections (ArguAna and Quora of BEIR) search a corpus for other texts than the one that asks: the query is
-    itself a passage, under the same id, and never judged. Same id alone does not say so, since many collections
-    number queries and passages from 1; the passage must contain the query's text too.
+    BEIR drops it from every ranking, judged or not: in ArguAna and Quora it *is* the query, and would come first. The
+    rule goes by the id alone, so it also takes a passage from collections that number queries and passages alike;
+    for these a warning is logged.
     """
-    query_ids = collection.queries.take_ids(queries)
-    own = collection.corpus.find(query_ids)
-    for row in np.flatnonzero(own >= 0):
-        query_id = query_ids[row]
-        if query_id in qrels.get(query_id, {}) or not _contains(collection, queries[row], own[row]):
-            own[row] = -1
+    own = collection.corpus.find(collection.queries.take_ids(queries))
+    if others := _with_another_text(collection, queries, own):
+        _warn_once(
+            f"{collection.name}: {others} of {len(queries)} queries have the id of a passage with another text. BEIR "
+            "leaves that passage out of the query's ranking, and so do we; in a collection of your own, give the "
+            "queries ids that no passage has, if it should count."
+        )
     return own
 
 
-def _contains(collection: Collection, query: int, passage: int) -> bool:
-    text, part = collection.corpus.take([passage])[0], collection.queries.take([query])[0]
-    return " ".join(part.split()) in " ".join(text.split())
+def _with_another_text(collection: Collection, queries: IntArray, own: IntArray) -> int:
+    """How many queries are not contained in the passage of the same id."""
+    rows = np.flatnonzero(own >= 0)
+    pairs = zip(collection.queries.take(queries[rows]), collection.corpus.take(own[rows]))
+    return sum(" ".join(query.split()) not in " ".join(passage.split()) for query, passage in pairs)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def cut(found: Retrieved, depth: int, own: IntArray) -> Retrieved:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from typing_extensions import NotRequired
+
 Measures = TypedDict("Measures", {"ndcg@10": float, "mrr@10": float, "map": float, "recall@100": float})
 
 
@@ -15,6 +17,8 @@ class CollectionEntry(TypedDict):
     queries: dict[str, int]
     notes: list[str]
     fingerprint: str
+    licence: NotRequired[str | None]
+    hub_id: NotRequired[str | None]
 
 
 class ModelEntry(Measures):
@@ -26,6 +30,80 @@ class ModelEntry(Measures):
     layers: int | None
     queries_per_second: float | None
     reranks: str | None
+    hub_id: NotRequired[str | None]
+    revision: NotRequired[str | None]
+
+
+ServingEntry = TypedDict(
+    "ServingEntry",
+    {
+        "name": str,  # of the row, in words
+        "queries": str,  # the model that encodes the queries
+        "passages": str,  # the model that encoded the passages
+        "dimension": int,
+        "precision": str,  # of the stored passages: "float32", "int8", "binary"
+        "bytes_per_passage": float,
+        "ndcg@10": float,
+    },
+)
+"""One way of serving the student: which model encodes what, and how passages are stored."""
+
+
+class ScoreDistribution(TypedDict):
+    """Raw scores of one scorer over the candidates of one iteration, in bins of equal width from ``low`` to ``high``.
+
+    ``counts`` are all candidates, ``positives`` those marked relevant; ``quantiles`` are keyed "0.05" to "0.95".
+    """
+
+    scorer: str
+    low: float
+    high: float
+    counts: list[int]
+    positives: list[int]
+    quantiles: dict[str, float]
+
+
+class IterationScores(TypedDict):
+    """The distributions of one iteration, the teacher's first."""
+
+    iteration: int
+    distributions: list[ScoreDistribution]
+
+
+class PlacedPassage(TypedDict):
+    """A passage in two rankings: its grade (None: not judged) and its ranks from 1 (None: not found)."""
+
+    passage: str
+    grade: int | None
+    student_rank: int | None
+    baseline_rank: int | None
+
+
+class QueryDifference(TypedDict):
+    """One query: nDCG@10 of both systems, the passage each put first, and the most relevant one."""
+
+    query: str
+    student: float
+    baseline: float
+    student_first: PlacedPassage | None
+    baseline_first: PlacedPassage | None
+    relevant: PlacedPassage | None
+
+
+class Comparison(TypedDict):
+    """The student against "student_before" or "teacher", query by query.
+
+    ``differences`` in nDCG@10 fall from the largest win to the largest loss; of very many queries it holds evenly
+    spaced ones.
+    """
+
+    baseline: str
+    wins: int
+    losses: int
+    ties: int
+    differences: list[float]
+    largest_wins: list[QueryDifference]
+    largest_losses: list[QueryDifference]
 
 
 class Significance(TypedDict):
@@ -52,7 +130,10 @@ class FirstAndLast(TypedDict):
 
 
 class Iteration(TypedDict):
-    """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by station."""
+    """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by station.
+
+    ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives.
+    """
 
     iteration: int
     queries: int
@@ -65,6 +146,7 @@ class Iteration(TypedDict):
     pool: list[str]
     temperatures: dict[str, float]
     seconds: dict[str, float]
+    filter_rate: NotRequired[float]
 
 
 class Compute(TypedDict):
@@ -102,3 +184,6 @@ class Report(TypedDict):
     best_iteration: int
     development: dict[str, float]
     compute: Compute
+    serving: NotRequired[list[ServingEntry]]
+    score_distributions: NotRequired[list[IterationScores]]
+    comparisons: NotRequired[list[Comparison]]

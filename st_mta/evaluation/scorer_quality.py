@@ -11,7 +11,13 @@ from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
 
 
 def evaluate_scorer(
-    scorer: Scorer, collection: Collection, split: str, *, depth: int = 100, first_stage: Retrieved | None = None
+    scorer: Scorer,
+    collection: Collection,
+    split: str,
+    *,
+    depth: int = 100,
+    first_stage: Retrieved | None = None,
+    relevance_level: int = 1,
 ) -> tuple[Run, dict[str, float]]:
     """Ranks the corpus for every judged query of a split and measures the ranking.
 
@@ -22,6 +28,7 @@ def evaluate_scorer(
         depth: Passages per query that are ranked and measured.
         first_stage: Passages to re-rank, for scorers that cannot search; must hold every query of the split.
             A scorer that can search ignores it.
+        relevance_level: Lowest grade that counts as relevant for measures without grades.
 
     Returns:
         The run, and every measure of ``MEASURES``.
@@ -30,14 +37,14 @@ def evaluate_scorer(
         InputError: If the split has no judgements, or a first stage is needed and missing or incomplete.
     """
     queries, qrels = judged_queries(collection, split), collection.qrels[split]
-    own = own_passages(collection, queries, qrels)
+    own = own_passages(collection, queries)
     wanted = min(depth + int((own >= 0).any()), len(collection.corpus))  # room for the passage that is dropped
     if scorer.can_retrieve:
         found = scorer.retrieve(collection.queries, collection.corpus, queries, wanted)
     else:
         found = rerank(scorer, collection, _rows_of(first_stage, queries, scorer.name), wanted)
     run = cut(found, depth, own).to_run(collection.queries, collection.corpus)
-    return run, evaluate_run(run, qrels)
+    return run, evaluate_run(run, qrels, relevance_level=relevance_level)
 
 
 def rerank(scorer: Scorer, collection: Collection, first_stage: Retrieved, depth: int) -> Retrieved:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from st_mta.evaluation.plot_style import INK, LIGHT, PALETTE, SMALL_SIZE, canvas, save, shortened, title
+from st_mta.evaluation.plot_style import INK, LIGHT, ON_LIGHT, PALETTE, SMALL_SIZE, canvas, save, shortened, title
 from st_mta.evaluation.schema import Report
 
 WIDTH, LEFT, RIGHT, TOP = 8.4, 1.0, 0.3, 0.6  # inches
@@ -20,12 +20,17 @@ OTHERS = "others"
 
 
 def plot_selection(report: Report, path: str | Path) -> None:
-    """Share of the training for which each (fused) assistant was the one selected, by iteration.
+    """Writes [`draw_selection`] as a PNG file.
 
     Args:
         report: A finished run's report.
-        path: The PNG file to write.
+        path: The file.
     """
+    save(draw_selection(report), path)
+
+
+def draw_selection(report: Report) -> Figure:
+    """Share of the training for which each (fused) assistant was the one selected, by iteration."""
     iterations = report["iterations"]
     names = most_used([entry["selected"] for entry in iterations])
     shares = np.array([[_share(name, entry["selected"], names) for name in names] for entry in iterations])
@@ -43,7 +48,7 @@ def plot_selection(report: Report, path: str | Path) -> None:
     axes.spines["bottom"].set_visible(False)
     title(axes, "How often each assistant was selected")
     _legend(figure, axes, unnamed)
-    save(figure, path)
+    return figure
 
 
 def most_used(selections: Sequence[dict[str, float]]) -> list[str]:
@@ -79,7 +84,7 @@ def _draw_bars(axes: Axes, names: Sequence[str], shares: npt.NDArray[np.float64]
         )  # fmt: skip
         axes.bar_label(
             bars, [row[column] for row in labels], label_type="center", fontsize=SMALL_SIZE,
-            color=INK if colour in LIGHT else "white",
+            color=ON_LIGHT if colour in LIGHT else "white",
         )  # fmt: skip
 
 

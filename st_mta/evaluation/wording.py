@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from st_mta.evaluation.schema import ModelEntry, Report, Significance
+from st_mta.evaluation.schema import Comparison, IterationScores, ModelEntry, Report, ServingEntry, Significance
 
 NOTHING = "–"
 
@@ -114,3 +114,47 @@ def most_selected(shares: Mapping[str, float], how_many: int = 2) -> str:
     """The assistants selected most often, with their shares: "bm25+minilm 62%, minilm 30%"."""
     leading = sorted(shares.items(), key=lambda item: -item[1])[:how_many]
     return ", ".join(f"{name} {share:.0%}" for name, share in leading if share > 0) or NOTHING
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """Queries won and lost against a baseline."""
+    return f"Against {baseline_in_words(comparison['baseline'])}: {wins_and_losses(comparison)}"
+
+
+def wins_and_losses(comparison: Comparison) -> str:
+    """Queries won and lost."""
+    return (
+        f"{comparison['wins']:,} queries better, {comparison['losses']:,} worse, {comparison['ties']:,} equal in "
+        f"{measure_in_words('ndcg@10')}."
+    )
+
+
+def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:
+    """One printable row per way of serving."""
+    return [
+        {
+            "Serving": entry["name"],
+            "Queries by": entry["queries"],
+            "Passages by": entry["passages"],
+            "Dimensions": f"{entry['dimension']:,}",
+            "Precision": entry["precision"],
+            "Bytes per passage": f"{entry['bytes_per_passage']:,.0f}",
+            "nDCG@10": f"{entry['ndcg@10']:.3f}",
+        }
+        for entry in entries
+    ]
+
+
+def quantile_rows(iterations: Sequence[IterationScores]) -> list[dict[str, str]]:
+    """One printable row per iteration and scorer: how its scores of the candidates lie."""
+    return [
+        {
+            "Iteration": str(entry["iteration"]),
+            "Scorer": distribution["scorer"],
+            "Candidates": f"{sum(distribution['counts']):,}",
+            "Relevant": f"{sum(distribution['positives']):,}",
+            **{f"{float(part):.0%}": f"{value:.3f}" for part, value in distribution["quantiles"].items()},
+        }
+        for entry in iterations
+        for distribution in entry["distributions"]
+    ]

@@ -1,48 +1,89 @@
-"""The text of the section "Distillation Lineage" of a model card."""
+"""The text of the section "Distillation Lineage" of a model card, and the sentence at its top."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from st_mta.evaluation.page import iteration_rows, warm_up_sentence
-from st_mta.evaluation.schema import Report
+from st_mta.evaluation.page import best_sentence, iteration_rows, warm_up_sentence
+from st_mta.evaluation.schema import ModelEntry, Report
 from st_mta.evaluation.table import markdown_table
-from st_mta.evaluation.wording import duration, significance_sentence, summary_table, verdict
+from st_mta.evaluation.wording import NOTHING, count, duration, verdict
+from st_mta.hub.public import public, public_rows
+
+HUB = "https://huggingface.co"
+
+
+def summary(report: Report) -> str:
+    """One paragraph: what the student is and how good."""
+    teacher, helpers = report["teacher"], len(report["assistants"])
+    assistants = {0: "", 1: " and one assistant"}.get(helpers, f" and {helpers} assistants")
+    return (
+        f"It is a small retriever, distilled from the teacher {public(teacher['name'])}{assistants}. {verdict(report)}"
+    )
 
 
 def lineage_section(report: Report) -> str:
-    """Markdown: teacher, assistants and student with their quality, then how the training went.
-
-    Names that are folders of the machine it was trained on are cut to their last part.
-    """
-    collection, compute = report["collection"], report["compute"]
+    """Markdown: teacher, assistants and student, then the data, the iterations and what they cost."""
     paragraphs = [
-        f"Distilled by st_mta from a teacher and {len(report['assistants'])} assistants on the collection "
-        f"{_public(collection['name'])} ({collection['passages']:,} passages). {verdict(report)}",
-        f"Measured on the {report['split']} queries:",
-        markdown_table(_public_rows(summary_table(report), ("Model",))),
-        significance_sentence(report["significance"]),
-    ]
-    if report["warm_up"] is not None:
-        warm_up = {**report["warm_up"], "regressed_to": _public(report["warm_up"]["regressed_to"])}
-        paragraphs.append(warm_up_sentence(warm_up, report["development"].get("student_before")))  # type: ignore[arg-type]
-    paragraphs += [
-        markdown_table(_public_rows(iteration_rows(report), ("Selected most", "Promoted over"))),
-        f"{compute['pairs_scored']:,} pairs were scored ({compute['pairs_reused']:,} more came from the store); the "
-        f"student trained on {compute['training_sequences']:,} texts. The distillation took "
-        f"{duration(compute['total_seconds'])} on {report['device']} in {report['precision']}, seed {report['seed']}.",
+        f"Distilled by st_mta (MTA4DPR, EMNLP 2024) in {_times(len(report['iterations']))} of mining candidates, "
+        "scoring them with the teacher and its assistants, training the student on both, and evaluating it.",
+        markdown_table(_model_rows(report)),
+        _data_sentence(report),
+        *_warm_up(report),
+        markdown_table(public_rows(iteration_rows(report), "Selected most", "Promoted over")),
+        best_sentence(report),
+        _compute_sentence(report),
     ]
     return "\n\n".join(paragraph.strip() for paragraph in paragraphs) + "\n"
 
 
-def _public_rows(rows: list[dict[str, str]], columns: tuple[str, ...]) -> list[dict[str, str]]:
-    return [{column: _public(value) if column in columns else value for column, value in row.items()} for row in rows]
+def _times(iterations: int) -> str:
+    return "1 iteration" if iterations == 1 else f"{iterations} iterations"
 
 
-def _public(text: str) -> str:
-    """The text without the leading folders of absolute paths."""
-    return " ".join("+".join(_last_part(name) for name in word.split("+")) for word in text.split(" "))
+def _model_rows(report: Report) -> list[dict[str, str]]:
+    systems = [("teacher", report["teacher"]), *(("assistant", entry) for entry in report["assistants"])]
+    return [_model_row(role, entry) for role, entry in [*systems, ("student", report["student"])]]
 
 
-def _last_part(name: str) -> str:
-    return Path(name).name if Path(name).is_absolute() and Path(name).name else name
+def _model_row(role: str, entry: ModelEntry) -> dict[str, str]:
+    hub_id, revision = entry.get("hub_id"), entry.get("revision")
+    return {
+        "Role": role,
+        "Model": f"[{public(entry['name'])}]({HUB}/{hub_id})" if hub_id else public(entry["name"]),
+        "Revision": f"[{revision[:7]}]({HUB}/{hub_id}/tree/{revision})" if hub_id and revision else NOTHING,
+        "Kind": entry["kind"],
+        "Layers": NOTHING if entry["layers"] is None else str(entry["layers"]),
+        "Parameters": count(entry["parameters"]),
+    }
+
+
+def _data_sentence(report: Report) -> str:
+    collection = report["collection"]
+    hub_id, licence = collection.get("hub_id"), collection.get("licence")
+    name = public(collection["name"])
+    queries = ", ".join(f"{number:,} {split}" for split, number in collection["queries"].items())
+    notes = " ".join(public(note) for note in collection["notes"])
+    sentences = [
+        f"Data: {f'[{name}]({HUB}/datasets/{hub_id})' if hub_id else name}, {collection['passages']:,} passages; "
+        f"queries: {queries}.",
+        notes,
+        f"Licence of the data as its source states it: {licence}." if licence else "The source states no licence.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _warm_up(report: Report) -> list[str]:
+    if report["warm_up"] is None:
+        return []
+    warm_up = report["warm_up"].copy()
+    warm_up["regressed_to"] = public(warm_up["regressed_to"])
+    return [warm_up_sentence(warm_up, report["development"].get("student_before"))]
+
+
+def _compute_sentence(report: Report) -> str:
+    compute = report["compute"]
+    return (
+        f"{compute['pairs_scored']:,} query-passage pairs were scored ({compute['pairs_reused']:,} more came from the "
+        f"store), {compute['passages_encoded']:,} passages encoded; the student trained for "
+        f"{compute['training_steps']:,} steps on {compute['training_sequences']:,} texts. The distillation took "
+        f"{duration(compute['total_seconds'])} on {report['device']} in {report['precision']}, seed {report['seed']}."
+    )

@@ -8,14 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.repocard_data import eval_results_to_model_index
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
+from torch import nn
 
 from st_mta.evaluation.schema import Report
 from st_mta.evaluation.wording import duration
-from st_mta.hub.lineage import lineage_section
+from st_mta.hub.lineage import lineage_section, summary
+from st_mta.hub.losses import losses_of, with_method
+from st_mta.hub.public import is_local_path, public
+from st_mta.hub.results import MEASURES, eval_results, evaluation_section
+from st_mta.hub.training_data import training_data
 
-ANCHOR = "### Framework Versions"
+TOP_ANCHOR, ANCHOR = "## Model Details", "### Framework Versions"
+TOP = "{% if summary %}{{ summary }}\n{% endif %}"
 SECTION = "{% if lineage %}### Distillation Lineage\n\n{{ lineage }}\n{% endif %}"
 TAGS = ("generated_from_trainer", "knowledge-distillation", "st-mta")
 
@@ -35,7 +42,12 @@ def _template_with_lineage() -> Path:
 
 
 def insert_section(template: str) -> str:
-    """The template with the lineage before the framework's versions, or at the end where there is no such place."""
+    """The template with the summary above the details and the lineage before the framework's versions.
+
+    Where there is no such place, the lineage goes to the end and the summary is left out.
+    """
+    if template.count(f"\n{TOP_ANCHOR}\n") == 1:
+        template = template.replace(f"\n{TOP_ANCHOR}\n", f"\n{TOP}\n{TOP_ANCHOR}\n")
     if template.count(ANCHOR) != 1:
         return f"{template.rstrip()}\n\n{SECTION}\n"
     return template.replace(ANCHOR, f"{SECTION}\n{ANCHOR}")
@@ -46,26 +58,51 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
     """The host's card data and the student's lineage.
 
     Attributes:
-        lineage: Markdown of the section; empty leaves it out.
-        training_seconds: Duration of the whole distillation. The host would count from the start of the last
-            iteration to the moment of saving, less all evaluations ever made: too much or even negative.
+        report: The finished run's report; None gives the host's card.
+        summary: Paragraph at the top, made from the report.
+        lineage: Markdown of the section, made from the report.
     """
 
+    report: Report | None = field(default=None, repr=False)
+    summary: str = ""
     lineage: str = ""
-    training_seconds: float | None = None
     template_path: Path = field(default_factory=_template_with_lineage, init=False, repr=False)
 
     def get_training_duration_data(self) -> dict[str, str | None]:
-        """Texts under "Training Time"."""
-        seconds = self.training_seconds
+        """Texts under "Training Time": the whole distillation's.
+
+        The host would count from the start of the last iteration to the moment of saving, less all evaluations ever
+        made: too much or even negative.
+        """
+        seconds = None if self.report is None else self.report["compute"]["total_seconds"]
         return {
             "training_time": None if seconds is None else duration(seconds),
             "evaluation_time": None,
             "total_time": None,
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything the template and the metadata are made of; the run's results take the place of the host's."""
+        if self.report is not None and not self.model_name:
+            self.model_name: str | None = f"Retriever distilled on {public(self.report['collection']['name'])}"
+        content: dict[str, Any] = super().to_dict()
+        report = content.pop("report", None)
+        for name in ("all_hyperparameters", "non_default_hyperparameters"):
+            content[name] = _without_paths(content[name])
+        if report is not None:
+            content["metrics"] = list(MEASURES)
+            content["model-index"] = eval_results_to_model_index(content["model_name"], eval_results(report))
+            content["eval_metrics"] = [evaluation_section(report)]
+        return content
 
-def attach_lineage(model: SentenceTransformer, report: Report, citation: str = "") -> None:
+
+def attach_lineage(
+    model: SentenceTransformer,
+    report: Report,
+    *,
+    loss: nn.Module | None = None,
+    made_from: SentenceTransformer | None = None,
+) -> None:
     """Makes the model's card tell its lineage, from now on and at every save.
 
     Everything the host has gathered for the card stays; of several trainings only the last one's log. Calling it
@@ -74,19 +111,34 @@ def attach_lineage(model: SentenceTransformer, report: Report, citation: str = "
     Args:
         model: The student.
         report: The finished run's report.
-        citation: BibTeX of the method; empty for none.
+        loss: What it was trained with; it and the losses inside it are named and cited.
+        made_from: The student as it came, where it is another object: its base model and languages are kept.
     """
     gathered = vars(model.model_card_data)
-    data = LineageModelCardData(lineage=lineage_section(report), training_seconds=report["compute"]["total_seconds"])
-    own = {"lineage", "training_seconds", "template_path"}
+    data = LineageModelCardData(report=report, summary=summary(report), lineage=lineage_section(report))
+    own = {"report", "summary", "lineage", "template_path"}
     for name in vars(data).keys() & gathered.keys() - own:
         setattr(data, name, gathered[name])
+    if made_from is not None and not data.base_model:
+        before = made_from.model_card_data
+        data.base_model, data.base_model_revision = before.base_model, before.base_model_revision
+        data.language = data.language or before.language
+    if loss is not None:
+        data.tags = [tag for tag in data.tags if not tag.startswith("loss:")]
+        data.set_losses(losses_of(loss))
+        data.train_datasets = [training_data(report, loss)]
+    data.citations = with_method(data.citations)
     data.tags = _clean_tags(data.tags)
     data.training_logs = _last_training(data.training_logs)
-    data.citations = {**data.citations, **({"Distillation": citation} if citation else {})}
+    data.datasets = list(dict.fromkeys([*data.datasets, *filter(None, [report["collection"].get("hub_id")])]))
+    data.task_name = "semantic search: finding the passages of a corpus that answer a query"
     data.ir_model = True  # the usage example then shows encode_query and encode_document
     model.model_card_data = data
     data.register_model(model)
+
+
+def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not (isinstance(value, str) and is_local_path(value))}
 
 
 def _clean_tags(tags: list[str]) -> list[str]:

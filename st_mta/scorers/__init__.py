@@ -8,6 +8,7 @@ from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
+from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.stored import StoredScores
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CrossEncoderScorer",
     "LateInteractionScorer",
     "PairScorer",
+    "PublishedScores",
     "StoredScores",
     "load_scorer",
     "load_student",

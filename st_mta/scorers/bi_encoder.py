@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +19,9 @@ from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 COSINE_SCALE = 20.0
-BACKENDS: dict[str, Callable[[Embeddings, torch.device], Search]] = {"exact": exact_search, "faiss": faiss_search}
+BLOCK_SIZE = 2**12
+BLOCKS_AT_ONCE = 16
+BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact": exact_search, "faiss": faiss_search}
 
 
 class BiEncoderScorer(Scorer):
@@ -34,8 +35,9 @@ class BiEncoderScorer(Scorer):
         max_length: Longest text in tokens, None for the model's own.
         tokens_per_batch: Tokens encoded at once.
         device: Where to run, None for where the model is.
-        block_size: Texts encoded between two writes to the store.
-        backend: "exact" (blocks of matrix products) or "faiss" (a flat index in memory) for ``retrieve``.
+        block_size: Texts encoded between two writes to the store; ``retrieve`` compares 16 times as many at once.
+        backend: "exact" (blocks of matrix products) or "faiss" (a flat index in memory, or on the GPU where FAISS was
+            built for it) for ``retrieve``.
 
     Raises:
         InputError: If the model's similarity is neither the cosine nor the inner product, or the backend unknown.
@@ -53,24 +55,32 @@ class BiEncoderScorer(Scorer):
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
-        block_size: int = 2**12,
-        backend: Literal["exact", "faiss"] = "exact",
+        block_size: int | None = None,
+        backend: str = "exact",
     ) -> None:
         owned = False
         if isinstance(model, str):
             name, owned = name or model, True
             model = SentenceTransformer(model, device=None if device is None else str(device))
         self.name = name or model_name(model, self.kind)
-        _refuse_unknown_backend(backend)
+        self.search_with(backend, block_size)
         self.similarity = str(model.similarity_fn_name)
         _refuse_distances(self.name, self.similarity)
         self._frozen = FrozenModel(model, precision, max_length, device, owned)
         self.parameters = self._frozen.parameters
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
-        self.block_size = block_size
-        self.backend = backend
         self._temporary = tempfile.TemporaryDirectory(prefix="st_mta-") if store is None else None
         self.store = store if store is not None else Store(self._temporary.name)  # type: ignore[union-attr]
+
+    def search_with(self, backend: str, block_size: int | None = None) -> None:
+        """Sets how ``retrieve`` searches and how large its blocks are; what it finds stays the same.
+
+        Raises:
+            InputError: If the backend is unknown or the size no positive number.
+        """
+        _refuse_unknown_backend(backend)
+        _refuse_no_block(block_size)
+        self.backend, self.block_size = backend, block_size or BLOCK_SIZE
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +91,11 @@ class BiEncoderScorer(Scorer):
     def model(self) -> SentenceTransformer:
         """The frozen model."""
         return self._frozen.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self._frozen.device
 
     @property
     def dimension(self) -> int:
@@ -135,7 +150,7 @@ class BiEncoderScorer(Scorer):
         query_positions = np.asarray(query_positions, dtype=np.int64)
         left = self.embed(queries, "query", query_positions)
         right = self.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
-        search = BACKENDS[self.backend](right, self._frozen.device)
+        search = BACKENDS[self.backend](right, self._frozen.device, BLOCKS_AT_ONCE * self.block_size)
         scores, passages = search_corpus(left, right, k, search)
         return Retrieved(query_positions, passages, scores)
 
@@ -156,6 +171,16 @@ def _refuse_unknown_backend(backend: str) -> None:
             got=repr(backend),
             consequence="the corpus could not be searched",
             remedy="choose one of the list; both find the same passages",
+        )
+
+
+def _refuse_no_block(block_size: int | None) -> None:
+    if block_size is not None and block_size < 1:
+        raise InputError(
+            expected="a block size of at least 1 passage",
+            got=str(block_size),
+            consequence="the corpus could not be worked through",
+            remedy="leave it out for the default, or give some thousands",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -26,7 +27,8 @@ class FrozenModel(Generic[Model]):
     Args:
         model: The user's model.
         precision: "auto", "fp32" or "bf16".
-        max_length: Longest input in tokens, None for the model's own.
+        max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
+            length, have no limit to set.
         device: Where to run, None for where the model is.
         owned: Whether nobody else has the model, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
@@ -78,7 +80,8 @@ class FrozenModel(Generic[Model]):
     def max_length(self) -> int | None:
         """Longest input in tokens, None where the model has no limit."""
         length = self.model.max_seq_length
-        return None if length is None else int(length)
+        # Static embeddings answer with infinity.
+        return None if length is None or math.isinf(length) else int(length)
 
     @property
     def device(self) -> torch.device:
@@ -96,7 +99,7 @@ class FrozenModel(Generic[Model]):
             model = copy.deepcopy(self._original).to(device=self._device, dtype=self._dtype)
         else:
             model = sharing_weights(self._original)
-        if self._max_length is not None:
+        if self._max_length is not None and not math.isinf(model.max_seq_length or 0):
             model.max_seq_length = self._max_length
         return model
 

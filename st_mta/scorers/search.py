@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ QUERIES_PER_PASS = 2**13
 SCORES_AT_ONCE = 2**27
 PAIRS_AT_ONCE = 2**16
 EXTRA = 16
+GROUP = 64
+BLOCK_SIZE = 2**16
+MOST_ON_GPU = 2048  # passages per query, a limit of FAISS
 FAISS_QUERIES = 2**10
 # Rounding of two float32 sums over the same products in different order, relative to the norms.
 TOLERANCE = 1e-5
@@ -72,10 +77,18 @@ def _search_block(queries: FloatArray, corpus: Embeddings, k: int, search: Searc
 
 
 def _products_of_rows(queries: FloatArray, corpus: Embeddings, candidates: IntArray) -> FloatArray:
-    width = candidates.shape[1]
-    return pair_products(
-        lambda rows: queries[rows], corpus.rows, np.repeat(np.arange(len(queries)), width), candidates.ravel()
-    ).reshape(candidates.shape)
+    """Inner products (Q, K) of each query with its candidates, the same bits as ``pair_products`` gives."""
+    products = np.empty(candidates.shape, dtype=np.float32)
+    step = max(1, PAIRS_AT_ONCE // candidates.shape[1])
+
+    def multiply(start: int) -> None:
+        part = candidates[start : start + step]
+        rows = corpus.rows(part.ravel()).reshape(*part.shape, -1)
+        products[start : start + step] = np.einsum("qkd,qd->qk", rows, queries[start : start + step])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(multiply, range(0, len(candidates), step)))
+    return products
 
 
 def pair_products(
@@ -105,19 +118,24 @@ def pair_products(
     return products
 
 
-def exact_search(corpus: Embeddings, device: torch.device) -> Search:
-    """Matrix products over blocks of the corpus, keeping the best so far; memory does not grow with the corpus."""
+def exact_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
+    """Matrix products over blocks of the corpus, keeping the best so far; memory does not grow with the corpus.
+
+    Args:
+        corpus: (n, D).
+        device: Where to multiply.
+        block_size: Passages compared at once (fewer for very many queries).
+    """
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
         left = torch.from_numpy(queries).to(device)
         best = torch.full((len(queries), 0), -torch.inf, device=device)
         where = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
-        block_size = max(1, SCORES_AT_ONCE // max(1, len(queries)))
+        fitting = max(1, SCORES_AT_ONCE // max(1, len(queries)))
         with progress("Comparing passages", len(corpus), "passages") as bar:
-            for start, rows in corpus.blocks(min(block_size, 2**16)):
-                products = left @ torch.from_numpy(rows).to(device).T
-                top, place = products.topk(min(k, len(rows)), dim=1)
-                best, where = torch.cat([best, top], dim=1), torch.cat([where, place + start], dim=1)
+            for places, rows in corpus.sweep(min(block_size, fitting)):
+                top, at = best_columns(left @ _tensor(rows).to(device).T, k)
+                best, where = torch.cat([best, top], 1), torch.cat([where, torch.from_numpy(places).to(device)[at]], 1)
                 best, kept = best.topk(min(k, best.shape[1]), dim=1)
                 where = where.gather(1, kept)
                 bar.update(len(rows))
@@ -126,19 +144,63 @@ def exact_search(corpus: Embeddings, device: torch.device) -> Search:
     return search
 
 
-def faiss_search(corpus: Embeddings, device: torch.device) -> Search:
-    """A flat FAISS index (inner product) on the CPU; holds the whole corpus in memory, 4 n D bytes."""
+def best_columns(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k best columns of each row, in any order.
+
+    ``topk`` alone reads every score slowly. The k best lie within the k groups of columns with the highest maxima, and
+    maxima are fast; so only the columns of these groups are compared.
+
+    Args:
+        scores: (Q, n).
+        k: How many.
+
+    Returns:
+        Scores and column numbers, (Q, min(k, n)) each.
+    """
+    groups = scores.shape[1] // GROUP
+    if groups < 4 * k:
+        best = scores.topk(min(k, scores.shape[1]), dim=1, sorted=False)
+        return best.values, best.indices
+    grouped = scores[:, : groups * GROUP].view(-1, groups, GROUP)
+    chosen = grouped.amax(dim=2).topk(k, dim=1, sorted=False).indices
+    inside = grouped.gather(1, chosen.unsqueeze(2).expand(-1, -1, GROUP)).flatten(1)
+    best = torch.cat([inside, scores[:, groups * GROUP :]], dim=1).topk(k, dim=1, sorted=False)
+    group, offset = best.indices // GROUP, best.indices % GROUP
+    # Places beyond the chosen groups are the columns left over at the end.
+    start = torch.where(group < k, chosen.gather(1, group.clamp(max=k - 1)) * GROUP, (groups + group - k) * GROUP)
+    return best.values, start + offset
+
+
+def _tensor(rows: FloatArray) -> torch.Tensor:
+    """A tensor over the same memory; it is only read, so that it may be a read-only map of a file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(rows)
+
+
+def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
+    """A flat FAISS index (inner product) of the whole corpus, 4 n D bytes; on the GPU where FAISS was built for it.
+
+    Args:
+        corpus: (n, D).
+        device: A GPU's number, or the CPU.
+        block_size: Passages read at once while the index is built.
+    """
     import faiss  # Loading its libraries takes a second that exact search need not pay.
 
     index = faiss.IndexFlatIP(corpus.dimension)
-    for _, rows in corpus.blocks(2**16):
+    for _, rows in corpus.blocks(block_size):
         index.add(rows)
+    fast = index
+    if device.type == "cuda" and hasattr(faiss, "StandardGpuResources"):
+        fast = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), device.index or 0, index)
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+        chosen = fast if k <= MOST_ON_GPU else index
         found = []
         with progress("Comparing passages", len(queries), "queries") as bar:
             for start in range(0, len(queries), FAISS_QUERIES):
-                found.append(index.search(queries[start : start + FAISS_QUERIES], k))
+                found.append(chosen.search(queries[start : start + FAISS_QUERIES], k))
                 bar.update(len(found[-1][0]))
         scores, positions = (np.concatenate(part) for part in zip(*found))
         return scores, positions.astype(np.int64)

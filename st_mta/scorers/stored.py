@@ -37,7 +37,10 @@ class StoredScores(Scorer):
         self.path = Path(path)
         self.name = name or str(path)
         refuse_no_file(self.path)
-        self._matched: WeakKeyDictionary[Texts, WeakKeyDictionary[Texts, _Pairs]] = WeakKeyDictionary()
+        self._start()
+
+    def _start(self) -> None:
+        self._matched: WeakKeyDictionary[Texts, WeakKeyDictionary[Texts, Pairs]] = WeakKeyDictionary()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,13 +79,13 @@ class StoredScores(Scorer):
         passages[rows[kept], number[kept]] = pairs.codes[best] % len(corpus)
         return Retrieved(query_positions, passages, scores)
 
-    def _pairs(self, queries: Texts, corpus: Texts) -> _Pairs:
+    def _pairs(self, queries: Texts, corpus: Texts) -> Pairs:
         by_corpus = self._matched.setdefault(queries, WeakKeyDictionary())
         if corpus not in by_corpus:
             by_corpus[corpus] = self._match(queries, corpus)
         return by_corpus[corpus]
 
-    def _match(self, queries: Texts, corpus: Texts) -> _Pairs:
+    def _match(self, queries: Texts, corpus: Texts) -> Pairs:
         codes, scores, lines = [], [], []
         with progress(f"Reading {self.path.name}", self.path.stat().st_size, "bytes") as bar:
             for block in read_blocks(self.path):
@@ -96,7 +99,7 @@ class StoredScores(Scorer):
         all_codes = np.concatenate(codes)
         order = np.argsort(all_codes, kind="stable")
         self._refuse_duplicates(queries, corpus, all_codes[order], np.concatenate(lines)[order])
-        return _Pairs(all_codes[order], np.concatenate(scores)[order])
+        return Pairs(all_codes[order], np.concatenate(scores)[order])
 
     def _refuse_strangers(self, known: int) -> None:
         if known == 0:
@@ -122,7 +125,7 @@ class StoredScores(Scorer):
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
     """Scores of pairs as positions.
 
     Attributes:

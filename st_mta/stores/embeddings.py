@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,12 +63,42 @@ class Embeddings:
             # Ascending rows turn random reads of the disk into one sweep.
             here = here[np.argsort(row_of[here], kind="stable")]
             gathered[here] = self.block_arrays[block][row_of[here]]
+            _forget_pages(self.block_arrays[block])
         return gathered
 
     def blocks(self, size: int) -> Iterator[tuple[int, FloatArray]]:
         """All rows in order, ``size`` at a time, as (start, rows)."""
         for start in range(0, len(self), size):
             yield start, self.rows(slice(start, start + size))
+
+    def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """All rows in the order in which they are stored, at most ``size`` at a time, as (places, rows).
+
+        Whole stretches of a block come as views of it, which are valid until the next step: nothing is copied, and
+        memory does not grow with the number of rows.
+        """
+        order = np.lexsort((self.row_of, self.block_of))
+        ends = np.flatnonzero(np.diff(self.block_of[order])) + 1
+        for stretch in np.split(order, ends) if len(order) else ():
+            block = self.block_arrays[self.block_of[stretch[0]]]
+            for start in range(0, len(stretch), size):
+                places = stretch[start : start + size]
+                yield places, _rows_of_block(block, self.row_of[places])
+                _forget_pages(block)
+
+
+def _rows_of_block(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
+    """Ascending rows of one block as float32, without a copy where they are consecutive."""
+    consecutive = bool((np.diff(rows) == 1).all())
+    taken = block[rows[0] : rows[-1] + 1] if consecutive else block[rows]
+    return np.asarray(taken, dtype=np.float32)
+
+
+def _forget_pages(block: npt.NDArray[np.floating]) -> None:
+    """Gives back the memory of a mapped block; the system's file cache keeps it as long as there is room."""
+    mapped: object = block.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from st_mta.training.files import RunFolder, file_name
 from st_mta.training.journal import Journal, Result
 from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
 from st_mta.training.lists import rows_of
+from st_mta.training.serving import measure_serving
 from st_mta.training.throughput import queries_per_second
 from st_mta.training.warm_up import column_prompts, regress_embeddings
 from st_mta.types import Collection, IntArray, Qrels, Retrieved, Scorer
@@ -91,6 +92,7 @@ class Flow:
                 reached, best, best_iteration = dev, self.folder.iteration(iteration) / STUDENT, iteration
         self.station("test", lambda: self.test(best))
         self.station("throughput", lambda: self.measure_throughput(best))
+        self.station("serving", lambda: self.serving(best))
         return best, best_iteration
 
     def iterate(self, iteration: int, start_from: Path) -> float:
@@ -253,6 +255,13 @@ class Flow:
             for scorer in [*self.initial_scorers, *students]
         }
 
+    def serving(self, best: Path) -> Result:
+        """The student's quality with compressed passages, and with those of the models that share its space."""
+        split = self.journal.result("test")["split"]
+        student = self.student_scorer(best, STUDENT)
+        depth = self.arguments.eval_depth
+        return {"forms": measure_serving(student, self.initial_scorers, self.collection, split, depth)}
+
     # What stations need -----------------------------------------------------------------------------------------
 
     def student_scorer(self, folder: Path, name: str) -> BiEncoderScorer:
@@ -270,8 +279,8 @@ class Flow:
         return evaluate_scorer(scorer, self.collection, split, depth=depth, first_stage=first_stage)[1]
 
     def retrieve(self, scorer: Scorer, queries: IntArray) -> Retrieved:
-        """The scorer's best passages at evaluation depth."""
-        depth = min(self.arguments.eval_depth, len(self.collection.corpus))
+        """The scorer's best passages at evaluation depth, and one more: the query's own passage may be dropped."""
+        depth = min(self.arguments.eval_depth + 1, len(self.collection.corpus))
         return scorer.retrieve(self.collection.queries, self.collection.corpus, queries, depth)
 
     def dev_quality(self) -> dict[str, float]:

@@ -19,7 +19,8 @@ HEADER = "query-id\tcorpus-id\tscore"
 
 def unjudged(collection: Collection, split: str) -> IntArray:
     """Positions of the split's queries whose judgements are empty."""
-    return collection.queries.positions([query_id for query_id, judged in collection.qrels[split].items() if not judged])
+    empty = [query_id for query_id, judged in collection.qrels[split].items() if not judged]
+    return collection.queries.positions(empty)
 
 
 def judge_by_teacher(

@@ -8,8 +8,11 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from st_mta.collections import BENCHMARKS
 from st_mta.evaluation import paired_test, per_query, read_run
 from st_mta.evaluation.schema import Iteration, ModelEntry, Report, Significance, WarmUp
+from st_mta.hub.origin import hub_origin
+from st_mta.training.evidence import comparisons_of, distributions_of
 from st_mta.training.files import RunFolder, file_name
 from st_mta.training.journal import Journal, Result
 from st_mta.training.students import num_layers
@@ -46,19 +49,22 @@ def build_report(
             layers=_layers(scorer),
             queries_per_second=throughput.get(scorer.name),
             reranks=reranks,
+            **hub_origin(getattr(scorer, "model", None)),
             **test["measures"][scorer.name],  # type: ignore[typeddict-item]
         )
 
     entries = {scorer.name: entry(scorer) for scorer in [teacher, *assistants, before, student]}
     iterations = [_iteration(journal, index) for index in range(num_iterations)]
     reached = entries[teacher.name]["ndcg@10"]
-    return Report(
+    report = Report(
         collection={
             "name": collection.name,
             "passages": len(collection.corpus),
             "queries": {split: len(qrels) for split, qrels in collection.qrels.items()},
             "notes": list(collection.notes),
             "fingerprint": collection.fingerprint,
+            "licence": collection.licence,
+            "hub_id": collection.hub_id or _known_dataset(collection.name),
         },
         split=test["split"],
         seed=settings["seed"],
@@ -74,6 +80,7 @@ def build_report(
         warm_up=_warm_up(journal),
         iterations=iterations,
         best_iteration=best_iteration,
+        serving=journal.result("serving")["forms"],
         development={
             ("student_before" if name == before.name else name): measures["ndcg@10"]
             for name, measures in quality["dev"].items()
@@ -86,6 +93,15 @@ def build_report(
             "total_seconds": sum(journal.seconds().values()),
         },
     )
+    report["comparisons"] = comparisons_of(folder, report, collection.qrels[test["split"]])
+    scorers = [journal.result(f"iteration-{index:02d}/score")["scorers"] for index in range(num_iterations)]
+    report["score_distributions"] = distributions_of(folder, scorers)
+    return report
+
+
+def _known_dataset(name: str) -> str | None:
+    """The Hub's id of a benchmark that was read from a local copy."""
+    return (BENCHMARKS[name].dataset or None) if name in BENCHMARKS else None
 
 
 def _iteration(journal: Journal, index: int) -> Iteration:

@@ -18,7 +18,7 @@ from st_mta.collections import load_collection, with_dev_split, with_training_qu
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator, write_report
 from st_mta.evaluation.schema import Report
-from st_mta.hub.model_card import attach_lineage
+from st_mta.hub import attach_lineage, push_run
 from st_mta.losses import ListwiseKLLoss
 from st_mta.precision import resolve_precision
 from st_mta.scorers import BiEncoderScorer, load_scorer
@@ -121,10 +121,9 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         student = flow.load_student(best)
         report = self._report(flow, best, best_iteration)
         targets = stations.make_targets(self.pool, [1.0] * len(self.pool.scorers), self.args)
-        student.model_card_data.set_losses([self.loss_factory(student, targets)])
-        attach_lineage(student, report)
+        attach_lineage(student, report, loss=self.loss_factory(student, targets), made_from=self.model)
         stations.save_student(student, flow.folder.student)
-        write_report(flow.folder.root, report)
+        write_report(flow.folder.root, report, collection=flow.collection)
         self.model.load_state_dict(student.state_dict())
         self.model.model_card_data = student.model_card_data
         return report
@@ -171,17 +170,46 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             },
         )
 
-    def push_to_hub(self, repo_id: str | None = None, **kwargs: Any) -> str:
-        """Publishes the student with its card (arguments as of ``SentenceTransformer.push_to_hub``)."""
-        student = RunFolder(Path(self.args.output_dir)).student
-        if not student.exists():
-            raise InputError(
-                expected="a finished run",
-                got=f"{self.args.output_dir} without a student",
-                consequence="an untrained model would be published",
-                remedy="call train() first",
-            )
-        return str(SentenceTransformer(str(student)).push_to_hub(repo_id or self.args.hub_model_id, **kwargs))
+    def push_to_hub(
+        self,
+        repo_id: str | None = None,
+        token: str | None = None,
+        private: bool | None = None,
+        commit_message: str | None = None,
+        exist_ok: bool = True,
+        replace_model_card: bool = False,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Publishes the student with its card and the run's evidence, as ``st-mta push`` does.
+
+        Args:
+            repo_id: owner/name; by default ``args.hub_model_id``.
+            token: Of the Hub; by default ``args.hub_token`` or the one this machine is logged in with.
+            private: Whether a new repository is private; by default ``args.hub_private_repo``.
+            commit_message: Of the one commit.
+            exist_ok: Whether the repository may exist, so that an interrupted push can be repeated.
+            replace_model_card: Whether a card that is already there is replaced.
+            revision: Branch, made if missing; main by default.
+            create_pr: Whether to open a pull request instead.
+
+        Returns:
+            The address of the commit or pull request.
+
+        Raises:
+            InputError: If the run is not finished, or the Hub does not take it.
+        """
+        return push_run(
+            Path(self.args.output_dir),
+            repo_id or self.args.hub_model_id or "",
+            message=commit_message,
+            token=token or self.args.hub_token,
+            private=self.args.hub_private_repo if private is None else private,
+            exist_ok=exist_ok,
+            replace_card=replace_model_card,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
 
 def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:

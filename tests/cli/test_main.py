@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -59,7 +60,8 @@ def test_every_verb_has_help_for_every_option(verb, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([verb, "--help"])
     assert exit_.value.code == 0
-    assert "--store" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"usage: st-mta {verb} " in printed and "--help" in printed
 
 
 def test_distill_writes_the_contract_and_recognises_a_finished_run(data, tmp_path, capsys):
@@ -116,6 +118,22 @@ def test_evaluate_writes_measures_runs_and_tests(data, tmp_path, capsys):
     assert len(list((tmp_path / "out" / "runs" / "data").glob("*.trec"))) == 2
     assert json.loads((tmp_path / "out" / "tests.json").read_text())[0]["against"] == "bm25"
     assert "ndcg@10" in capsys.readouterr().out
+
+
+def test_evaluate_expands_benchmarks_and_says_how_each_is_measured(data, tmp_path, capsys):
+    for name in ("trec-dl-2019", "trec-dl-2020", "mine"):
+        shutil.copytree(data / "data", tmp_path / "sets" / name)
+    arguments = ["evaluate", "--model", "bm25", "--collection", data / "data", "--split", "dev"]
+    arguments += ["--benchmark", "trec-dl", "mine", "--data", tmp_path / "sets", "--output-dir", tmp_path / "out"]
+    assert main([str(a) for a in arguments]) == 0
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["bm25"]) == [
+        "data", "trec-dl-2019", "trec-dl-2020", "mine",
+    ]  # fmt: skip
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Measures on the dev split; trec-dl-2019 on test" in printed
+    assert "trec-dl-2020 relevant from grade 2" in printed and "mean of 4" in printed
+    wrong = refused(capsys, "evaluate", "--model", "bm25", "--benchmark", "sciffact", "--output-dir", tmp_path / "no")
+    assert "sciffact" in wrong and not (tmp_path / "no").exists()
 
 
 def test_cache_lists_and_clears(data, tmp_path, capsys):

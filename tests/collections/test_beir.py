@@ -29,11 +29,11 @@ def test_reads_titles_texts_grades_and_what_is_left_over(folder: Path) -> None:
     ]
     assert collection.qrels == {
         "train": {"q1": {"p1": 1, "p2": 0}},
-        "test": {"q2": {"p2": 2, "p1": 1, "p3": 0}, "q3": {"p3": 1}},
+        "test": {"q2": {"p2": 2, "p1": 1, "p3": 0}, "q3": {"p3": 1}, "q4": {"p1": 0}},
     }
     assert collection.queries.take_ids(collection.unlabelled) == ["q5"]
-    assert collection.queries.take_ids(collection.queries_of("test")) == ["q2", "q3"]
-    assert any("1 queries of test have no relevant passage" in note for note in collection.notes)
+    assert collection.queries.take_ids(collection.queries_of("test")) == ["q2", "q3", "q4"]
+    assert "1 queries of test have no relevant passage and count as 0, as in BEIR." in collection.notes
 
 
 def test_compressed_files_give_the_same_collection(folder: Path) -> None:
@@ -139,7 +139,7 @@ def test_repeated_judgement_is_noted_and_the_last_one_counts(folder: Path) -> No
 def test_queries_shared_between_splits_are_noted(folder: Path) -> None:
     with (folder / "qrels" / "train.tsv").open("a") as file:
         file.write("q2\tp2\t1\n")
-    assert "1 of 2 queries of test have the same text as a query of train." in read_beir(folder).notes
+    assert "1 of 3 queries of test have the same text as a query of train." in read_beir(folder).notes
 
 
 GOOD = json.dumps({"_id": "y", "text": "y"})

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from st_mta.collections import read_beir, read_hub
+from st_mta.collections import load_collection, read_beir, read_hub
 from st_mta.errors import InputError
 from tests.collections.conftest import CORPUS, QRELS, QUERIES, write_jsonl
 
@@ -94,6 +94,18 @@ def test_validation_is_called_dev(folder: Path) -> None:
     assert list(read_hub(str(folder)).qrels) == ["dev", "test"]
 
 
+def test_nano_beir_has_one_split_called_train_and_no_grades(folder: Path) -> None:
+    as_mteb(folder, qrels="qrels")
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(card.replace("  - split: test\n    path: qrels/test.parquet\n", ""))
+    rows = [{"query-id": "q1", "corpus-id": "p1"}, {"query-id": "q1", "corpus-id": "p3"}]
+    write(folder / "qrels" / "train.parquet", rows)
+    folder.rename(folder.with_name("nano-nq"))
+    collection = load_collection("nano-nq", data=folder.parent)
+    assert collection.name == "nano-nq"
+    assert collection.qrels == {"test": {"q1": {"p1": 1, "p3": 1}}}
+
+
 def test_texts_without_titles_are_not_copied(folder: Path) -> None:
     as_mteb(folder)
     long = "a passage of some length " * 1000
@@ -143,9 +155,20 @@ def test_missing_configuration_is_named(folder: Path) -> None:
 
 
 def test_unreachable_hub_says_where_a_copy_can_lie() -> None:
-    with pytest.raises(InputError, match=r"ConnectionError.*\$ST_MTA_DATA/scifact") as caught:
-        read_hub("mteb/scifact")
-    assert "'mteb/scifact'" in caught.value.expected
+    with pytest.raises(InputError, match=r"ConnectionError.*\$ST_MTA_DATA/pets") as caught:
+        read_hub("me/pets")
+    assert "'me/pets'" in caught.value.expected
+
+
+def test_a_missing_benchmark_says_what_to_download_and_where_to_put_it() -> None:
+    with pytest.raises(InputError) as caught:
+        read_hub("mteb/cqadupstack-tex")
+    remedy = caught.value.remedy
+    assert "hf download mteb/cqadupstack-tex --repo-type dataset --local-dir DATA/cqadupstack-tex" in remedy
+    assert "BEIR/datasets/cqadupstack.zip in DATA, as DATA/cqadupstack/tex/corpus.jsonl" in remedy
+    with pytest.raises(InputError) as caught:
+        read_hub("zeta-alpha-ai/NanoNQ")
+    assert ".zip" not in caught.value.remedy and "qrels/test.tsv in DATA/nano-nq" in caught.value.remedy
 
 
 def test_other_runtime_errors_are_not_swallowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids the Hub was asked for; the working folder is empty."""
     ids: list[str] = []
 
-    def read_hub(dataset_id: str) -> object:
+    def read_hub(dataset_id: str, *, splits: dict[str, str]) -> object:
         ids.append(dataset_id)
+        assert splits == ({"train": "test"} if "Nano" in dataset_id else {})
         return from_dictionaries(dataset_id.partition("/")[2], {"p": "x"})
 
     monkeypatch.setattr(load, "read_hub", read_hub)
@@ -55,8 +56,52 @@ def test_a_name_under_the_data_folder_comes_before_the_hub(
 def test_benchmarks_and_hub_ids(asked: list[str]) -> None:
     assert load_collection("dbpedia-entity").name == "dbpedia-entity"
     assert load_collection("webis-touche2020").name == "webis-touche2020"
+    assert load_collection("nano-fiqa").name == "nano-fiqa"
     assert load_collection("BeIR/scifact").name == "scifact"
-    assert asked == ["mteb/dbpedia", "mteb/touche2020", "BeIR/scifact"]
+    assert load_collection("zeta-alpha-ai/NanoNQ").name == "NanoNQ"
+    assert asked == [
+        "mteb/dbpedia",
+        "mteb/touche2020",
+        "zeta-alpha-ai/NanoFiQA2018",
+        "BeIR/scifact",
+        "zeta-alpha-ai/NanoNQ",
+    ]
+
+
+def test_the_data_folder_as_an_argument_comes_before_the_variable(
+    folder: Path, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(load.DATA_VARIABLE, str(tmp_path / "empty"))
+    assert load_collection("pets", data=folder.parent).name == "pets"
+    with pytest.raises(InputError, match="no folder"):
+        load_collection("scifact", data=tmp_path / "nowhere")
+    assert not asked
+
+
+def test_a_forum_lies_where_the_archive_of_all_forums_unpacks(folder: Path, asked: list[str]) -> None:
+    (folder.parent / "cqadupstack").mkdir()
+    folder.rename(folder.parent / "cqadupstack" / "android")
+    assert load_collection("cqadupstack-android", data=folder.parent).name == "cqadupstack-android"
+    assert not asked
+
+
+def test_a_card_alone_makes_no_hub_dataset(folder: Path, asked: list[str]) -> None:
+    (folder / "README.md").write_text("- config_name: corpus\n")
+    assert list(load_collection(folder).qrels) == ["train", "test"]
+    assert not asked
+
+
+def test_unknown_names_are_refused_without_reading_the_others(folder: Path, asked: list[str]) -> None:
+    (folder / "corpus.jsonl").write_text("spoilt")
+    load.refuse_unknown([folder, "scifact", from_dictionaries("pets", {"p": "x"})])
+    with pytest.raises(InputError, match="sciffact"):
+        load.refuse_unknown(["scifact", "sciffact"])
+    assert not asked
+
+
+def test_a_group_is_no_collection() -> None:
+    with pytest.raises(InputError, match="members .trec-dl-2019, trec-dl-2020."):
+        load_collection("trec-dl")
 
 
 @pytest.mark.parametrize("name", ["", "sciffact", "./pets", "/no/such/folder", "a/b/c", "~/pets", "pets/"])
@@ -67,5 +112,5 @@ def test_anything_else_is_refused_with_what_would_do(name: str, asked: list[str]
 
 
 def test_the_refusal_lists_the_benchmarks_and_the_variable() -> None:
-    with pytest.raises(InputError, match=r"scifact, trec-covid.*got 'sciffact'.*ST_MTA_DATA is not set"):
+    with pytest.raises(InputError, match=r"scifact, nano-arguana.*got 'sciffact'.*ST_MTA_DATA is not set"):
         load_collection("sciffact")

@@ -85,6 +85,19 @@ def test_a_passage_is_relevant_from_grade_one():
     assert evaluate_run(run, {"q": {"a": 0, "b": 1}}, ["mrr@10"])["mrr@10"] == 0.5
 
 
+def test_the_relevance_level_moves_every_measure_but_ndcg():
+    run, qrels = {"q": {"a": 3.0, "b": 2.0}}, {"q": {"a": 1, "b": 2, "c": 3}}
+    first, second = evaluate_run(run, qrels), evaluate_run(run, qrels, relevance_level=2)
+    assert second == pytest.approx({**first, "mrr@10": 1 / 2, "map": 1 / 4, "recall@100": 1 / 2})
+    assert per_query(run, qrels, "map", relevance_level=2) == {"q": 0.25}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_judged_query_without_a_relevant_passage_counts_zero(measure):
+    run = {"q1": {"a": 2.0}, "q2": {"a": 1.0, "b": 2.0}}
+    assert per_query(run, {"q1": {"a": 1}, "q2": {"a": 0}}, measure) == {"q1": 1.0, "q2": 0.0}
+
+
 def test_cut_offs():
     qrels = {"q": {"relevant": 1}}
     run = {"q": {**{f"p{rank}": 100.0 - rank for rank in range(10)}, "relevant": 0.0}}

@@ -48,6 +48,19 @@ def test_quality_of_many_iterations_and_of_the_least(report, drawn):
     assert "0.400  student, final" in drawn
 
 
+def test_the_ring_is_around_the_student_that_was_kept(report, drawn):
+    plot_quality(report, "unused.png")
+    assert "0.439  student, final" in drawn
+    drawn.clear()
+    report["best_iteration"] = -1  # although iteration 1 is higher here, the warmed-up student was kept
+    plot_quality(report, "unused.png")
+    assert "0.417  student, final" in drawn
+    drawn.clear()
+    report["warm_up"] = None
+    plot_quality(report, "unused.png")
+    assert "0.303  student, final" in drawn
+
+
 def test_selection_names_wide_segments_inside_and_narrow_ones_below(report, drawn):
     plot_selection(report, "unused.png")
     for label in ("bm25+minilm  65%", "minilm  22%", "student-1  55%", "bm25+student-1  45%", "iteration 2"):

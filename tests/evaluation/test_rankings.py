@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -36,12 +38,21 @@ def test_the_query_itself_makes_room_for_the_next():
     assert cut(found, 2, own=np.array([8])).passages.tolist() == [[3, 5]]
 
 
-def test_a_passage_is_the_query_only_with_same_id_and_text_and_unjudged():
-    texts = {"same": "to be  or not", "id only": "to be", "judged": "to be", "text only": "to be or not"}
-    corpus = {"same": "Title. to be or\nnot", "id only": "something", "judged": "a b to be", "x": "to be or not"}
-    collection = Collection("c", Texts.from_dict(corpus), Texts.from_dict(texts), {})
-    own = own_passages(collection, np.arange(4), {"judged": {"judged": 1}})
-    assert own.tolist() == [0, -1, -1, -1]
+def test_the_passage_with_the_querys_id_is_its_own_whatever_it_says(caplog):
+    texts = {"same": "to be  or not", "other": "to be", "text only": "to be or not"}
+    corpus = {"x": "to be or not", "other": "something else", "same": "Title. to be or\nnot"}
+    collection = Collection("ids in common", Texts.from_dict(corpus), Texts.from_dict(texts), {})
+    with caplog.at_level(logging.WARNING):
+        assert own_passages(collection, np.arange(3)).tolist() == [2, 1, -1]
+        own_passages(collection, np.arange(3))
+    (record,) = caplog.records
+    assert "ids in common: 1 of 3 queries" in record.message and "ids that no passage has" in record.message
+
+
+def test_passages_that_contain_their_query_are_no_reason_to_warn(caplog):
+    collection = Collection("arguana", Texts.from_dict({"a": "Title. to be"}), Texts.from_dict({"a": "to be"}), {})
+    assert own_passages(collection, np.arange(1)).tolist() == [0]
+    assert not caplog.records
 
 
 def test_judged_queries_in_the_order_of_the_qrels(collection):

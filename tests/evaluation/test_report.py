@@ -17,12 +17,14 @@ from st_mta.evaluation.wording import (
     significance_sentence,
     verdict,
 )
+from tests.evaluation.sample_evidence import full_report
+from tests.evaluation.sample_report import sample_report
 
 
 def test_writes_json_page_and_plots(report, tmp_path):
     write_report(tmp_path / "out", report)
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert files == ["plots/quality.png", "plots/selection.png", "report.json", "report.md"]
+    assert files == ["plots/quality.png", "plots/selection.png", "report.html", "report.json", "report.md"]
     text = (tmp_path / "out" / "report.json").read_text()
     assert json.loads(text) == report
     assert list(json.loads(text)) == sorted(report)
@@ -31,9 +33,16 @@ def test_writes_json_page_and_plots(report, tmp_path):
 
 
 def test_the_sample_has_the_shape_of_the_schema(report):
+    optional = {"serving", "score_distributions", "comparisons"}
+    assert set(report) == set(get_type_hints(schema.Report)) - optional
+    report = full_report()
     assert set(report) == set(get_type_hints(schema.Report))
-    assert set(report["student"]) == set(get_type_hints(schema.ModelEntry))
-    assert set(report["iterations"][0]) == set(get_type_hints(schema.Iteration))
+    comparison, (distribution, *_) = report["comparisons"][0], report["score_distributions"][0]["distributions"]
+    assert set(comparison) == set(get_type_hints(schema.Comparison))
+    assert set(comparison["largest_wins"][0]) == set(get_type_hints(schema.QueryDifference))
+    assert set(distribution) == set(get_type_hints(schema.ScoreDistribution))
+    assert set(report["student"]) | {"hub_id", "revision"} == set(get_type_hints(schema.ModelEntry))
+    assert set(report["iterations"][1]) == set(get_type_hints(schema.Iteration))
     assert set(report["compute"]) == set(get_type_hints(schema.Compute))
     assert set(report["significance"]) == set(get_type_hints(schema.Significance))
 
@@ -51,7 +60,7 @@ def test_the_page_tells_everything(report):
         "| **1** | **4,000** | **812** | **15.7** | **1.220 → 0.810** | **bm25+minilm 75%, minilm 22%** |",
         "regression to the embeddings of minilm in 4 min 05 s took the student from 0.303 to 0.417",
         "| Pairs scored | 81,230 | 45,411 | 36% |",
-        "seed 42",
+        "- Seed: 42",
         "- 3 empty passages were dropped.",
     ):
         assert expected in text
@@ -68,6 +77,22 @@ def test_stations_of_all_iterations_are_summed(report):
     report["compute"]["total_seconds"] = 220.0
     text = page(report, "student")
     assert text.index("| train | 2 min 00 s | 55% |") < text.index("| warm-up | 1 min 40 s | 45% |")
+
+
+def test_the_page_tells_what_only_some_reports_have():
+    text = page(full_report(), "out/student")
+    assert "| as trained | student | student | 384 | float32 | 1,536 | 0.431 |" in text
+    assert "| Filtered |" in text and "| 4.8% |" in text
+    assert re.search(r"- Against the teacher: \d+ queries better, \d+ worse, \d+ equal in nDCG@10\.", text)
+    for part in ("plots/against-teacher.png", "plots/scores.png", "## Serving"):
+        assert part in text and part not in page(sample_report(), "out/student")
+
+
+def test_no_iteration_improved(report):
+    report["best_iteration"] = -1
+    assert "No iteration improved on the warmed-up student" in page(report, "student")
+    report["warm_up"] = None
+    assert "No iteration improved on the untrained student" in page(report, "student")
 
 
 def test_a_run_without_warm_up_losses_or_notes(report):

@@ -88,6 +88,12 @@ def test_the_query_itself_is_no_result(collection, table, table_scorer, can_retr
     assert {len(passages) for passages in run.values()} == {4}
 
 
+def test_the_relevance_level_reaches_the_measures(collection, table, table_scorer):
+    run, values = evaluate_scorer(table_scorer("t", table), collection, "dev", relevance_level=2)
+    assert values == evaluate_run(run, collection.qrels["dev"], relevance_level=2)
+    assert values["map"] != evaluate_run(run, collection.qrels["dev"])["map"]
+
+
 def test_a_re_ranker_needs_a_first_stage(collection, table, table_scorer):
     with pytest.raises(InputError, match="'cross'.*first_stage="):
         evaluate_scorer(table_scorer("cross", table, can_retrieve=False), collection, "dev")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from st_mta.errors import InputError
 from st_mta.scorers import BiEncoderScorer
@@ -38,6 +40,17 @@ def test_backends_agree_to_the_last_bit(queries, corpus):
     np.testing.assert_array_equal(exact.passages, faiss.passages)
     np.testing.assert_array_equal(exact.scores, faiss.scores)
     np.testing.assert_array_equal(exact.queries, EVERY[::-1])
+
+
+@pytest.mark.parametrize("max_length", [None, 8])
+def test_static_embeddings_have_no_longest_length(queries, corpus, pairs, max_length):
+    tokenizer = tiny_sentence_transformer().tokenizer
+    weights = np.random.default_rng(0).normal(size=(len(tokenizer), 16)).astype(np.float32)
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
+    scores = BiEncoderScorer(model, max_length=max_length).score(queries, corpus, *pairs)
+    left, right = model.encode_query(queries.take(pairs[0])), model.encode_document(corpus.take(pairs[1]))
+    expected = model.similarity_pairwise(left, right)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_scores_are_cosines_although_the_model_does_not_normalise(queries, corpus, pairs):

@@ -6,7 +6,7 @@ import torch
 
 from st_mta.scorers import search as search_module
 from st_mta.scorers.bi_encoder import BACKENDS
-from st_mta.scorers.search import exact_search, pair_products, search_corpus
+from st_mta.scorers.search import GROUP, best_columns, exact_search, pair_products, search_corpus
 from st_mta.stores.embeddings import Embeddings
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def brute_force(queries: np.ndarray, corpus: np.ndarray, k: int) -> np.ndarray:
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    return lambda corpus: BACKENDS[request.param](corpus, CPU)
+    return lambda corpus: BACKENDS[request.param](corpus, CPU, 30)
 
 
 @pytest.fixture
@@ -121,3 +121,21 @@ def test_pair_products_are_rowwise_inner_products_wherever_a_pair_stands(monkeyp
     np.testing.assert_array_equal(
         pair_products(lambda rows: left[rows], lambda rows: right[rows], queries, passages), whole
     )
+
+
+@pytest.mark.parametrize("columns", [1, 5, 64, 4 * 3 * GROUP - 1, 4 * 3 * GROUP, 4 * 3 * GROUP + 37, 1000 * GROUP + 1])
+def test_the_best_columns_are_those_of_topk(columns):
+    scores = torch.from_numpy(np.random.default_rng(4).permutation(5 * columns).reshape(5, columns).astype(np.float32))
+    values, where = best_columns(scores, 3)
+    expected = scores.topk(min(3, columns), dim=1)
+    torch.testing.assert_close(values.sort(dim=1, descending=True).values, expected.values, rtol=0, atol=0)
+    torch.testing.assert_close(scores.gather(1, where), values, rtol=0, atol=0)
+
+
+def test_all_the_best_in_one_group_or_after_the_last():
+    scores = torch.zeros(2, 100 * GROUP + 9)
+    scores[0, 70 * GROUP : 70 * GROUP + 5] = torch.arange(1.0, 6.0)
+    scores[1, -5:] = torch.arange(1.0, 6.0)
+    _, where = best_columns(scores, 5)
+    assert sorted(where[0].tolist()) == list(range(70 * GROUP, 70 * GROUP + 5))
+    assert sorted(where[1].tolist()) == list(range(100 * GROUP + 4, 100 * GROUP + 9))

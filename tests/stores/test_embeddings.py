@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.stores.embeddings import EmbeddingStore, blocks_by_length
+from st_mta.stores.embeddings import Embeddings, EmbeddingStore, blocks_by_length
 from st_mta.types import Texts
 
 
@@ -186,3 +186,29 @@ def test_blocks_hold_texts_of_similar_length_and_stay_near_in_the_corpus():
     spread = np.mean([np.ptp(lengths[block]) for block in blocks])
     assert spread < 15  # 90 without sorting
     assert all(np.ptp(block) < 160 for block in blocks)  # windows of 16 blocks
+
+
+def test_a_sweep_gives_every_row_once_in_the_order_of_the_blocks():
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(6, 3)).astype(np.float32), random.normal(size=(5, 3)).astype(np.float16)
+    embeddings = Embeddings((first, second), np.array([1, 0, 0, 1, 0, 0]), np.array([4, 2, 3, 0, 3, 0]))
+    seen = [(places.tolist(), rows) for places, rows in embeddings.sweep(2)]
+    assert [places for places, _ in seen] == [[5, 1], [2, 4], [3, 0]]
+    for places, rows in seen:
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, embeddings.rows(np.array(places)))
+
+
+def test_whole_stretches_of_a_sweep_are_not_copied_and_stay_readable(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+    np.save(tmp_path / "block.npy", rows)
+    mapped = np.load(tmp_path / "block.npy", mmap_mode="r")
+    embeddings = Embeddings((mapped,), np.zeros(1000, dtype=np.int64), np.arange(1000))
+    for places, part in embeddings.sweep(300):
+        assert np.shares_memory(part, mapped)
+        np.testing.assert_array_equal(part, rows[places])
+    np.testing.assert_array_equal(embeddings.rows(np.array([999, 0])), rows[[999, 0]])
+
+
+def test_no_rows_no_sweep():
+    assert list(Embeddings((), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)).sweep(5)) == []

@@ -41,7 +41,9 @@ def test_the_ten_best_the_first_graded_higher(collection):
 def test_a_teacher_that_only_ranks_chooses_among_what_is_found(collection):
     teacher = Table(np.stack([np.arange(15.0)] * 2), can_retrieve=False)
     retriever = Table(np.stack([-np.arange(15.0)] * 2), can_retrieve=True)
-    assert judge_by_teacher(collection, np.array([1]), teacher, [retriever], depth=3) == {"b": {"p2": 2, "p1": 1, "p0": 1}}
+    assert judge_by_teacher(collection, np.array([1]), teacher, [retriever], depth=3) == {
+        "b": {"p2": 2, "p1": 1, "p0": 1}
+    }
 
 
 def test_a_query_that_the_teacher_does_not_know_is_left_out(collection):

@@ -43,7 +43,8 @@ def test_the_output_folder_holds_everything(finished):
     out = folder / "out"
     for part in ("student", "runs/student.trec", "report.json", "report.md", "iteration-00/candidates.parquet"):
         assert (out / part).exists(), part
-    assert len(list((out / "plots").glob("*.png"))) == 2
+    assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
+    assert len(list((out / "plots").glob("*.png"))) == 5
     assert json.loads((out / "report.json").read_text())["recovered"] == report["recovered"]
     assert not list(out.rglob("checkpoint-*"))
 

@@ -1,0 +1,1 @@
+"""The quickstart's output as the README shows it."""

@@ -1,0 +1,116 @@
+"""A host evaluator over public benchmarks: each on its own split and judgements, and their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.sentence_transformer import SentenceTransformer
+
+from st_mta.collections import load_collection
+from st_mta.collections.benchmarks import benchmark, expand
+from st_mta.collections.load import refuse_unknown
+from st_mta.errors import InputError
+from st_mta.evaluation.evaluator import CollectionEvaluator
+from st_mta.evaluation.measures import MEASURES
+from st_mta.evaluation.side_by_side import mean_over_sets
+
+MEAN = "mean"
+
+
+class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
+    """Measures a model on benchmarks as published figures are measured, in a trainer or by a call.
+
+    All collections are loaded at once and kept: right for NanoBEIR during training. For sets of millions of passages
+    use ``evaluate_models`` (``st-mta evaluate``), which holds one at a time.
+
+    Args:
+        names: Benchmarks ("scifact"), groups of them ("nano-beir") or folders in the layout of BEIR.
+        data: The folder of local copies; ``$ST_MTA_DATA`` by default.
+        measures: Names from ``MEASURES``.
+        depth: Passages retrieved per query.
+        batch_size: Texts encoded at once.
+        write_predictions: Whether to write a run file per benchmark into the output path.
+
+    Attributes:
+        primary_metric: The measure a single benchmark is published in, or the mean over several: of the measure that
+            all are published in, else of the first.
+
+    Raises:
+        InputError: If no benchmark or measure is named, a benchmark is unknown, or its data is missing.
+
+    Example:
+        >>> evaluator = BenchmarkEvaluator("nano-beir")  # doctest: +SKIP
+        >>> evaluator(model)["mean_ndcg@10"]  # doctest: +SKIP
+        0.562
+    """
+
+    def __init__(
+        self,
+        names: str | Iterable[str],
+        *,
+        data: str | Path | None = None,
+        measures: Sequence[str] = tuple(MEASURES),
+        depth: int = 100,
+        batch_size: int = 32,
+        write_predictions: bool = False,
+    ) -> None:
+        super().__init__()
+        names = expand(names)
+        _refuse_nothing(names, measures)
+        refuse_unknown(names, data)
+        self.measures = tuple(measures)
+        self.evaluators: dict[str, CollectionEvaluator] = {}
+        for name in names:
+            known, collection = benchmark(name), load_collection(name, data=data)
+            self.evaluators[collection.name] = CollectionEvaluator(
+                collection,
+                known.split,
+                name=collection.name,
+                measures=measures,
+                depth=depth,
+                relevance_level=known.relevance_level,
+                batch_size=batch_size,
+                write_predictions=write_predictions,
+            )
+        self.primary_metric = f"{self._main_set()}_{self._main_measure(names)}"
+
+    def __call__(
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Measures the model; every benchmark, and the mean over several, is stored in its model card."""
+        values: dict[str, float] = {}
+        by_set: dict[str, dict[str, float]] = {}
+        for name, evaluator in self.evaluators.items():
+            values |= (measured := evaluator(model, output_path, epoch, steps))
+            by_set[name] = {measure: measured[f"{name}_{measure}"] for measure in self.measures}
+        if len(by_set) > 1:
+            mean = self.prefix_name_to_metrics(mean_over_sets(by_set), MEAN)
+            self.store_metrics_in_model_card_data(model, mean, epoch, steps)
+            values |= mean
+        return values
+
+    def _main_set(self) -> str:
+        return next(iter(self.evaluators)) if len(self.evaluators) == 1 else MEAN
+
+    def _main_measure(self, names: list[str]) -> str:
+        published = {benchmark(name).measure for name in names}
+        common = published.pop() if len(published) == 1 else ""
+        return common if common in self.measures else self.measures[0]
+
+    @property
+    def description(self) -> str:
+        """Heading in the model card."""
+        return "Benchmarks"
+
+
+def _refuse_nothing(names: Sequence[str], measures: Sequence[str]) -> None:
+    if names and measures:
+        return
+    raise InputError(
+        expected="at least one benchmark and one measure",
+        got=f"{len(names)} benchmarks and {len(measures)} measures",
+        consequence="there would be nothing to measure",
+        remedy="name some: BenchmarkEvaluator('nano-beir')",
+    )

@@ -1,0 +1,117 @@
+"""What of a finished run is published: the student, its card and the evidence, and under which names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from st_mta.errors import InputError
+from st_mta.hub.public import local_paths, public
+
+EVIDENCE = "distillation"
+"""Folder of the evidence in the published repository."""
+EVIDENCE_FILES = ("report.json", "report.md", "report.html", "config.yaml", "plots/*", "runs/*.trec")
+PLACEHOLDER = "sentence_transformers_model_id"
+"""What the host writes in the usage example of a card whose repository is not known yet."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file to upload.
+
+    Attributes:
+        path: Path in the repository.
+        content: The file here, or the bytes themselves where they differ from the file here.
+    """
+
+    path: str
+    content: Path | bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+
+def files_of_run(folder: Path, repo_id: str) -> list[PublishedFile]:
+    """The files that a push of the run uploads, by path.
+
+    Paths of this machine that the run's options or report mention are cut to their last part in every text, and the
+    examples load the student from the Hub.
+
+    Args:
+        folder: The output folder of a finished run.
+        repo_id: Where it will be published.
+
+    Raises:
+        InputError: If the run is not finished.
+    """
+    refuse_unfinished(folder)
+    student, replaced = folder / "student", _replacements(folder, repo_id)
+    files = [
+        PublishedFile(path.relative_to(student).as_posix(), path)
+        for path in student.rglob("*")
+        if path.is_file() and path != student / "README.md"
+    ]
+    card = (student / "README.md").read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
+    files.append(PublishedFile("README.md", card.encode()))
+    for path in (path for pattern in EVIDENCE_FILES for path in folder.glob(pattern) if path.is_file()):
+        name = _replace(path.relative_to(folder).as_posix(), replaced)
+        files.append(PublishedFile(f"{EVIDENCE}/{name}", _published(path, replaced)))
+    return sorted(files, key=lambda file: file.path)
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raises ``InputError`` unless the folder holds a run that was finished."""
+    needed = ("report.json", "student/modules.json", "student/README.md")
+    missing = [name for name in needed if not (folder / name).exists()]
+    if missing:
+        raise InputError(
+            expected="the output folder of a finished run",
+            got=f"{folder} without {' and '.join(missing)}",
+            consequence="a student without its weights or its evidence would be published",
+            remedy="run the distillation to its end first (the same command goes on where it stopped)",
+        )
+
+
+def _replacements(folder: Path, repo_id: str) -> dict[str, str]:
+    """Private text -> what stands for it in public."""
+    config = folder / "config.yaml"
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    options: Any = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else {}
+    replaced = {path: public(path) for path in local_paths([report, options])}
+    # Run files are named after scorers, with other signs for "/" and ":".
+    replaced |= {_as_file_name(path): _as_file_name(name) for path, name in replaced.items()}
+    students = [(root / "student").as_posix() for root in (folder, folder.absolute(), folder.resolve())]
+    return replaced | dict.fromkeys([*students, *_loaded_students(folder / "report.md")], repo_id)
+
+
+def _loaded_students(page: Path) -> list[str]:
+    """Where the report's page loads the student from: a folder that may have been moved since."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return re.findall(r"""SentenceTransformer\(["']([^"']+)["']""", text)
+
+
+def _as_file_name(name: str) -> str:
+    return name.replace("/", "--").replace(":", "--")
+
+
+def _published(path: Path, replaced: dict[str, str]) -> Path | bytes:
+    """The file as it is, or its text without what is private."""
+    if path.suffix == ".png":
+        return path
+    text = path.read_text(encoding="utf-8")
+    public_text = _replace(text, replaced)
+    return path if public_text == text else public_text.encode()
+
+
+def _replace(text: str, replaced: dict[str, str]) -> str:
+    """The text with whole paths replaced, the longest first ("/a" is no path in "</a>" or "b/a")."""
+    longest_first = sorted(replaced, key=len, reverse=True)
+    pattern = rf"(?<![\w<.])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])"
+    return re.sub(pattern, lambda found: replaced[found[0]], text)

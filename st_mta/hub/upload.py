@@ -1,0 +1,76 @@
+"""One commit with a list of files, in a repository that is made if missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from st_mta.hub.failures import explained, refuse_bad_repo_id, token_or_refuse
+from st_mta.hub.files import PublishedFile
+
+CARD = "README.md"
+logger = logging.getLogger(__name__)
+
+
+def upload(
+    files: Iterable[PublishedFile],
+    repo_id: str,
+    *,
+    repo_type: str,
+    message: str,
+    token: str | None = None,
+    private: bool | None = None,
+    exist_ok: bool = True,
+    replace_card: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    endpoint: str | None = None,
+) -> str:
+    """Uploads the files as one commit: all of them or none.
+
+    Args:
+        files: What to upload.
+        repo_id: owner/name.
+        repo_type: "model" or "dataset".
+        message: Of the commit.
+        token: Of the Hub; by default the one this machine is logged in with.
+        private: Whether a new repository is private; None leaves it to the owner's settings.
+        exist_ok: Whether the repository may exist.
+        replace_card: Whether a README.md that is already there is replaced (it may have been edited by hand).
+        revision: Branch, made if missing; main by default.
+        create_pr: Whether to open a pull request instead.
+        endpoint: Address of the Hub, by default the public one or ``HF_ENDPOINT``.
+
+    Returns:
+        The address of the commit, or of the pull request.
+
+    Raises:
+        InputError: If the id is malformed, there is no token, it may not write there, or the connection fails.
+    """
+    refuse_bad_repo_id(repo_id)
+    token = token_or_refuse(token)
+    api = HfApi(endpoint=endpoint, token=token)
+    with explained(repo_id, token):
+        api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=exist_ok or create_pr)
+        if revision is not None and not create_pr:
+            api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        kept_card = not replace_card and api.file_exists(repo_id, CARD, repo_type=repo_type, revision=revision)
+        if kept_card:
+            logger.info(
+                "The card of %s stays as it is; --replace-card (replace_model_card=True) replaces it.", repo_id
+            )
+        commit = api.create_commit(
+            repo_id,
+            [
+                CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.content)
+                for file in files
+                if not (kept_card and file.path == CARD)
+            ],
+            commit_message=message,
+            repo_type=repo_type,
+            revision=revision,
+            create_pr=create_pr,
+        )
+    return str(commit.pr_url or commit.commit_url)

@@ -1,0 +1,155 @@
+"""Serving variants of bi-encoders: passages of another model, fewer dimensions, fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sentence_transformers.util.quantization import quantize_embeddings
+
+from st_mta.errors import InputError
+from st_mta.scorers.bi_encoder import BiEncoderScorer
+from st_mta.scorers.search import exact_search, search_corpus
+from st_mta.stores.embeddings import Embeddings
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+
+BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}
+"""Precision of stored passages -> bytes per dimension."""
+CALIBRATION_ROWS = 2**16
+LEVELS = 255  # steps of int8 between the least and the greatest value of a dimension
+
+
+@dataclass(frozen=True)
+class CompressedEmbeddings(Embeddings):
+    """Embeddings as they come back from a compressed index: cut, quantised by the host and decoded again.
+
+    Attributes:
+        kept: Leading dimensions that are kept.
+        precision: A key of ``BYTES``.
+        normalise: Whether a cut vector is brought to length one again.
+        ranges: (2, kept) least and greatest value of each dimension, for int8.
+    """
+
+    kept: int = 0
+    precision: str = "float32"
+    normalise: bool = True
+    ranges: FloatArray | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Width after the cut."""
+        return self.kept
+
+    def rows(self, index: IntArray | slice) -> FloatArray:
+        """(len(index), kept) float32, decoded."""
+        whole = Embeddings(self.block_arrays, self.block_of, self.row_of)
+        return self._through(whole.rows(index))
+
+    def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """As of ``Embeddings``, decoded."""
+        for places, rows in super().sweep(size):
+            yield places, self._through(rows)
+
+    def _through(self, rows: FloatArray) -> FloatArray:
+        rows = truncated(rows, self.kept, self.normalise)
+        if self.precision == "int8" and self.ranges is not None:
+            codes = quantize_embeddings(rows, "int8", ranges=self.ranges)
+            steps = (self.ranges[1] - self.ranges[0]) / LEVELS
+            return np.asarray((codes.astype(np.float32) + (LEVELS + 1) // 2) * steps + self.ranges[0])
+        if self.precision == "binary":
+            bits = np.unpackbits(quantize_embeddings(rows, "ubinary"), axis=1, count=self.kept)
+            return bits.astype(np.float32) * 2 - 1
+        return rows
+
+
+def truncated(rows: FloatArray, kept: int, normalise: bool) -> FloatArray:
+    """The leading dimensions of each row, of length one again where asked for."""
+    if kept == rows.shape[1]:
+        return rows
+    rows = rows[:, :kept]
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) if normalise else rows
+
+
+def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool) -> CompressedEmbeddings:
+    """Embeddings through a compressed index; int8 ranges are taken from the first rows.
+
+    Raises:
+        InputError: If the precision is unknown or more dimensions are to be kept than there are.
+    """
+    if precision not in BYTES or not 0 < kept <= embeddings.dimension:
+        raise InputError(
+            expected=f"a precision of {', '.join(BYTES)} and 1 to {embeddings.dimension} dimensions",
+            got=f"{precision!r} and {kept}",
+            consequence="there is no such index",
+            remedy="choose among these",
+        )
+    parts = embeddings.block_arrays, embeddings.block_of, embeddings.row_of
+    cut = CompressedEmbeddings(*parts, kept=kept, normalise=normalise)
+    sample = cut.rows(slice(0, CALIBRATION_ROWS)) if precision == "int8" else None
+    ranges = None if sample is None else np.stack([sample.min(axis=0), sample.max(axis=0)])
+    return replace(cut, precision=precision, ranges=ranges)
+
+
+class ServedScorer(Scorer):
+    """Queries encoded by one bi-encoder, passages by the same or another, held in a compressed index.
+
+    Args:
+        queries: Encodes the queries, kept in float32.
+        passages: Encodes the passages; its space must be the queries' (see [`agreement`]).
+        kept: Leading dimensions that are kept, all by default.
+        precision: Of the stored passages: "float32", "int8" or "binary".
+    """
+
+    kind = "bi-encoder"
+    can_retrieve = True
+
+    def __init__(
+        self, queries: BiEncoderScorer, passages: BiEncoderScorer, kept: int | None = None, precision: str = "float32"
+    ) -> None:
+        self.queries, self.passages, self.precision = queries, passages, precision
+        self.kept = kept or queries.dimension
+        self.name = f"{queries.name}-{passages.name}-{self.kept}-{precision}"
+        self.parameters = queries.parameters
+
+    @property
+    def fingerprint(self) -> str:
+        """Both models' fingerprints and the form of the index."""
+        return f"{self.queries.fingerprint}-{self.passages.fingerprint}-{self.kept}-{self.precision}"
+
+    @property
+    def bytes_per_passage(self) -> float:
+        """What the index holds for one passage."""
+        return BYTES[self.precision] * self.kept
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """Gathered inner products; see ``Scorer.score``."""
+        left = self._query_rows(self.queries.embed(queries, "query", query_positions))
+        right = self._passages(corpus).rows(np.asarray(passage_positions, dtype=np.int64))
+        products: FloatArray = np.einsum("pd,pd->p", left.rows(slice(None)), right)
+        return products
+
+    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The k best passages of the index, searched exhaustively."""
+        positions = np.asarray(query_positions, dtype=np.int64)
+        left, right = self._query_rows(self.queries.embed(queries, "query", positions)), self._passages(corpus)
+        search = exact_search(right, self.queries.device)
+        scores, passages = search_corpus(left, right, k, search)
+        return Retrieved(positions, passages, scores)
+
+    def _query_rows(self, embeddings: Embeddings) -> CompressedEmbeddings:
+        return compress(embeddings, self.kept, "float32", self.queries.similarity == "cosine")
+
+    def _passages(self, corpus: Texts) -> CompressedEmbeddings:
+        every = np.arange(len(corpus), dtype=np.int64)
+        embedded = self.passages.embed(corpus, "document", every)
+        return compress(embedded, self.kept, self.precision, self.passages.similarity == "cosine")
+
+
+def agreement(first: BiEncoderScorer, second: BiEncoderScorer, texts: Texts, positions: IntArray) -> float:
+    """Mean cosine of two models' embeddings of the same passages: near 1 where their spaces are one."""
+    a, b = (scorer.embed(texts, "document", positions).rows(slice(None)) for scorer in (first, second))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float((np.einsum("pd,pd->p", a, b) / np.maximum(lengths, 1e-12)).mean())

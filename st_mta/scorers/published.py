@@ -1,0 +1,106 @@
+"""Scores from a store that somebody published: matched to a collection by its texts instead of its ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from huggingface_hub import snapshot_download
+
+from st_mta.errors import InputError
+from st_mta.scorers.stored import Pairs, StoredScores
+from st_mta.stores import Store, text_keys
+from st_mta.stores.fingerprints import fingerprint_values
+from st_mta.stores.store import DESCRIPTION, StoredScorer
+from st_mta.types import Texts
+
+
+class PublishedScores(StoredScores):
+    """One scorer's pairs of a folder laid out as a store (``scores/FINGERPRINT/part-*.parquet``).
+
+    Every text that has a stored key gets the stored scores, whatever its id and in whatever collection.
+
+    Args:
+        spec: A folder or the id of a Hub dataset, after it "#" and the scorer's name or the beginning of its
+            fingerprint where there are several ("me/scores#bm25").
+        name: Name for reports, by default the scorer's own.
+
+    Raises:
+        InputError: If there are no scores, or it is unclear whose. When used: if no pair belongs to the collection.
+    """
+
+    def __init__(self, spec: str, name: str | None = None) -> None:
+        source, _, wanted = spec.partition("#")
+        self.path = Path(source)
+        store, scorer = _open(source, wanted)
+        self.name = name or scorer.name or scorer.fingerprint[:8]
+        self.parts = store.scores.parts(scorer.fingerprint)
+        self._scorer = scorer.fingerprint
+        self._start()
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the scorer's own fingerprint and the parts (whose names are unique)."""
+        return fingerprint_values("published", self._scorer, [part.name for part in self.parts])
+
+    def _match(self, queries: Texts, corpus: Texts) -> Pairs:
+        with duckdb.connect() as connection:
+            for table, texts in (("queries", queries), ("passages", corpus)):
+                columns = {"key": text_keys(texts), "position": np.arange(len(texts))}
+                connection.register(table, pa.table(columns))
+            connection.read_parquet([str(part) for part in self.parts]).create_view("stored")
+            found = connection.execute(
+                "SELECT queries.position * ? + passages.position AS code, min(score) AS score FROM stored "
+                "JOIN queries ON stored.query = queries.key JOIN passages ON stored.passage = passages.key "
+                "GROUP BY code ORDER BY code",
+                [len(corpus)],
+            ).fetchnumpy()
+        self._refuse_strangers(len(found["code"]))
+        return Pairs(found["code"].astype(np.int64), found["score"].astype(np.float32))
+
+    def _refuse_strangers(self, known: int) -> None:
+        if known == 0:
+            raise InputError(
+                expected=f"pairs of this collection's texts among the scores of {self.name} in {self.path}",
+                got="none whose query and passage are both texts of the collection",
+                consequence="every score would be missing",
+                remedy="check that the pairs of this collection and split were scored, and its texts are unchanged",
+            )
+
+
+def _open(source: str, wanted: str) -> tuple[Store, StoredScorer]:
+    """The store and the one scorer of it that is meant; of a dataset only that scorer's parts are downloaded."""
+    if Path(source).is_dir():
+        store = Store(source)
+        return store, _choose(source, wanted, [scorer for scorer in store.contents() if scorer.pairs])
+    described = Store(_download(source, f"scorers/*/{DESCRIPTION}"))
+    scorer = _choose(source, wanted, described.contents())
+    return Store(_download(source, f"scores/{scorer.fingerprint}/*")), scorer
+
+
+def _download(dataset_id: str, pattern: str) -> str:
+    try:
+        return str(snapshot_download(dataset_id, repo_type="dataset", allow_patterns=[pattern]))
+    except Exception as error:  # Whatever the Hub, the client or its HTTP library may raise.
+        raise InputError(
+            expected="stored scores: a folder, or a dataset of the Hub made by st-mta push-scores",
+            got=f"{dataset_id!r} ({type(error).__name__}: {' '.join(str(error).split())})",
+            consequence="there would be nothing to score with",
+            remedy="check the spelling, the network and, for a private dataset, your login (hf auth login)",
+        ) from error
+
+
+def _choose(source: str, wanted: str, stored: list[StoredScorer]) -> StoredScorer:
+    found = [scorer for scorer in stored if wanted in ("", scorer.name) or scorer.fingerprint.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"{scorer.name} ({scorer.fingerprint[:8]})" for scorer in stored)
+    raise InputError(
+        expected=f"one scorer of {source} ({names or 'which holds none'})",
+        got=f"{len(found)} that fit {wanted!r}",
+        consequence="it is unclear whose scores are meant",
+        remedy=f"write the name or fingerprint behind a #, as in stored:{source}#"
+        + (stored[0].fingerprint[:8] if stored else "bm25"),
+    )
