@@ -38,10 +38,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("result.json"))
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
-    if not (work / "whole" / "report.json").exists():
-        write_collection(work / "collection")
-        subprocess.run(command(work, "whole"), check=True)
-    whole = json.loads((work / "whole" / "report.json").read_text())["compute"]["total_seconds"]
+    write_collection(work / "collection")
+    start = time.perf_counter()
+    subprocess.run(command(work, "whole"), check=True)
+    whole = time.perf_counter() - start
     kills, finished = run_with_kills(work, options.kills, whole, random.Random(options.seed))
 
     result = {
@@ -88,7 +88,7 @@ def command(work: Path, name: str) -> list[str]:
 def run_with_kills(
     work: Path, kills: int, whole: float, source: random.Random
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Starts the run again and again, each time killed after a random part of an unkilled run's time.
+    """Starts the run again and again, each time killed after a random part of the time of a run that is not killed.
 
     Returns:
         When each kill fell, and for every run that reached its end how it compares with the unkilled one.
@@ -97,7 +97,7 @@ def run_with_kills(
     finished: list[dict[str, Any]] = []
     while True:
         process = subprocess.Popen(command(work, "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        after = source.uniform(0.15, 0.5) * whole if len(log) < kills else float("inf")
+        after = source.uniform(0.2, 1.0) * whole if len(log) < kills else float("inf")
         start = time.perf_counter()
         while process.poll() is None and time.perf_counter() - start < after:
             time.sleep(POLL)

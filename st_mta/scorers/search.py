@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -188,7 +189,7 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
     """
     import faiss  # Loading its libraries takes a second that exact search need not pay.
 
-    index = faiss.IndexFlatIP(corpus.dimension)
+    index: Any = faiss.IndexFlatIP(corpus.dimension)
     for _, rows in corpus.blocks(block_size):
         index.add(rows)
     fast = index

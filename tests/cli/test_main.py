@@ -80,6 +80,15 @@ def test_distill_writes_the_contract_and_recognises_a_finished_run(data, tmp_pat
     assert (tmp_path / "out" / "state.json").stat().st_mtime_ns == stamp
 
 
+def test_diagnose_names_the_closest_assistant(data, tmp_path, capsys):
+    command = ["diagnose", "--collection", data / "data", "--teacher", data / "teacher", "--assistants", "bm25"]
+    assert main([str(a) for a in [*command, data / "student", "--output-dir", tmp_path / "out"]]) == 0
+    found = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert len(found["members"]) == 3 and found["teacher"]["kl"] == 0
+    assert (tmp_path / "out" / "agreement.png").stat().st_size > 10_000
+    assert f"Closest to the teacher: {found['members'][0]['name']}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_flags_win_over_the_file(data, tmp_path):
     options = {"collection": str(data / "data"), "teacher": "bm25", "student": str(data / "student"), "seed": 3}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(options))
