@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from st_mta.collections import from_dictionaries, load_collection
     from st_mta.errors import InputError
     from st_mta.evaluation import BenchmarkEvaluator, CollectionEvaluator
-    from st_mta.losses import ListwiseKLLoss
+    from st_mta.filters import DynamicFilter
+    from st_mta.losses import (
+        AttentionMSELoss,
+        FilteredContrastiveLoss,
+        HiddenStateMSELoss,
+        ListwiseKLLoss,
+        MultiLevelDistillationLoss,
+    )
     from st_mta.mining import mine
     from st_mta.scorers import (
         BM25,
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 # Loaded at first use: the host takes seconds to import, and `st-mta --help` needs none of it.
 _HOMES = {
     "AssistantTargets": "st_mta.assistants.targets",
+    "AttentionMSELoss": "st_mta.losses",
     "BenchmarkEvaluator": "st_mta.evaluation",
     "BiEncoderScorer": "st_mta.scorers",
     "BM25": "st_mta.scorers",
@@ -42,8 +50,11 @@ _HOMES = {
     "CrossEncoderScorer": "st_mta.scorers",
     "distill": "st_mta.training.distill",
     "DistillConfig": "st_mta.training.distill",
+    "DynamicFilter": "st_mta.filters",
     "evaluate_models": "st_mta.training.compare",
+    "FilteredContrastiveLoss": "st_mta.losses",
     "from_dictionaries": "st_mta.collections",
+    "HiddenStateMSELoss": "st_mta.losses",
     "InputError": "st_mta.errors",
     "LateInteractionScorer": "st_mta.scorers",
     "ListwiseKLLoss": "st_mta.losses",
@@ -52,6 +63,7 @@ _HOMES = {
     "mine": "st_mta.mining",
     "MultiAssistantTrainer": "st_mta.training.trainer",
     "MultiAssistantTrainingArguments": "st_mta.training.arguments",
+    "MultiLevelDistillationLoss": "st_mta.losses",
     "prune_layers": "st_mta.training.students",
     "Qrels": "st_mta.types",
     "Run": "st_mta.types",
@@ -62,6 +74,7 @@ _HOMES = {
 
 __all__ = [
     "AssistantTargets",
+    "AttentionMSELoss",
     "BenchmarkEvaluator",
     "BiEncoderScorer",
     "BM25",
@@ -71,8 +84,11 @@ __all__ = [
     "CrossEncoderScorer",
     "distill",
     "DistillConfig",
+    "DynamicFilter",
     "evaluate_models",
+    "FilteredContrastiveLoss",
     "from_dictionaries",
+    "HiddenStateMSELoss",
     "InputError",
     "LateInteractionScorer",
     "ListwiseKLLoss",
@@ -81,6 +97,7 @@ __all__ = [
     "mine",
     "MultiAssistantTrainer",
     "MultiAssistantTrainingArguments",
+    "MultiLevelDistillationLoss",
     "prune_layers",
     "Qrels",
     "Run",

@@ -151,3 +151,130 @@ def listwise_kl_loss(
     divergence = sum(divergences) / len(divergences) if divergences else 0.0
     contrast = sum(contrasts) / len(contrasts) if contrasts else 0.0
     return divergence + contrastive_weight * contrast
+
+
+# --- the filtered contrastive loss -------------------------------------------------------------------------------
+
+
+def filter_weight(score, positive_scores, relative, absolute, temperature):
+    """The share of a negative that stays, and how far its score is above the threshold."""
+    lowest = min(positive_scores)
+    excess = score - (lowest - relative * abs(lowest) - absolute)
+    if temperature is None:
+        return (0.0 if excess > 0 else 1.0), excess
+    return 1 / (1 + math.exp(excess / temperature)), excess
+
+
+def filtered_contrastive_loss(
+    queries,
+    documents,
+    scores,
+    index,
+    positive,
+    *,
+    similarity=cosine,
+    scale,
+    relative=0.0,
+    absolute=0.0,
+    temperature=None,
+    teacher_queries=None,
+    teacher_documents=None,
+):
+    """(loss, filter rate) for the flat form; with teacher embeddings also passages outside the list are judged."""
+    masks = [
+        [i >= 0 and all(math.isfinite(scorer[n]) for scorer in of_query) for n, i in enumerate(row)]
+        for of_query, row in zip(scores, index)
+    ]
+    pool = sorted({i for row, mask in zip(index, masks) for i, inside in zip(row, mask) if inside})
+    losses, judged, lost = [], 0, 0.0
+    for b, (query, row, mask) in enumerate(zip(queries, index, masks)):
+        listed = {i: scores[b][0][n] for n, i in enumerate(row) if mask[n]}
+        positives = {i for n, i in enumerate(row) if mask[n] and positive[b][n]}
+        unknown = {i for n, i in enumerate(row) if i >= 0 and not mask[n]}
+        if not positives:
+            continue
+        own = [dot(teacher_queries[b], teacher) for teacher in teacher_documents] if teacher_queries else None
+        weights, excesses = {}, {}
+        for i in pool:
+            if i in positives or i in unknown:
+                continue
+            if i in listed:
+                known = (listed[i], [listed[p] for p in positives])
+            elif own is not None:
+                known = (own[i], [own[p] for p in positives])
+            else:
+                weights[i], excesses[i] = 1.0, -math.inf
+                continue
+            weights[i], excesses[i] = filter_weight(*known, relative, absolute, temperature)
+            judged, lost = judged + 1, lost + 1 - weights[i]
+        if weights and not any(weights.values()):
+            weights[min(excesses, key=excesses.get)] = 1.0
+        if len(listed) < 2:
+            continue
+        logits = {i: scale * similarity(query, documents[i]) for i in pool}
+        rest = sum(weight * math.exp(logits[i]) for i, weight in weights.items())
+        shares = [math.exp(logits[p]) / (math.exp(logits[p]) + rest) for p in positives]
+        losses.append(sum(-math.log(share) for share in shares) / len(shares))
+    return sum(losses) / len(losses) if losses else 0.0, lost / judged if judged else 0.0
+
+
+# --- word level --------------------------------------------------------------------------------------------------
+
+
+def shared_characters(student_spans, teacher_spans):
+    """(I, T) number of characters that both tokens cover."""
+    return [[len({*range(*mine)} & {*range(*theirs)}) for theirs in teacher_spans] for mine in student_spans]
+
+
+def aligned_attention(logits, rows, columns):
+    """``logits`` (T, T) of one head, ``rows`` (I, T) and ``columns`` (J, T) shared characters -> (I, J)."""
+    tokens = range(len(logits))
+    seen = [any(column[t] > 0 for column in columns) for t in tokens]
+    attention = [softmax(row, seen) for row in logits]
+    found = []
+    for row in rows:
+        whole = sum(row)
+        mean = [sum(row[t] * attention[t][u] for t in tokens) / whole if whole else 0.0 for u in tokens]
+        weights = [sum(column[u] for column in columns) for u in tokens]
+        found.append([sum(mean[u] * column[u] / weights[u] for u in tokens if weights[u]) for column in columns])
+    return found
+
+
+def attention_distance(student_logits, teacher, rows, columns, distance):
+    """Both (H, I, J), the student's before the softmax; ``rows`` and ``columns`` say which tokens are compared."""
+    terms = []
+    for mine, theirs in zip(student_logits, teacher):
+        for i in (i for i, inside in enumerate(rows) if inside):
+            student = softmax(mine[i], columns)
+            if distance == "kl":
+                terms.append(kl(theirs[i], student))
+            else:
+                terms += [(a - b) ** 2 for a, b, inside in zip(student, theirs[i], columns) if inside]
+    return sum(terms) / len(terms) if terms and any(columns) else 0.0
+
+
+def interaction(queries, documents):
+    """(I, J) logits of two lists of token states."""
+    return [[dot(a, b) / math.sqrt(len(a)) for b in documents] for a in queries]
+
+
+def relation(states, heads):
+    """(A, L, L) logits of token states cut into ``heads`` parts."""
+    width = len(states[0]) // heads
+    parts = [[state[a * width : (a + 1) * width] for state in states] for a in range(heads)]
+    return [interaction(part, part) for part in parts]
+
+
+def normalised(state):
+    mean = sum(state) / len(state)
+    variance = sum((x - mean) ** 2 for x in state) / len(state)
+    return [(x - mean) / math.sqrt(variance + 1e-5) for x in state]
+
+
+def state_distance(student, teacher, compared, normalize):
+    terms = []
+    for mine, theirs, inside in zip(student, teacher, compared):
+        if inside:
+            pair = (normalised(mine), normalised(theirs)) if normalize else (mine, theirs)
+            terms += [(a - b) ** 2 for a, b in zip(*pair)]
+    return sum(terms) / len(terms) if terms else 0.0

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from st_mta.losses.attention_mse import AttentionMSELoss
+from st_mta.losses.capture import capture
+from st_mta.losses.filter_schedule import FilterSchedule
+from st_mta.losses.filtered_contrastive import CachedFilteredContrastiveLoss, FilteredContrastiveLoss
+from st_mta.losses.hidden_state_mse import HiddenStateMSELoss
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.listwise_kl import ListwiseKLLoss, listwise_kl
+from st_mta.losses.multi_level import MultiLevelDistillationLoss
 
-__all__ = ["ListwiseKLLoss", "info_nce", "listwise_kl"]
+__all__ = [
+    "AttentionMSELoss",
+    "CachedFilteredContrastiveLoss",
+    "FilterSchedule",
+    "FilteredContrastiveLoss",
+    "HiddenStateMSELoss",
+    "ListwiseKLLoss",
+    "MultiLevelDistillationLoss",
+    "capture",
+    "info_nce",
+    "listwise_kl",
+]

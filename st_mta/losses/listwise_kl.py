@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
-from sentence_transformers.base.losses import column_merging_disabled
-from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer import SentenceTransformer
-from sentence_transformers.util import SimilarityFunction, cos_sim, similarity_fct_name
+from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
+from st_mta.losses.embedding import embed
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import inspect_batch, warn_if_narrow
+from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
 Targets = Callable[[Tensor, Tensor], Tensor]
 """``(scores (B, S, N) raw, mask (B, N)) -> log-probabilities (B, T, N)``, the teacher's first."""
@@ -128,7 +127,7 @@ class ListwiseKLLoss(nn.Module):
         model: SentenceTransformer,
         *,
         targets: Targets | None = None,
-        similarity_fct: Callable[[Tensor, Tensor], Tensor] | None = None,
+        similarity_fct: Similarity | None = None,
         scale: float | None = None,
         teacher_temperature: float = 1.0,
         alpha: float = 0.5,
@@ -137,8 +136,7 @@ class ListwiseKLLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.similarity_fct = similarity_fct or SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
-        self.scale = scale if scale is not None else 20.0 if self.similarity_fct is cos_sim else 1.0
+        self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
         self.teacher_temperature = teacher_temperature
         self.alpha = alpha
         self.contrastive_weight = contrastive_weight
@@ -146,18 +144,15 @@ class ListwiseKLLoss(nn.Module):
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
         self._inspected = False
-        _check_range("scale", self.scale, 0 < self.scale < math.inf, "positive")
-        _check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
-        _check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
-        _check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
+        check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
+        check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
+        check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
 
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
     ) -> Tensor | dict[str, Tensor]:
         """The loss of one batch, or its weighted terms with ``return_components``."""
-        # Flat columns hold passages of like length; merged they would all be padded to the longest.
-        with column_merging_disabled() if isinstance(labels, dict) else nullcontext():
-            embeddings = embed_columns(self.model, sentence_features)
+        embeddings = embed(self.model, sentence_features, labels)
         if self.return_components:
             return self._components(embeddings, labels)
         return self.compute_loss_from_embeddings(embeddings, labels)
@@ -175,10 +170,10 @@ class ListwiseKLLoss(nn.Module):
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         batch = read_batch(embeddings, labels)
         self._inspect_once(batch)
-        logits = self._student_logits(batch)
+        logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         targets = self._target_log_probs(batch)
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
-        divergence = _mean(listwise_kl(student, targets, batch.mask[:, None]), batch.counts)  # (T,)
+        divergence = mean_over(listwise_kl(student, targets, batch.mask[:, None]), batch.counts)  # (T,)
         if len(divergence) == 1:
             terms = {"kl_teacher": divergence[0]}
         else:
@@ -197,22 +192,6 @@ class ListwiseKLLoss(nn.Module):
         inspect_batch(batch)
         if self.targets is None:
             warn_if_narrow(batch, self.teacher_temperature)
-
-    def _student_logits(self, batch: ListwiseBatch) -> Tensor:
-        """(B, U) scaled similarities in float32 or wider, also under autocast: bfloat16 has three digits only."""
-        queries, documents = (
-            side.to(torch.promote_types(side.dtype, torch.float32)) for side in (batch.queries, batch.documents)
-        )
-        with torch.autocast(queries.device.type, enabled=False):
-            similarities = self.similarity_fct(queries, documents)
-        if similarities.shape != (len(queries), len(documents)):
-            raise InputError(
-                expected=f"similarity_fct to return {(len(queries), len(documents))}, every query with every document",
-                got=str(tuple(similarities.shape)),
-                consequence="queries would be compared with other queries' candidates",
-                remedy="use a matrix function such as cos_sim or dot_score instead of a pairwise one",
-            )
-        return self.scale * similarities
 
     @torch.no_grad()
     def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
@@ -261,20 +240,4 @@ def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:
     # A candidate filtered out for a query (a likely false negative) is no negative for it because others list it.
     filtered = batch.over_documents(batch.listed & ~batch.mask)
     negative = own.any(dim=0) & ~positive & ~filtered
-    return _mean(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))
-
-
-def _mean(values: Tensor, rows: Tensor) -> Tensor:
-    """Mean over the rows that count, (B, ...) -> (...); zero, but attached to the graph, if none does."""
-    weight = rows.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
-    return (values * weight).sum(dim=0) / weight.sum().clamp(min=1)
-
-
-def _check_range(name: str, value: float, fits: bool, words: str) -> None:
-    if not fits:
-        raise InputError(
-            expected=f"{name} to be {words} and finite",
-            got=repr(value),
-            consequence="the loss would pull the student nowhere or the wrong way",
-            remedy="use the default or a value in this range",
-        )
+    return mean_over(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))

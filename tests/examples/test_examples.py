@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import saved, tiny_sentence_transformer
+from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -38,3 +38,37 @@ def test_distil_with_assistants(run, tmp_path):
     model = saved(tiny_sentence_transformer(layers=3), tmp_path / "model")
     assert re.search(r"nDCG@10 [01]\.\d{3} -> [01]\.\d{3}", run("distil_with_assistants.py", model, "0,2"))
     assert (tmp_path / "out" / "student" / "model.safetensors").exists()
+
+
+def losses_of(printed):
+    return [float(loss) for loss in re.findall(r"'loss': '?([0-9.e-]+)", printed)]
+
+
+def test_filtered_contrastive_in_a_stock_trainer(run, tmp_path):
+    student = saved(tiny_sentence_transformer(), tmp_path / "student")
+    printed = run("filtered_contrastive_in_a_stock_trainer.py", student)
+    assert len(losses_of(printed)) == 5 and "'filter_rate'" in printed
+    assert "25% of the judged negatives are filtered at the end." in printed
+
+
+@pytest.mark.parametrize("name", ["attention_from_a_cross_encoder.py", "multi_level_distillation.py"])
+def test_word_level_from_a_cross_encoder(run, tmp_path, name):
+    student = saved(tiny_sentence_transformer(), tmp_path / "student")
+    teacher = saved(tiny_cross_encoder(seed=3, layers=3, dim=48), tmp_path / "teacher")
+    printed = run(name, student, teacher)
+    losses = losses_of(printed)
+    assert len(losses) == 5 and losses[-1] < losses[0]
+    assert "100% of the student's tokens" in printed if name.startswith("attention") else "'hidden'" in printed
+
+
+def test_hidden_states_from_an_assistant(run, tmp_path):
+    student = saved(tiny_sentence_transformer(layers=3), tmp_path / "student")
+    assistant = saved(tiny_sentence_transformer(seed=3, layers=4, dim=48), tmp_path / "assistant")
+    printed = run("hidden_states_from_an_assistant.py", student, assistant)
+    assert losses_of(printed)[-1] < losses_of(printed)[0]
+    assert "[(1, 2), (2, 4)]" in printed and (tmp_path / "projection.pt").exists()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 40

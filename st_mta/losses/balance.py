@@ -1,0 +1,53 @@
+"""Makes the terms of a loss pull equally hard, whatever their scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from sentence_transformers.util.distributed import get_world_size
+from torch import Tensor, distributed
+from torch.nn import Parameter
+
+
+class GradientBalance:
+    """Factors under which every term has a gradient as long as the first term's.
+
+    Measured in the first call with gradients and then once in ``every`` calls, each measurement a backward pass per
+    term; without gradients (in evaluation) the last factors hold.
+
+    Args:
+        every: Calls between two measurements.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.factors: dict[str, Tensor] = {}
+        self._calls = 0
+
+    def __call__(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:
+        """The terms times their factors.
+
+        Args:
+            terms: Name -> scalar; the same names in every call.
+            parameters: What the length of a gradient is measured over.
+        """
+        if torch.is_grad_enabled():
+            if self._calls % self.every == 0:
+                self.factors = self._measure(terms, parameters)
+            self._calls += 1
+        return {name: self.factors[name] * term if name in self.factors else term for name, term in terms.items()}
+
+    def _measure(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:
+        lengths = torch.stack([_gradient_length(term, parameters) for term in terms.values()])
+        if get_world_size() > 1:
+            # All processes have to use the same factors.
+            distributed.all_reduce(lengths)
+        usable = (lengths > 0) & (lengths[0] > 0)
+        return dict(zip(terms, torch.where(usable, lengths[0] / lengths, 1.0).unbind()))
+
+
+def _gradient_length(term: Tensor, parameters: Sequence[Parameter]) -> Tensor:
+    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+    return torch.stack(squares).sum().sqrt()

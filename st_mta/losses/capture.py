@@ -1,0 +1,224 @@
+"""The one place that looks inside a model while the host calls it: hidden states and what attention is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from st_mta.errors import InputError
+
+RECORDING = "st_mta_recording"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What one layer's attention was made of, before dropout.
+
+    Attributes:
+        queries: (R, H, L, D / H).
+        keys: (R, H', L, D / H), H' a divisor of H.
+        values: (R, H', L, D / H).
+        bias: What the layer adds to the logits, or where it may look (bool): broadcasts to (R, H, L, L); or None.
+        scaling: Factor of the logits.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    bias: Tensor | None
+    scaling: float
+
+    def logits(self) -> Tensor:
+        """(R, H, L, L) in float32 or wider; where the layer may not look they have the lowest finite value."""
+        # Outside autocast and widened: bfloat16 has three digits only.
+        queries, keys = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (self.queries, self.keys))
+        keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
+        with torch.autocast(queries.device.type, enabled=False):
+            logits = self.scaling * queries @ keys.mT
+        if self.bias is None:
+            return logits
+        lowest = torch.finfo(logits.dtype).min
+        if self.bias.dtype == torch.bool:
+            return torch.where(self.bias, logits, lowest)
+        return (logits + self.bias).clamp(min=lowest)
+
+
+@dataclass
+class Recorded:
+    """What one call of the backbone left.
+
+    Attributes:
+        hidden_states: Layer -> (R, L, D) token states after it; layer 0 is the embeddings.
+        attentions: Layer -> its attention; the first layer is 1.
+    """
+
+    hidden_states: dict[int, Tensor] = field(default_factory=dict)
+    attentions: dict[int, Attention] = field(default_factory=dict)
+
+
+@dataclass
+class _Recorder:
+    wanted: frozenset[int]
+    recorded: Recorded
+    layers_seen: int = 0
+
+
+_recorder: ContextVar[_Recorder | None] = ContextVar("st_mta_recorder", default=None)
+
+
+def unwrap(model: nn.Module) -> Any:
+    """The host's model inside what wraps it for several processes or for the compiler."""
+    while not hasattr(model, "transformers_model"):
+        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if inner is None:
+            raise InputError(
+                expected="a SentenceTransformer or CrossEncoder",
+                got=type(model).__name__,
+                consequence="there would be no layers to look into",
+                remedy="give the model itself",
+            )
+        model = inner
+    return model
+
+
+def num_layers(model: nn.Module) -> int:
+    """Number of layers of the model's first backbone."""
+    return int(unwrap(model).transformers_model.config.num_hidden_layers)
+
+
+@contextmanager
+def capture(
+    model: nn.Module, *, hidden_states: Collection[int] = (), attentions: Collection[int] = ()
+) -> Iterator[list[Recorded]]:
+    """Records what the model's backbone computes while the block runs; call the model itself inside, wrapped or not.
+
+    Attentions come from the layer's own queries and keys: before dropout, with gradient also under (non-reentrant)
+    gradient checkpointing, and without leaving the fused kernel, whose output carries no attention. For the block the
+    backbone runs the ``sdpa`` kernel, whatever it ran before; afterwards it is as it was.
+
+    Args:
+        model: A SentenceTransformer or CrossEncoder, possibly wrapped (DDP, ``torch.compile``).
+        hidden_states: Layers to record the states after; 0 is the embeddings.
+        attentions: Layers to record the attention of; the first is 1.
+
+    Yields:
+        One ``Recorded`` per call of the backbone, in order.
+
+    Raises:
+        InputError: If the backbone has no such layer, its attention cannot be recorded, or it would have no gradient.
+    """
+    backbone = unwrap(model).transformers_model
+    wanted = frozenset(attentions)
+    _check_layers(backbone, {*hidden_states, *attentions})
+    calls: list[Recorded] = []
+    forward = backbone.forward
+
+    def recording_forward(*args: Any, **kwargs: Any) -> Any:
+        if "cu_seq_lens_q" in kwargs:
+            _refuse("padded batches", "several texts in one row", "set model[0].unpad_inputs = False")
+        recorder = _Recorder(wanted, Recorded())
+        token = _recorder.set(recorder)
+        try:
+            output = forward(*args, **({**kwargs, "output_hidden_states": True} if hidden_states else kwargs))
+        finally:
+            _recorder.reset(token)
+        recorder.recorded.hidden_states = {layer: output.hidden_states[layer] for layer in hidden_states}
+        _check_attentions(backbone, recorder)
+        calls.append(recorder.recorded)
+        return output
+
+    replaced = vars(backbone).get("forward")
+    backbone.forward = recording_forward
+    try:
+        with _recording_attention(backbone) if wanted else _nothing():
+            yield calls
+    finally:
+        del backbone.forward
+        if replaced is not None:
+            backbone.forward = replaced
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _recording_attention(backbone: Any) -> Iterator[None]:
+    """The backbone's attention goes through ``_attend``, and afterwards where it went before."""
+    before = backbone.config._attn_implementation
+    if before != "sdpa" and any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
+        # The backward pass computes the layers again, after the block, and must find the kernel of the forward pass.
+        _refuse("the sdpa kernel under gradient checkpointing", before, "load with attn_implementation='sdpa'")
+    AttentionInterface.register(RECORDING, _attend)
+    AttentionMaskInterface.register(RECORDING, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    backbone.set_attn_implementation(RECORDING)
+    try:
+        yield
+    finally:
+        backbone.set_attn_implementation(before)
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """The host's sdpa, noting what it was given; nothing more, so that sdpa alone can replay checkpoints."""
+    recorder = _recorder.get()
+    if recorder is not None:
+        recorder.layers_seen += 1
+        if recorder.layers_seen in recorder.wanted:
+            bias = _bias(module, query, attention_mask, **kwargs)
+            scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+            recorder.recorded.attentions[recorder.layers_seen] = Attention(query, key, value, bias, scaling)
+    output: tuple[Tensor, None] = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **kwargs)
+    return output
+
+
+def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor | None:
+    if kwargs.get("position_bias") is not None:
+        _refuse("attention without a learned position bias", type(module).__name__, "use hidden states instead")
+    causal = kwargs.get("is_causal")
+    if mask is None and (getattr(module, "is_causal", False) if causal is None else causal):
+        length = query.shape[2]
+        return torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+    return mask
+
+
+def _check_layers(backbone: Any, layers: set[int]) -> None:
+    available = int(backbone.config.num_hidden_layers)
+    if layers and not (min(layers) >= 0 and max(layers) <= available):
+        _refuse(f"layers from 0 to {available}", str(sorted(layers)), "name layers the model has")
+
+
+def _check_attentions(backbone: Any, recorder: _Recorder) -> None:
+    if recorder.recorded.attentions.keys() != recorder.wanted:
+        _refuse(
+            "a backbone that uses the attention interface of transformers",
+            f"{type(backbone).__name__}, which showed {recorder.layers_seen} attention layers",
+            "use hidden states instead, or another model",
+        )
+    trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
+    if trains and not all(attention.queries.requires_grad for attention in recorder.recorded.attentions.values()):
+        _refuse(
+            "attentions with a gradient",
+            "attentions without one, as reentrant gradient checkpointing leaves them",
+            "set gradient_checkpointing_kwargs={'use_reentrant': False}",
+        )
+
+
+def _refuse(expected: str, got: str, remedy: str) -> None:
+    raise InputError(
+        expected=expected,
+        got=got,
+        consequence="attention or token states would be missing, mixed up or without effect",
+        remedy=remedy,
+    )

@@ -1,0 +1,217 @@
+"""Contrastive learning without the negatives that a teacher takes for unlabelled positives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses import CachedLossMixin
+from sentence_transformers.sentence_transformer import SentenceTransformer
+from sentence_transformers.util import similarity_fct_name
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from st_mta.errors import InputError
+from st_mta.filters import DynamicFilter
+from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
+from st_mta.losses.embedding import embed
+from st_mta.losses.filtering import filtered_log_weights, judge_batch, judge_lists, rescue_empty_rows
+from st_mta.losses.gather import Pool, gather_pool
+from st_mta.losses.info_nce import info_nce
+from st_mta.losses.inspection import inspect_batch
+from st_mta.losses.similarity import Similarity, mean_over, resolve_similarity, student_logits
+
+logger = logging.getLogger(__name__)
+
+
+class FilteredContrastiveLoss(nn.Module):
+    """InfoNCE over a query's candidates and the batch's other passages, less the likely false negatives.
+
+    Implements the filtered contrastive loss of MD2PR (https://arxiv.org/abs/2312.16821): the logit of a negative that
+    the teacher scores above the filter's threshold becomes minus infinity, or with the filter's ``temperature`` the
+    negative loses part of its weight: exp(s) becomes w * exp(s) in the denominator. Deviations: several positives, as
+    in ``info_nce``; a query left without any negative keeps the one nearest to its threshold (said once in a warning).
+
+    Args:
+        model: The student.
+        filter: Threshold and weight, possibly different in every iteration; see ``DynamicFilter``.
+        in_batch_filter: The same for the teacher embeddings of the flat form, whose similarities have another range.
+            Default: ``filter``.
+        iteration: Which margin of a filter's schedule holds; an attribute to raise between iterations, or let
+            ``FilterSchedule`` raise it with every epoch.
+        similarity_fct: Matrix similarity of (B, D) and (U, D). Default: the model's own.
+        scale: Factor of the student's similarities. Default 20.0 for cosine and 1.0 otherwise.
+        gather_across_devices: Whether the passages of all processes are negatives of each process's queries. The list
+            scores of other processes' queries say nothing about them; teacher embeddings do, and are gathered too.
+        return_components: Whether ``forward`` returns "contrastive" and "filter_rate" for the trainer to log. The
+            trainer adds both up, so its "loss" then holds the rate, as a constant without gradient.
+
+    Attributes:
+        filter_rate: Scalar, the weight lost in the last batch as a share of the negatives that the teacher judged.
+
+    Inputs:
+        As for ``ListwiseKLLoss``: scorer 0 is the teacher that filters. The flat form's label may also have
+        "teacher_queries" (B, D') and "teacher_documents" (U, D'), embeddings of a bi-encoder; their dot products
+        filter the passages that are not in the query's own list.
+
+    Raises:
+        InputError: If an argument is out of range.
+
+    Example:
+        ::
+
+            loss = FilteredContrastiveLoss(model, filter=DynamicFilter(relative_margin=0.05))
+            trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss)
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        filter: DynamicFilter | None = None,
+        in_batch_filter: DynamicFilter | None = None,
+        iteration: int = 0,
+        similarity_fct: Similarity | None = None,
+        scale: float | None = None,
+        gather_across_devices: bool = False,
+        return_components: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.filter = filter or DynamicFilter()
+        self.in_batch_filter = in_batch_filter or self.filter
+        self.iteration = iteration
+        self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
+        self.gather_across_devices = gather_across_devices
+        self.return_components = return_components
+        self.filter_rate = torch.zeros(())
+        self._inspected = self._told = False
+
+    def forward(
+        self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
+    ) -> Tensor | dict[str, Tensor]:
+        """The loss of one batch, or with ``return_components`` the loss and the filter rate."""
+        embeddings = embed(self.model, sentence_features, labels)
+        loss = self.compute_loss_from_embeddings(embeddings, labels)
+        return {"contrastive": loss, "filter_rate": self.filter_rate} if self.return_components else loss
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
+        """The loss as a scalar, from one embedding tensor per column; see ``ListwiseKLLoss`` for the shapes."""
+        batch = read_batch(embeddings, labels)
+        if not self._inspected:
+            self._inspected = True
+            inspect_batch(batch)
+        teacher = labels if isinstance(labels, dict) else {}
+        pool = gather_pool(batch, teacher.get("teacher_documents"), across_devices=self.gather_across_devices)
+        positive, negative = _roles(batch, pool)
+        log_weights, excess = self._judge(batch, pool, positive, teacher.get("teacher_queries"))
+        judged = negative & excess.isfinite() & positive.any(dim=-1, keepdim=True)
+        self.filter_rate = mean_over(1 - log_weights.exp().flatten(), judged.flatten())
+        log_weights, empty = rescue_empty_rows(log_weights, excess, negative & positive.any(dim=-1, keepdim=True))
+        self._tell_once(empty)
+        logits = student_logits(batch.queries, pool.documents, self.similarity_fct, self.scale)
+        kept = negative & (log_weights > -torch.inf)
+        losses = info_nce(logits + torch.where(kept, log_weights, 0.0), positive, kept)
+        return mean_over(losses, batch.counts & positive.any(dim=-1))
+
+    @torch.no_grad()
+    def _judge(
+        self, batch: ListwiseBatch, pool: Pool, positive: Tensor, teacher_queries: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, U') log-weight of every passage as a negative, and how far the teacher's score exceeds its threshold."""
+        excess = judge_lists(batch, self.filter, self.iteration)
+        excess = F.pad(excess, (0, len(pool.documents) - excess.shape[1]), value=-torch.inf)
+        log_weights = filtered_log_weights(excess, self.filter.temperature)
+        if teacher_queries is None or pool.teacher_documents is None:
+            return log_weights, excess
+        listed = F.pad(batch.over_documents(batch.mask), (0, len(pool.documents) - len(batch.documents)))
+        in_batch = judge_batch(teacher_queries, pool.teacher_documents, positive, self.in_batch_filter, self.iteration)
+        in_batch_weights = filtered_log_weights(in_batch, self.in_batch_filter.temperature)
+        return torch.where(listed, log_weights, in_batch_weights), torch.where(listed, excess, in_batch)
+
+    def _tell_once(self, empty: Tensor) -> None:
+        """Reading a value back stops an accelerator, so nobody looks any more once it has been said."""
+        if not self._told and bool(empty.any()):
+            self._told = True
+            logger.warning(
+                "The filter took every negative of a query away; the one nearest to its threshold was put back. "
+                "If this is no rarity (see the loss's filter_rate), use a smaller margin."
+            )
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        return {
+            "filter": str(self.filter),
+            "in_batch_filter": str(self.in_batch_filter),
+            "similarity_fct": similarity_fct_name(self.similarity_fct),
+            "scale": self.scale,
+            "gather_across_devices": self.gather_across_devices,
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the paper."""
+        return MD2PR
+
+
+class CachedFilteredContrastiveLoss(CachedLossMixin, FilteredContrastiveLoss):  # type: ignore[misc]
+    """``FilteredContrastiveLoss`` for batches whose activations do not fit into memory at once (GradCache).
+
+    Same value and gradient (https://arxiv.org/abs/2101.06983), at the price of a second forward pass.
+
+    Args:
+        model: The student.
+        mini_batch_size: Texts in memory at once.
+        options: As for ``FilteredContrastiveLoss``; components cannot be returned.
+
+    Raises:
+        InputError: If components are asked for, or an argument is out of range.
+    """
+
+    def __init__(self, model: SentenceTransformer, *, mini_batch_size: int = 32, **options: Any) -> None:
+        super().__init__(model, **options)
+        if self.return_components:
+            raise InputError(
+                expected="return_components=False for a cached loss",
+                got="True",
+                consequence="only the sum would be there to log",
+                remedy="leave it out and read the loss's filter_rate",
+            )
+        self.mini_batch_size = mini_batch_size
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None) -> Tensor:
+        """The loss of one batch."""
+        loss: Tensor = CachedLossMixin.forward_cached(self, sentence_features, labels)
+        return loss
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Labels | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """The loss from the embeddings of all mini-batches; back-propagated and detached with ``with_backward``."""
+        loss = self.compute_loss_from_embeddings([torch.cat(column) for column in reps], labels)
+        if not with_backward:
+            return loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+
+def _roles(batch: ListwiseBatch, pool: Pool) -> tuple[Tensor, Tensor]:
+    """(B, U') positives and negatives of each query among the passages of all processes."""
+    width = (0, len(pool.documents) - len(batch.documents))
+    positive = F.pad(batch.over_documents(batch.positive), width)
+    # A candidate without a score is unknown, and no negative because other queries list it.
+    unknown = F.pad(batch.over_documents(batch.listed & ~batch.mask), width)
+    return positive, pool.valid & ~positive & ~unknown
+
+
+MD2PR = """
+@misc{md2pr2023,
+    title = {{MD2PR}: A Multi-level Distillation based Dense Passage Retrieval Model},
+    year = {2023},
+    eprint = {2312.16821},
+    archivePrefix = {arXiv},
+    primaryClass = {cs.IR}
+}
+"""
