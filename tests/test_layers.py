@@ -12,7 +12,7 @@ import st_mta
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "st_mta"
-BASE = {"types", "errors", "filters", "progress", "precision"}
+BASE = {"citations", "types", "errors", "filters", "progress", "precision"}
 ALLOWED = {
     "collections": BASE,
     "stores": BASE,
@@ -26,7 +26,7 @@ ALLOWED = {
 EVERY_ROOM = {*ALLOWED, *BASE}
 ALLOWED["training"] = EVERY_ROOM
 ALLOWED["cli"] = EVERY_ROOM | {"training"}
-ORDER_OF_BASE = ["errors", "filters", "progress", "types", "precision"]
+ORDER_OF_BASE = ["citations", "errors", "filters", "progress", "types", "precision"]
 HOST = {"sentence_transformers", "transformers"}
 FREE_OF_HOST = [
     PACKAGE / "types.py",

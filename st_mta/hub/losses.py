@@ -5,18 +5,7 @@ from __future__ import annotations
 from sentence_transformers.base.model import BaseModel
 from torch import nn
 
-METHOD = """
-@inproceedings{lu-etal-2024-mta4dpr,
-    title = "{MTA4DPR}: Multi-Teaching-Assistants Based Iterative Knowledge Distillation for Dense Passage Retrieval",
-    author = "Lu, Qixi and Xun, Endong and Tang, Gongbo",
-    booktitle = "Proceedings of the 2024 Conference on Empirical Methods in Natural Language Processing",
-    month = nov,
-    year = "2024",
-    publisher = "Association for Computational Linguistics",
-    url = "https://aclanthology.org/2024.emnlp-main.336",
-}
-"""
-"""BibTeX of the method, cited whatever the loss."""
+from st_mta.citations import MTA4DPR as METHOD
 
 
 def losses_of(loss: nn.Module) -> list[nn.Module]:

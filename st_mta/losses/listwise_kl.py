@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
+from st_mta.citations import MTA4DPR
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
 from st_mta.losses.embedding import embed
@@ -221,17 +222,7 @@ class ListwiseKLLoss(nn.Module):
     @property
     def citation(self) -> str:
         """BibTeX of the paper."""
-        return """
-@inproceedings{lu-etal-2024-mta4dpr,
-    title = "{MTA4DPR}: Multi-Teaching-Assistants Based Iterative Knowledge Distillation for Dense Passage Retrieval",
-    author = "Lu, Qixi and Xun, Endong and Tang, Gongbo",
-    booktitle = "Proceedings of the 2024 Conference on Empirical Methods in Natural Language Processing",
-    month = nov,
-    year = "2024",
-    publisher = "Association for Computational Linguistics",
-    url = "https://aclanthology.org/2024.emnlp-main.336",
-}
-"""
+        return MTA4DPR
 
 
 def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:

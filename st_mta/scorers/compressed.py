@@ -96,7 +96,7 @@ class ServedScorer(Scorer):
 
     Args:
         queries: Encodes the queries, kept in float32.
-        passages: Encodes the passages; its space must be the queries' (see [`agreement`]).
+        passages: Encodes the passages; its space must be the queries' (see [`mean_cosine`]).
         kept: Leading dimensions that are kept, all by default.
         precision: Of the stored passages: "float32", "int8" or "binary".
     """
@@ -148,7 +148,7 @@ class ServedScorer(Scorer):
         return compress(embedded, self.kept, self.precision, self.passages.similarity == "cosine")
 
 
-def agreement(first: BiEncoderScorer, second: BiEncoderScorer, texts: Texts, positions: IntArray) -> float:
+def mean_cosine(first: BiEncoderScorer, second: BiEncoderScorer, texts: Texts, positions: IntArray) -> float:
     """Mean cosine of two models' embeddings of the same passages: near 1 where their spaces are one."""
     a, b = (scorer.embed(texts, "document", positions).rows(slice(None)) for scorer in (first, second))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)

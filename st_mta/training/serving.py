@@ -9,7 +9,7 @@ import numpy as np
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.schema import ServingEntry
 from st_mta.scorers.bi_encoder import BiEncoderScorer
-from st_mta.scorers.compressed import ServedScorer, agreement
+from st_mta.scorers.compressed import ServedScorer, mean_cosine
 from st_mta.types import Collection, Scorer
 
 LEAST_AGREEMENT = 0.5
@@ -56,7 +56,7 @@ def sharing_space(student: BiEncoderScorer, others: Sequence[Scorer], collection
         for other in others
         if isinstance(other, BiEncoderScorer)
         and (other.dimension, other.similarity) == (student.dimension, student.similarity)
-        and agreement(student, other, collection.corpus, sample) >= LEAST_AGREEMENT
+        and mean_cosine(student, other, collection.corpus, sample) >= LEAST_AGREEMENT
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from st_mta.errors import InputError
 from st_mta.scorers import BiEncoderScorer
-from st_mta.scorers.compressed import ServedScorer, agreement, compress
+from st_mta.scorers.compressed import ServedScorer, compress, mean_cosine
 from st_mta.stores.embeddings import Embeddings
 from tests.tiny import tiny_sentence_transformer
 
@@ -85,5 +85,5 @@ def test_retrieve_agrees_with_score_in_every_form(queries, corpus):
 
 def test_a_space_agrees_with_itself_only(corpus):
     first, second = (BiEncoderScorer(tiny_sentence_transformer(seed), name=str(seed)) for seed in (0, 1))
-    assert agreement(first, first, corpus, np.arange(50)) == pytest.approx(1.0)
-    assert agreement(first, second, corpus, np.arange(50)) < 0.5
+    assert mean_cosine(first, first, corpus, np.arange(50)) == pytest.approx(1.0)
+    assert mean_cosine(first, second, corpus, np.arange(50)) < 0.5

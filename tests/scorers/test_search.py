@@ -139,3 +139,10 @@ def test_all_the_best_in_one_group_or_after_the_last():
     _, where = best_columns(scores, 5)
     assert sorted(where[0].tolist()) == list(range(70 * GROUP, 70 * GROUP + 5))
     assert sorted(where[1].tolist()) == list(range(100 * GROUP + 4, 100 * GROUP + 9))
+
+
+def test_a_search_scores_with_the_bits_of_pair_products():
+    queries, corpus = random_rows(20, seed=1), random_rows(300)
+    scores, positions = search_corpus(in_memory(queries), in_memory(corpus), 10, exact_search(in_memory(corpus), CPU))
+    pairs = np.repeat(np.arange(20), 10), positions.ravel()
+    np.testing.assert_array_equal(scores.ravel(), pair_products(queries.__getitem__, corpus.__getitem__, *pairs))
