@@ -304,7 +304,7 @@ class Scorer(ABC):
 
     Attributes:
         name: Short unique name for reports ("bm25", "minilm", a Hub id).
-        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25" or "stored".
+        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25", "fusion" or "stored".
         can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
         parameters: Number of weights, 0 where there are none.
     """

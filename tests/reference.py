@@ -39,6 +39,85 @@ def mean_normalised_entropy(rows, masks, temperature):
     return sum(shares) / len(shares)
 
 
+# --- calibration -------------------------------------------------------------------------------------------------
+
+
+def temperature(rows, masks, target):
+    """By bisection of the logarithm: the entropy grows with the temperature."""
+    low, high = -25.0, 25.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if mean_normalised_entropy(rows, masks, math.exp(middle)) < target else (low, middle)
+        )
+    return math.exp((low + high) / 2)
+
+
+def standardise(row, mask):
+    """Zero mean and unit population deviation over the valid; 0 for masked ones and where all are equal."""
+    valid = [score for score, inside in zip(row, mask) if inside]
+    if len(set(valid)) < 2:
+        return [0.0] * len(row)
+    mean = sum(valid) / len(valid)
+    deviation = math.sqrt(sum((score - mean) ** 2 for score in valid) / len(valid))
+    return [(score - mean) / deviation if inside else 0.0 for score, inside in zip(row, mask)]
+
+
+def zscore_temperature(rows, masks, target):
+    return temperature([standardise(row, mask) for row, mask in zip(rows, masks)], masks, target)
+
+
+def affine_temperature(rows, teacher_logits, masks):
+    """1 / a of the least squares of teacher = a * score + b_q, an own intercept for every query."""
+    covariance = variance = 0.0
+    for row, logits, mask in zip(rows, teacher_logits, masks):
+        pairs = [(x, y) for x, y, inside in zip(row, logits, mask) if inside]
+        if not pairs:
+            continue
+        mean_x, mean_y = (sum(values) / len(pairs) for values in zip(*pairs))
+        covariance += sum((x - mean_x) * (y - mean_y) for x, y in pairs)
+        variance += sum((x - mean_x) ** 2 for x, _ in pairs)
+    return variance / covariance
+
+
+# --- weights -----------------------------------------------------------------------------------------------------
+
+
+def judged(positives, masks):
+    """The queries with a valid positive and a valid negative."""
+    kinds = [{yes for yes, inside in zip(*row) if inside} for row in zip(positives, masks)]
+    return [query for query, kind in enumerate(kinds) if kind == {True, False}]
+
+
+def mass_on(p, positive, mask):
+    return sum(share for share, yes, inside in zip(p, positive, mask) if yes and inside)
+
+
+def mixture_weights(distributions, positives, masks, steps=20_000):
+    """Expectation maximisation from the uniform weights: its fixed point is the maximum.
+
+    ``distributions`` holds A lists of N probabilities for each of Q queries.
+    """
+    queries = judged(positives, masks)
+    shares = [[mass_on(p, positives[q], masks[q]) for p in distributions[q]] for q in queries]
+    weights = [1 / len(shares[0])] * len(shares[0])
+    for _ in range(steps):
+        totals = [dot(weights, row) for row in shares]
+        weights = [
+            weight * sum(row[a] / total for row, total in zip(shares, totals)) / len(shares)
+            for a, weight in enumerate(weights)
+        ]
+    return weights
+
+
+def log_linear_objective(weights, scores, positives, masks, l2):
+    """Mean log mass on the positives of the softmax of the weighted sum of ``scores`` (Q, S, N), less the penalty."""
+    queries = judged(positives, masks)
+    pooled = [[dot(weights, column) for column in zip(*scores[q])] for q in queries]
+    mass = [mass_on(softmax(row, masks[q]), positives[q], masks[q]) for row, q in zip(pooled, queries)]
+    return sum(map(math.log, mass)) / len(queries) - l2 * dot(weights, weights) / 2
+
+
 # --- fusion ------------------------------------------------------------------------------------------------------
 
 
@@ -46,6 +125,14 @@ def fuse_mean(scores, members, mask):
     """``scores`` of all assistants (A lists of N), ``members`` the indices of those fused -> N probabilities."""
     distributions = [softmax(scores[member], mask) for member in members]
     return [sum(column) / len(members) for column in zip(*distributions)]
+
+
+def fuse_weighted(scores, members, mask, weights):
+    """``weights`` of all assistants; only those of the fused ones count, equally where all of them are zero."""
+    total = sum(weights[member] for member in members)
+    shares = [weights[member] / total if total else 1 / len(members) for member in members]
+    distributions = [softmax(scores[member], mask) for member in members]
+    return [dot(shares, column) for column in zip(*distributions)]
 
 
 def average_ranks(scores, mask):
@@ -151,6 +238,15 @@ def listwise_kl_loss(
     divergence = sum(divergences) / len(divergences) if divergences else 0.0
     contrast = sum(contrasts) / len(contrasts) if contrasts else 0.0
     return divergence + contrastive_weight * contrast
+
+
+def embedding_regression(queries, documents, query_targets, document_targets):
+    """Mean cosine distance over the queries plus the mean over the documents, masked or not."""
+
+    def mean_distance(rows, targets):
+        return sum(1 - cosine(row, target) for row, target in zip(rows, targets)) / len(rows)
+
+    return mean_distance(queries, query_targets) + mean_distance(documents, document_targets)
 
 
 # --- the filtered contrastive loss -------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ in ``FUSIONS``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import combinations as combinations_of
 
 import torch
 from torch import Tensor
 
+from st_mta.assistants.distributions import masked_log_softmax, standardise
 from st_mta.errors import InputError
 
 Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -20,9 +22,6 @@ Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 MOST_MEMBERS = 256
 """The largest pool of plain and fused assistants: each costs a (B, N) block in every batch."""
-
-_TIED = 1e-6
-"""A spread of RRF sums below this share of their mean is float32 rounding, not order."""
 
 
 def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
@@ -74,21 +73,6 @@ def member_names(names: Sequence[str], memberships: Tensor) -> list[str]:
     return ["+".join(name for name, inside in zip(names, row) if inside) for row in memberships.tolist()]
 
 
-def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Log-probabilities of the valid candidates; -inf at masked ones, also where a whole row is masked.
-
-    Args:
-        scores: (..., N) scores; masked ones may be anything, NaN included.
-        mask: Bool of the same or a broadcastable shape, True for a valid candidate.
-
-    Returns:
-        (..., N), float32 or wider.
-    """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    # The second filling is for rows without any valid candidate, whose softmax is NaN.
-    return scores.masked_fill(~mask, -torch.inf).log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
-
-
 def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
     """Each member's distribution is the simple mean of its assistants' distributions.
 
@@ -103,9 +87,44 @@ def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (B, F, N) log-probabilities, -inf at masked candidates. Uses a temporary of B * F * A * N numbers.
     """
+    return _mixture(scores, memberships / memberships.sum(dim=1, keepdim=True), mask)
+
+
+def weighted_mean(weights: Sequence[float]) -> Fusion:
+    """The rule whose distributions are weighted means: p_f = sum of w_a * p_a over the assistants a of f.
+
+    The weights are renormalised within each combination, so a plain assistant keeps its own distribution; a
+    combination whose weights are all zero is the simple mean.
+
+    Args:
+        weights: A weights in pool order, none negative, for instance from `fit_weights`.
+
+    Returns:
+        A rule like `fuse_mean`.
+
+    Raises:
+        InputError: If a weight is negative or not finite.
+    """
+    if not all(0 <= weight < math.inf for weight in weights):
+        raise InputError(
+            expected="weights of assistants that are finite and not negative",
+            got=str(list(weights)),
+            consequence="the weighted mean would be no distribution",
+            remedy="give one weight per assistant, for instance from fit_weights",
+        )
+
+    def fuse_weighted(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
+        table = memberships * torch.tensor(weights, dtype=torch.float32, device=memberships.device)
+        table = torch.where((table > 0).any(dim=1, keepdim=True), table, memberships.float())
+        return _mixture(scores, table / table.sum(dim=1, keepdim=True), mask)
+
+    return fuse_weighted
+
+
+def _mixture(scores: Tensor, shares: Tensor, mask: Tensor) -> Tensor:
+    """(B, F, N) log of the mixtures, whose (F, A) shares sum to one in each row."""
     log_probs = masked_log_softmax(scores, mask[:, None])
-    members = log_probs[:, None].masked_fill(~memberships[None, :, :, None], -torch.inf)  # (B, F, A, N)
-    return members.logsumexp(dim=2) - memberships.sum(dim=1).log()[None, :, None]
+    return (log_probs[:, None] + shares.log()[None, :, :, None]).logsumexp(dim=2)  # over (B, F, A, N)
 
 
 def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor, k: int = 60, spread: float = 2.0) -> Tensor:
@@ -133,7 +152,7 @@ def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor, k: int = 60, spr
     reciprocal = (1 - ranks) / ((k + 1) * (k + ranks))
     # Products and sums instead of a matrix product, which accelerators may round to ten bits.
     sums = (reciprocal[:, None] * memberships[None, :, :, None]).sum(dim=2)  # (B, F, N)
-    fused = masked_log_softmax(spread * _standardise(sums, mask[:, None]), mask[:, None])
+    fused = masked_log_softmax(spread * standardise(sums, mask[:, None]), mask[:, None])
     plain = fuse_mean(scores, memberships, mask)
     return torch.where((memberships.sum(dim=1) == 1)[None, :, None], plain, fused)
 
@@ -148,14 +167,8 @@ def _average_ranks(scores: Tensor, mask: Tensor) -> Tensor:
     return better + (below_or_equal - below + 1) / 2
 
 
-def _standardise(values: Tensor, mask: Tensor) -> Tensor:
-    """Values with zero mean and unit population deviation over the valid candidates; 0 where all are equal."""
-    count = mask.sum(dim=-1, keepdim=True).clamp(min=1)
-    mean = torch.where(mask, values, 0.0).sum(dim=-1, keepdim=True) / count
-    centred = torch.where(mask, values - mean, 0.0)
-    deviation = (centred.square().sum(dim=-1, keepdim=True) / count).sqrt()
-    return torch.where(deviation > _TIED * mean.abs(), centred / deviation, 0.0)
-
-
 FUSIONS: dict[str, Fusion] = {"mean": fuse_mean, "rrf": fuse_rrf}
-"""Every fusion rule by the word users write; a function of the same signature is accepted too."""
+"""Every fusion rule that needs no fitting; a function of the same signature is accepted too."""
+
+FUSION_WORDS = (*FUSIONS, "weighted")
+"""The words users write; "weighted" is `weighted_mean` with weights fitted on judged queries."""

@@ -36,7 +36,8 @@ def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tens
     Returns:
         (B, F) in nats; infinite where an assistant rules out what the teacher allows.
     """
-    teacher = teacher_log_probs[:, None]
+    wide = torch.promote_types(teacher_log_probs.dtype, torch.float32)
+    teacher, fused_log_probs = teacher_log_probs[:, None].to(wide), fused_log_probs.to(wide)
     # Candidates without teacher mass count nothing; without this line -inf minus -inf would be NaN.
     counts = mask[:, None] & (teacher > -torch.inf)
     return torch.where(counts, teacher.exp() * (teacher - fused_log_probs), 0.0).sum(dim=-1)

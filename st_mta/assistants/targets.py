@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from st_mta.assistants.fusion import FUSIONS, Fusion, masked_log_softmax, member_names, memberships
-from st_mta.assistants.selection import SELECTIONS, Metric, refuse_unknown_per, select
+from st_mta.assistants.by_name import find_fusion, find_selection, word_of
+from st_mta.assistants.calibration import calibrate, check_calibration
+from st_mta.assistants.distributions import masked_log_softmax
+from st_mta.assistants.fusion import Fusion, member_names, memberships
+from st_mta.assistants.raw_scores import check_shape
+from st_mta.assistants.selection import Metric, refuse_unknown_per, select
 from st_mta.errors import InputError
 
 
@@ -18,18 +22,23 @@ class AssistantTargets:
     """Calibrates, fuses and selects: gives the teacher's distribution and that of the assistant closest to it.
 
     Implements fusion and selection of MTA4DPR (Lu et al., EMNLP 2024). Deviation: every scorer is calibrated by its
-    own temperature before anything is fused or compared.
+    own temperature before anything is fused or compared, and "weighted" is one more rule of fusion.
 
     Args:
         names: The A assistants in pool order.
         temperatures: S = A + 1 temperatures, the teacher's first.
-        fusion: "mean", "rrf", or a function ``(scores, memberships, mask) -> log-probabilities``.
+        fusion: "mean", "rrf", "weighted", or a function ``(scores, memberships, mask) -> log-probabilities``, itself
+            or as "module:function".
         combinations: "all", "pairs" or "none".
-        selection: "kl", "footrule", "rbo", or a function ``(teacher, fused, mask) -> distances``.
+        selection: "kl", "footrule", "rbo", or a function ``(teacher, fused, mask) -> distances``, itself or as
+            "module:function".
         select_per: "batch" or "query".
+        calibration: With which the temperatures were fitted: "temperature", "zscore" or "affine".
+        weights: A weights, for instance from `fit_weights`; for fusion "weighted" and no other.
 
     Raises:
-        InputError: If an option is unknown, a temperature is missing or not positive, or assistants are too many.
+        InputError: If an option is unknown, a temperature is missing or not positive, weights are missing or not asked
+            for, or assistants are too many.
     """
 
     def __init__(
@@ -40,13 +49,18 @@ class AssistantTargets:
         combinations: str = "all",
         selection: str | Metric = "kl",
         select_per: str = "batch",
+        *,
+        calibration: str = "temperature",
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.temperatures = tuple(float(temperature) for temperature in temperatures)
         self._refuse_bad_temperatures()
         self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
-        self._fuse: Fusion = _look_up("fusion", fusion, FUSIONS)
-        self._distance: Metric = _look_up("selection", selection, SELECTIONS)
+        self.calibration, self.weights = calibration, None if weights is None else tuple(map(float, weights))
+        check_calibration(calibration)
+        self._fuse = find_fusion(fusion, len(self.names), self.weights)
+        self._distance = find_selection(selection)
         refuse_unknown_per(select_per)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))
@@ -79,21 +93,20 @@ class AssistantTargets:
             InputError: If the number of scorers differs from the number of temperatures, or a user's function
                 returns another shape than it should.
         """
-        _check_shape("scores", scores, (mask.shape[0], len(self.temperatures), mask.shape[1]))
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        scores = scores / scores.new_tensor(self.temperatures)[:, None]
+        check_shape("scores", scores, (mask.shape[0], len(self.temperatures), mask.shape[1]))
+        scores = calibrate(scores, mask, self.temperatures, self.calibration)
         teacher = masked_log_softmax(scores[:, 0], mask)
         if not self.names:
             return teacher[:, None]
         fused = self._fuse(scores[:, 1:], self._memberships.to(scores.device), mask)
-        _check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
+        check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
         assistant = self._select(teacher, fused, mask)
         return torch.stack([teacher, assistant], dim=1)
 
     def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
         """(B, N) log-probabilities of the member closest to the teacher; counts who was chosen."""
         distances = self._distance(teacher, fused, mask)
-        _check_shape(f"the result of selection {self.selection!r}", distances, fused.shape[:2])
+        check_shape(f"the result of selection {self.selection!r}", distances, fused.shape[:2])
         valid = mask.sum(dim=-1) >= 2
         chosen = select(distances, self.select_per, valid)
         # Counted on the scores' device: reading it back here would stop an accelerator in every step.
@@ -117,41 +130,13 @@ class AssistantTargets:
 
     def get_config_dict(self) -> dict[str, Any]:
         """The options, for a model card."""
-        options = {"fusion": self.fusion, "selection": self.selection}
-        named = {key: value if isinstance(value, str) else _name(value) for key, value in options.items()}
         return {
             "assistants": list(self.names),
+            "calibration": self.calibration,
             "temperatures": list(self.temperatures),
             "combinations": self.combinations,
             "select_per": self.select_per,
-            **named,
+            "fusion": word_of(self.fusion),
+            "selection": word_of(self.selection),
+            **({} if self.weights is None else {"weights": list(self.weights)}),
         }
-
-
-def _look_up(option: str, value: Any, known: dict[str, Any]) -> Any:
-    """The function behind a word, or the user's own function."""
-    if callable(value):
-        return value
-    if value in known:
-        return known[value]
-    raise InputError(
-        expected=f"{option} to be one of {', '.join(known)} or a function",
-        got=repr(value),
-        consequence="nothing would be done for it",
-        remedy="choose one of these words",
-    )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__)
-
-
-def _check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
-    if tuple(tensor.shape) == tuple(shape):
-        return
-    raise InputError(
-        expected=f"{what} to have the shape {tuple(shape)}",
-        got=str(tuple(tensor.shape)),
-        consequence="scores would be taken for those of another scorer or candidate",
-        remedy="give the teacher and every assistant one row each, in pool order, and every candidate one column",
-    )

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from st_mta.assistants.by_name import check_fusion
+from st_mta.assistants.calibration import check_calibration
 from st_mta.assistants.pool import AssistantPool
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
@@ -16,7 +18,8 @@ from st_mta.evaluation.agreement_plot import plot_agreement
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
 from st_mta.stores.atomic import atomic_write_text
-from st_mta.training.diagnose import Agreement, Diagnosis, diagnose
+from st_mta.training.diagnose import diagnose
+from st_mta.training.diagnosis import Agreement, Diagnosis
 
 
 @dataclass
@@ -30,8 +33,13 @@ class DiagnoseConfig:
     split: str = field(default="dev", metadata={"help": "Whose queries (dev is cut from train where there is none)."})
     num_candidates: int = field(default=32, metadata={"help": "Passages per query, from everybody who can search."})
     max_queries: int = field(default=500, metadata={"help": "At most so many queries."})
-    fusion: str = field(default="mean", metadata={"help": "How assistants are combined: mean or rrf."})
+    fusion: str = field(
+        default="mean", metadata={"help": "Fusing assistants: mean, rrf, weighted or module:function."}
+    )
     combinations: str = field(default="all", metadata={"help": "Which combinations are shown: all, pairs or none."})
+    calibration: str = field(
+        default="temperature", metadata={"help": "Bringing scorers to one scale: temperature, zscore or affine."}
+    )
     max_length: int | None = field(default=None, metadata={"help": "Longest text in tokens."})
     seed: int = field(default=42, metadata={"help": "Seed of the samples."})
     store: str | None = field(default=None, metadata={"help": "Folder of stored scores and embeddings."})
@@ -41,6 +49,8 @@ class DiagnoseConfig:
 def run(arguments: list[str]) -> None:
     """Compares every assistant and fusion with the teacher, before anything is trained."""
     config = parse(DiagnoseConfig, arguments, "diagnose", "Which assistants to bring: who agrees with the teacher.")
+    check_fusion(config.fusion)
+    check_calibration(config.calibration)
     collection = load_collection(config.collection)
     if config.split == "dev":
         collection = with_dev_split(collection, config.seed)
@@ -61,6 +71,7 @@ def run(arguments: list[str]) -> None:
         max_queries=config.max_queries,
         fusion=config.fusion,
         combinations=config.combinations,
+        calibration=config.calibration,
         seed=config.seed,
     )
     folder = Path(config.output_dir)
@@ -104,6 +115,9 @@ def advice(found: Diagnosis) -> list[str]:
     if found.members:
         closest = found.members[0]
         sentences.append(f"Closest to the teacher: {closest.name} (KL {closest.kl:.3f}).")
+    if found.weights is not None:
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in found.weights.items())
+        sentences.append(f"Weights fitted on the judgements of these queries: {weights}.")
     if found.better_than_teacher:
         better = ", ".join(found.better_than_teacher)
         sentences.append(f"Better than the teacher on these candidates: {better}. A better teacher would teach more.")

@@ -18,6 +18,8 @@ VERBS = {
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
     "mine": "mine candidates for every query from several retrievers",
+    "teacher": "tune a cross-encoder on your collection, and fuse it with others where that is better",
+    "assistants": "make diverse assistants from one pretrained encoder",
     "diagnose": "compare assistants and their fusions with the teacher, before any training",
     "report": "write a finished run's report anew: one HTML page, and Markdown",
     "push": "publish a finished run on the Hub: student, card and evidence",

@@ -142,7 +142,22 @@ def _filtered(entry: Iteration) -> dict[str, str]:
 
 
 def best_sentence(report: Report) -> str:
-    """Which student was kept, and why."""
+    """Which student was kept, and why, and where the run stopped early."""
+    return " ".join([_kept_sentence(report), *_early_stop_sentences(report)])
+
+
+def _early_stop_sentences(report: Report) -> list[str]:
+    stopped, done = report.get("stopped_early"), len(report["iterations"])
+    if not stopped:
+        return []
+    last = "the last one" if stopped["in_vain"] == 1 else f"the last {stopped['in_vain']}"
+    return [
+        f"The run stopped early, after {done} of {stopped['num_iterations']} iterations: {last} did not improve on "
+        "the best student so far."
+    ]
+
+
+def _kept_sentence(report: Report) -> str:
     if any(entry["iteration"] == report["best_iteration"] for entry in report["iterations"]):
         return "The iteration in bold was best on the development queries; its student is the one reported above."
     kept = "untrained" if report["warm_up"] is None else "warmed-up"

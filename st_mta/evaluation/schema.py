@@ -129,6 +129,13 @@ class FirstAndLast(TypedDict):
     last: float
 
 
+class SelectedOverSteps(TypedDict):
+    """Share of the queries for which each (fused) assistant was selected, in stretches that end at these steps."""
+
+    steps: list[int]
+    shares: dict[str, list[float]]
+
+
 class Iteration(TypedDict):
     """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by station.
 
@@ -147,6 +154,14 @@ class Iteration(TypedDict):
     temperatures: dict[str, float]
     seconds: dict[str, float]
     filter_rate: NotRequired[float]
+    selected_over_steps: NotRequired[SelectedOverSteps | None]
+
+
+class StoppedEarly(TypedDict):
+    """A run that ended before its last iteration: how many were asked for, and how many at the end were in vain."""
+
+    num_iterations: int
+    in_vain: int
 
 
 class Compute(TypedDict):
@@ -182,6 +197,7 @@ class Report(TypedDict):
     warm_up: WarmUp | None
     iterations: list[Iteration]
     best_iteration: int
+    stopped_early: NotRequired[StoppedEarly | None]
     development: dict[str, float]
     compute: Compute
     serving: NotRequired[list[ServingEntry]]

@@ -1,4 +1,4 @@
-"""Which assistant, plain or fused, was selected how often: one bar per iteration."""
+"""Which assistant, plain or fused, was selected how often: one bar per iteration, and over the steps of all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from st_mta.evaluation.plot_style import INK, LIGHT, ON_LIGHT, PALETTE, SMALL_SIZE, canvas, save, shortened, title
+from st_mta.evaluation.plot_style import (
+    INK,
+    LIGHT,
+    ON_LIGHT,
+    PALETTE,
+    SMALL_SIZE,
+    bare,
+    canvas,
+    save,
+    shortened,
+    title,
+)
 from st_mta.evaluation.schema import Report
+from st_mta.evaluation.selection_over_steps import draw_over_steps, has_course
 
 WIDTH, LEFT, RIGHT, TOP = 8.4, 1.0, 0.3, 0.6  # inches
 BAR_HEIGHT, LEGEND_HEIGHT, LEGEND_COLUMNS = 0.55, 0.24, 4
+COURSE_HEIGHT, COURSE_TOP, COURSE_BOTTOM = 1.4, 0.45, 0.5  # of the areas below the bars
 INCHES_PER_CHARACTER = 0.085
 OTHERS = "others"
 
@@ -30,7 +43,7 @@ def plot_selection(report: Report, path: str | Path) -> None:
 
 
 def draw_selection(report: Report) -> Figure:
-    """Share of the training for which each (fused) assistant was the one selected, by iteration."""
+    """Share of the training for which each (fused) assistant was the one selected, by iteration and step."""
     iterations = report["iterations"]
     names = most_used([entry["selected"] for entry in iterations])
     shares = np.array([[_share(name, entry["selected"], names) for name in names] for entry in iterations])
@@ -39,7 +52,9 @@ def draw_selection(report: Report) -> Figure:
         index for index, name in enumerate(names) if not any(shortened(name, 40) in row[index] for row in labels)
     ]
     bottom = 0.2 + LEGEND_HEIGHT * -(-len(unnamed) // LEGEND_COLUMNS)
-    figure, axes = canvas(WIDTH, TOP + bottom + BAR_HEIGHT * len(iterations), (LEFT, RIGHT, bottom, TOP))
+    below = COURSE_TOP + COURSE_HEIGHT + COURSE_BOTTOM if has_course(iterations) else 0.0
+    height = TOP + BAR_HEIGHT * len(iterations) + below + bottom
+    figure, axes = canvas(WIDTH, height, (LEFT, RIGHT, bottom + below, TOP))
     _draw_bars(axes, names, shares, labels)
     axes.set_yticks(range(len(iterations)), [f"iteration {entry['iteration']}" for entry in iterations])
     axes.set_ylim(len(iterations) - 0.5, -0.5)
@@ -48,6 +63,10 @@ def draw_selection(report: Report) -> Figure:
     axes.spines["bottom"].set_visible(False)
     title(axes, "How often each assistant was selected")
     _legend(figure, axes, unnamed)
+    if below:
+        box = (LEFT / WIDTH, (bottom + COURSE_BOTTOM) / height, 1 - (LEFT + RIGHT) / WIDTH, COURSE_HEIGHT / height)
+        course = bare(figure.add_axes(box))
+        draw_over_steps(course, iterations, names, lambda name, selected: _share(name, selected, names))
     return figure
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from st_mta.errors import InputError
 
 Labels = Tensor | dict[str, Tensor]
-"""The column form's tensor (B, N) or (B, S, N), or the flat form's dictionary of "scores", "index", "positive"."""
+"""The column form's tensor (B, N) or (B, S, N), or the flat form's dictionary of "scores", "index", "positive".
+
+That dictionary may also carry "query_targets" and "document_targets", see ``ListwiseBatch``."""
 
 FLAT_KEYS = ("scores", "index", "positive")
 
@@ -28,6 +30,8 @@ class ListwiseBatch:
         listed: (B, N) bool, whether the candidate names a document at all.
         mask: (B, N) bool, True for a valid candidate: listed, and scored by every scorer.
         positive: (B, N) bool, valid and relevant.
+        query_targets: (B, D) embeddings that another model gave the queries, or None.
+        document_targets: (U, D) the same of the documents.
     """
 
     queries: Tensor
@@ -37,6 +41,8 @@ class ListwiseBatch:
     listed: Tensor
     mask: Tensor
     positive: Tensor
+    query_targets: Tensor | None = None
+    document_targets: Tensor | None = None
 
     @property
     def counts(self) -> Tensor:
@@ -117,7 +123,9 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
     _refuse_width_one(shape[1])
     listed = index >= 0
     mask = listed & scores.isfinite().all(dim=1)
-    return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive.bool() & mask)
+    positive = positive.bool() & mask
+    to_regress = labels.get("query_targets"), labels.get("document_targets")
+    return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive, *to_regress)
 
 
 def _as_scorers(labels: Tensor) -> Tensor:

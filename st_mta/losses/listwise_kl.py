@@ -17,6 +17,7 @@ from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
 from st_mta.losses.embedding import embed
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import inspect_batch, warn_if_narrow
+from st_mta.losses.regression import embedding_regression
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
 Targets = Callable[[Tensor, Tensor], Tensor]
@@ -72,11 +73,13 @@ class ListwiseKLLoss(nn.Module):
     Implements the loss of MTA4DPR (Lu et al., EMNLP 2024), with p softmax distributions over a query's candidates:
 
         alpha * KL(p_teacher || p_student) + (1 - alpha) * KL(p_assistant || p_student)
-        + contrastive_weight * InfoNCE
+        + contrastive_weight * InfoNCE + regression_weight * cosine distance to a bi-encoder's embeddings
 
     Deviations: with several other targets the second term is their mean, and without any the first has weight 1;
     KL terms are means over the queries with at least two valid candidates, InfoNCE over those of them with a
-    positive; a batch without such a query gives zero. It does not score anything: scores come as labels.
+    positive; a batch without such a query gives zero. The last term, embedding regression, is not in the paper: the
+    mean over all queries of the batch plus the mean over all documents. It does not score anything: scores come as
+    labels.
 
     Args:
         model: The student.
@@ -89,9 +92,11 @@ class ListwiseKLLoss(nn.Module):
         teacher_temperature: Divides every scorer's raw scores; unused with ``targets``.
         alpha: Weight of the teacher against the other targets, in [0, 1]; 0.5 weighs both alike.
         contrastive_weight: Weight of InfoNCE over the batch's documents, at the same ``scale``; 0 leaves it out.
+        regression_weight: Weight of embedding regression to the "query_targets" and "document_targets" of the label,
+            which only the flat form has; 0 leaves it out.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
-            trainer to log: "kl_teacher", and where they exist "kl_assistant" and "contrastive". Wrappers such as
-            ``MatryoshkaLoss`` need the default, their sum.
+            trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression".
+            Wrappers such as ``MatryoshkaLoss`` need the default, their sum.
 
     Inputs:
         +------------------------------------------------+-----------------------------------------------------+
@@ -103,7 +108,9 @@ class ListwiseKLLoss(nn.Module):
         +------------------------------------------------+-----------------------------------------------------+
         | (query, documents, ...): the batch's distinct  | {"scores": (B, S, N), "index": (B, N) counting      |
         | passages in one or several columns             | through the documents, -1 for padding,              |
-        |                                                | "positive": (B, N) bool}                            |
+        |                                                | "positive": (B, N) bool}; with regression_weight    |
+        |                                                | also "query_targets": (B, D) and                    |
+        |                                                | "document_targets": (U, D)                          |
         +------------------------------------------------+-----------------------------------------------------+
 
         N >= 2. A score that is NaN or infinite in any scorer marks a missing candidate; a passage that is missing
@@ -111,7 +118,7 @@ class ListwiseKLLoss(nn.Module):
         knows that two queries share a passage, which matters to InfoNCE.
 
     Raises:
-        InputError: If an argument is out of range.
+        InputError: If an argument is out of range, or there is a regression_weight and nothing to regress to.
 
     Example:
         ::
@@ -133,6 +140,7 @@ class ListwiseKLLoss(nn.Module):
         teacher_temperature: float = 1.0,
         alpha: float = 0.5,
         contrastive_weight: float = 0.0,
+        regression_weight: float = 0.0,
         return_components: bool = False,
     ) -> None:
         super().__init__()
@@ -141,6 +149,7 @@ class ListwiseKLLoss(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.alpha = alpha
         self.contrastive_weight = contrastive_weight
+        self.regression_weight = regression_weight
         self.return_components = return_components
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
@@ -148,6 +157,7 @@ class ListwiseKLLoss(nn.Module):
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
         check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
+        check_range("regression_weight", regression_weight, 0 <= regression_weight < math.inf, "at least 0")
 
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
@@ -184,6 +194,8 @@ class ListwiseKLLoss(nn.Module):
             }
         if self.contrastive_weight:
             terms["contrastive"] = self.contrastive_weight * _contrast(logits, batch)
+        if self.regression_weight:
+            terms["regression"] = self.regression_weight * embedding_regression(batch)
         return terms
 
     def _inspect_once(self, batch: ListwiseBatch) -> None:
@@ -217,7 +229,8 @@ class ListwiseKLLoss(nn.Module):
             config["teacher_temperature"] = self.teacher_temperature
         else:
             config["targets"] = similarity_fct_name(self.targets)
-        return {**config, "alpha": self.alpha, "contrastive_weight": self.contrastive_weight}
+        weights = {name: getattr(self, name) for name in ("alpha", "contrastive_weight", "regression_weight")}
+        return {**config, **weights}
 
     @property
     def citation(self) -> str:

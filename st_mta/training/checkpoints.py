@@ -25,13 +25,13 @@ from transformers import (
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.progress import progress
+from st_mta.training.alpha_schedule import AlphaSchedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.selections import SELECTED, selected_over_steps, selected_shares
 from st_mta.training.students import set_dropout
 
 COMPLETE = "complete"
 """Name of the empty file that marks a checkpoint as wholly written."""
-SELECTED = "selected/"
-"""Prefix of the log entries with the share of queries for which an assistant was selected."""
 
 
 class MarkCompleteCallback(TrainerCallback):
@@ -87,11 +87,14 @@ class StationTrainer(SentenceTransformerTrainer):
 
     Args:
         targets: Counts the selections of the loss, or None in the warm-up.
+        schedule: Sets the loss's alpha, which is then logged, or None.
         arguments: As of the host's trainer.
     """
 
-    def __init__(self, targets: AssistantTargets | None = None, **arguments: Any) -> None:
-        self.targets = targets
+    def __init__(
+        self, targets: AssistantTargets | None = None, schedule: AlphaSchedule | None = None, **arguments: Any
+    ) -> None:
+        self.targets, self.schedule = targets, schedule
         self.sequences = 0
         super().__init__(**arguments)
 
@@ -103,13 +106,15 @@ class StationTrainer(SentenceTransformerTrainer):
         return features, label
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds ``sequences`` and ``selected/<assistant>``, its share of the queries, since the last log."""
+        """Adds ``sequences`` and ``selected/<assistant>``, its share of the queries, since the last log, and alpha."""
         if "loss" in logs or "train_runtime" in logs:
             logs = {**logs, "sequences": self.sequences}
             self.sequences = 0
             if self.targets is not None:
                 shares = self.targets.frequencies(reset=True)
                 logs |= {f"{SELECTED}{name}": round(share, 6) for name, share in shares.items()}
+            if self.schedule is not None:
+                logs["alpha"] = round(self.schedule.alpha, 6)
         super().log(logs, start_time)
 
 
@@ -122,6 +127,7 @@ def train_with_checkpoints(
     folder: Path,
     *,
     targets: AssistantTargets | None = None,
+    schedule: AlphaSchedule | None = None,
     evaluator: BaseEvaluator | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
@@ -135,24 +141,26 @@ def train_with_checkpoints(
         loss: The loss around the student.
         folder: Folder of the checkpoints, removed when training has ended.
         targets: Whose selections are logged.
+        schedule: Of the loss's alpha.
         evaluator: The host's evaluator, run where ``eval_strategy`` says.
         callbacks: The user's callbacks.
 
     Returns:
         ``steps``, ``sequences`` (texts that went through the student), ``loss`` (first and last logged) and
-        ``selected`` (share of queries by assistant).
+        ``selected`` (share of queries by assistant), and the same as ``selected_over_steps``.
     """
     if arguments.dropout is not None:
         set_dropout(student, arguments.dropout)
     trainer = StationTrainer(
         targets=targets,
+        schedule=schedule,
         model=student,
         args=replace(arguments, output_dir=str(folder)),  # type: ignore[call-arg]
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,
         evaluator=evaluator,
-        callbacks=[MarkCompleteCallback(), *callbacks],
+        callbacks=[MarkCompleteCallback(), *([schedule] if schedule else []), *callbacks],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -165,25 +173,9 @@ def train_with_checkpoints(
         "steps": trainer.state.global_step,
         "sequences": int(sum(entry.get("sequences", 0) for entry in log)),
         "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
-        "selected": _selected_shares(log),
+        "selected": selected_shares(log),
+        "selected_over_steps": selected_over_steps(log),
     }
-
-
-def _selected_shares(log: list[dict[str, float]]) -> dict[str, float]:
-    """Mean share of each assistant over the logged steps, largest first."""
-    totals: dict[str, float] = {}
-    steps = 0.0
-    before = 0.0
-    for entry in log:
-        shares = {key: share for key, share in entry.items() if key.startswith(SELECTED)}
-        if not shares or entry["step"] == before:
-            continue
-        weight = entry["step"] - before
-        before, steps = entry["step"], steps + weight
-        for key, share in shares.items():
-            name = key.removeprefix(SELECTED)
-            totals[name] = totals.get(name, 0.0) + weight * share
-    return {name: total / steps for name, total in sorted(totals.items(), key=lambda item: -item[1])}
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:

@@ -22,15 +22,18 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
     The passages are sorted by length and spread over columns ``documents_0``, ``documents_1``, ... of at most
     ``documents_per_forward`` texts, so that little is padded; the label's ``index`` (B, N) counts through them in
     that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding) and
-    ``positive`` (B, N).
+    ``positive`` (B, N); with ``targets`` also ``query_targets`` (B, D) and ``document_targets`` (U, D).
 
     Args:
         corpus: The passages that the rows' positions mean.
         documents_per_forward: Texts per column; None puts all in one.
+        targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
+            regression; empty leaves them out.
     """
 
     corpus: Texts | None = None
     documents_per_forward: int | None = None
+    targets: dict[str, Embeddings] = field(default_factory=dict)
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates B rows."""
@@ -47,6 +50,10 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         batch["label"] = self._label(features, lengths, rank[inverse])
+        if self.targets:
+            queries = np.asarray([row["query_position"] for row in features], dtype=np.int64)
+            batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
+            batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
 
     def _chunks(self, order: np.ndarray) -> list[np.ndarray]:

@@ -3,68 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from st_mta.assistants.agreement import agreement
-from st_mta.assistants.calibration import fit_temperature, looks_like_sigmoid
-from st_mta.assistants.fusion import FUSIONS, masked_log_softmax, member_names, memberships
+from st_mta.assistants.by_name import find_fusion, word_of
+from st_mta.assistants.calibration import calibrate, check_calibration, fit_temperatures
+from st_mta.assistants.distributions import masked_log_softmax
+from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
+from st_mta.assistants.raw_scores import check_shape, looks_like_sigmoid
+from st_mta.assistants.weights import fit_weights
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
+from st_mta.training.diagnosis import Agreement, Diagnosis
 from st_mta.training.judgements import judge_by_teacher
 from st_mta.training.lists import drop_unscored, fill_missing, padded
 from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Run, Scorer
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """One member of the pool beside the teacher, means over the queries.
-
-    Attributes:
-        name: The scorer's; a fusion is its assistants' names joined by "+".
-        kl: KL(teacher || member) of the calibrated distributions, in nats.
-        footrule: Share of the greatest footrule distance.
-        rbo: Rank-biased overlap, 1 for the same ranking.
-        top1: Share of queries with the same best passage.
-        ndcg: nDCG@10 of the candidates in the member's order, by the judgements.
-        temperature: At which its distributions have the target entropy; None for fusions.
-        sigmoid: Whether its raw scores look squeezed through a sigmoid.
-    """
-
-    name: str
-    kl: float
-    footrule: float
-    rbo: float
-    top1: float
-    ndcg: float
-    temperature: float | None = None
-    sigmoid: bool = False
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `diagnose` found.
-
-    Attributes:
-        teacher: The teacher beside itself.
-        members: Every assistant and fusion, the closest in KL first.
-        queries: Queries compared.
-        candidates: Mean candidates per query.
-    """
-
-    teacher: Agreement
-    members: list[Agreement]
-    queries: int
-    candidates: float
-
-    @property
-    def better_than_teacher(self) -> list[str]:
-        """Plain assistants that rank the candidates better than the teacher does: it has nothing to teach them."""
-        return [m.name for m in self.members if m.temperature is not None and m.ndcg > self.teacher.ndcg]
 
 
 def diagnose(
@@ -75,8 +32,9 @@ def diagnose(
     *,
     num_candidates: int = 32,
     max_queries: int = 500,
-    fusion: str = "mean",
+    fusion: str | Fusion = "mean",
     combinations: str = "all",
+    calibration: str = "temperature",
     target_entropy: float = 0.5,
     seed: int = 0,
 ) -> Diagnosis:
@@ -89,24 +47,35 @@ def diagnose(
         retrievers: Scorers that bring the candidates.
         num_candidates: Passages per query.
         max_queries: At most so many queries, a seeded sample.
-        fusion: A word of ``FUSIONS``.
+        fusion: "mean", "rrf", "weighted" (the weights are fitted on the compared queries' judgements), a function or
+            "module:function".
         combinations: "all", "pairs" or "none".
-        target_entropy: To which every scorer's temperature is fitted.
+        calibration: "temperature", "zscore" or "affine".
+        target_entropy: To which temperatures are fitted.
         seed: Of the sample.
 
     Raises:
-        InputError: If nobody can search, or a scorer tells no candidates apart.
+        InputError: If an option is unknown, nobody can search, or a scorer tells no candidates apart.
     """
+    check_calibration(calibration)
+    table = memberships(len(pool.assistants), combinations)
+    rule = None if fusion == "weighted" else find_fusion(fusion, len(pool.assistants))
     queries = _sample(collection.queries_of(split), max_queries, seed)
     qrels = {query_id: collection.qrels[split][query_id] for query_id in collection.queries.take_ids(queries)}
     if not any(qrels.values()):
         qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, num_candidates)
     lists, scores = _scored(collection, queries, qrels, pool, retrievers, num_candidates)
-    dense = torch.stack([padded(lists, one, np.arange(len(lists)))[0] for one in scores], dim=1)
-    mask = padded(lists, scores[0], np.arange(len(lists)))[1]
-    temperatures = [fit_temperature(dense[:, row], mask, target_entropy) for row in range(len(scores))]
-    calibrated = dense / dense.new_tensor(temperatures)[:, None]
-    names, log_probs = _members(calibrated, mask, pool, fusion, combinations)
+    dense, mask, positive = _dense(lists, scores)
+    temperatures = fit_temperatures(dense, mask, calibration, target_entropy, [scorer.name for scorer in pool.scorers])
+    calibrated = calibrate(dense, mask, temperatures, calibration)
+    log_probs = masked_log_softmax(calibrated, mask[:, None])
+    weights = None if rule is not None else fit_weights(log_probs[:, 1:], positive, mask)
+    if pool.assistants:
+        rule = rule or find_fusion(fusion, len(pool.assistants), weights)
+        fused = rule(calibrated[:, 1:], table, mask)
+        check_shape(f"the result of fusion {word_of(fusion)!r}", fused, (len(mask), len(table), mask.shape[1]))
+        log_probs = torch.cat([log_probs[:, :1], fused], dim=1)
+    names = [pool.teacher.name, *member_names(pool.assistant_names, table)]
     measured = agreement(log_probs[:, 0], log_probs, mask)
     rows = [
         Agreement(
@@ -122,7 +91,15 @@ def diagnose(
         for place, name in enumerate(names)
     ]
     members = sorted(rows[1:], key=lambda entry: entry.kl)
-    return Diagnosis(rows[0], members, len(lists), len(lists.passages) / max(1, len(lists)))
+    return Diagnosis(
+        teacher=rows[0],
+        members=members,
+        queries=len(lists),
+        candidates=len(lists.passages) / max(1, len(lists)),
+        calibration=calibration,
+        fusion=word_of(fusion),
+        weights=None if weights is None else dict(zip(pool.assistant_names, weights)),
+    )
 
 
 def _sample(queries: IntArray, size: int, seed: int) -> IntArray:
@@ -145,16 +122,12 @@ def _scored(
     return lists, fill_missing(lists, scores)
 
 
-def _members(
-    calibrated: Tensor, mask: Tensor, pool: AssistantPool, fusion: str, combinations: str
-) -> tuple[list[str], Tensor]:
-    """Names and (Q, 1 + F, N) log-probabilities of the teacher, the assistants and their fusions."""
-    teacher = masked_log_softmax(calibrated[:, :1], mask[:, None])
-    if not pool.assistants:
-        return [pool.teacher.name], teacher
-    table = memberships(len(pool.assistants), combinations)
-    fused = FUSIONS[fusion](calibrated[:, 1:], table, mask)
-    return [pool.teacher.name, *member_names(pool.assistant_names, table)], torch.cat([teacher, fused], dim=1)
+def _dense(lists: Candidates, scores: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
+    """(Q, S, N) raw scores, (Q, N) mask and (Q, N) positives."""
+    rows = np.arange(len(lists))
+    dense = torch.stack([padded(lists, one, rows)[0] for one in scores], dim=1)
+    positive, mask = padded(lists, lists.positive.astype(np.float32), rows)
+    return dense, mask, positive > 0
 
 
 def _run(collection: Collection, lists: Candidates, log_probs: Tensor, mask: Tensor) -> Run:

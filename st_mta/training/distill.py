@@ -46,8 +46,22 @@ class DistillConfig:
         default=None, metadata={"help": "Training queries drawn for an iteration (all if not given)."}
     )
     epochs: float = field(default=1.0, metadata={"help": "Passes over the queries of an iteration."})
+    curriculum: str = field(
+        default="all",
+        metadata={
+            "help": "Later iterations take all queries and the wrong ones twice, or only the wrong: all, wrong, "
+            "or weighted by error."
+        },
+    )
+    patience: int | None = field(
+        default=1,
+        metadata={"help": "So many iterations in a row without improvement on dev end the run."},
+    )
     regression_epochs: float = field(
         default=2.0, metadata={"help": "Passes of the warm-up by embedding regression; 0 leaves it out."}
+    )
+    regression_weight: float = field(
+        default=0.0, metadata={"help": "Weight of embedding regression in every iteration, beside the ranking loss."}
     )
     batch_size: int = field(default=32, metadata={"help": "Queries per training step."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate of an iteration."})
@@ -55,10 +69,24 @@ class DistillConfig:
         default=None, metadata={"help": "Longest text in tokens, for all models (each model's own if not given)."}
     )
     alpha: float = field(default=0.5, metadata={"help": "Weight of the teacher; the assistant has 1 - alpha."})
+    alpha_end: float | None = field(
+        default=None, metadata={"help": "Where alpha goes, linearly over the run (it stays where it is if not given)."}
+    )
     contrastive_weight: float = field(default=0.1, metadata={"help": "Weight of the in-batch contrastive term."})
-    fusion: str = field(default="mean", metadata={"help": "How assistants are combined: mean or rrf."})
+    calibration: str = field(
+        default="temperature", metadata={"help": "One scale for all scorers: temperature, zscore or affine."}
+    )
+    target_entropy: float = field(
+        default=0.5, metadata={"help": "How spread out calibrated scores are, as a share of the greatest entropy."}
+    )
+    fusion: str = field(
+        default="mean",
+        metadata={"help": "How assistants are combined: mean, rrf, weighted (fitted on dev) or module:function."},
+    )
     combinations: str = field(default="all", metadata={"help": "Which combinations compete: all, pairs or none."})
-    selection: str = field(default="kl", metadata={"help": "Closeness to the teacher: kl, footrule or rbo."})
+    selection: str = field(
+        default="kl", metadata={"help": "Closeness to the teacher: kl, footrule, rbo or module:function."}
+    )
     select_per: str = field(default="batch", metadata={"help": "Select an assistant per batch or per query."})
     seed: int = field(default=42, metadata={"help": "Seed of everything random."})
     device: str | None = field(default=None, metadata={"help": "cpu, or whatever the machine offers if not given."})
@@ -147,8 +175,9 @@ def build_student(config: DistillConfig) -> SentenceTransformer:
 def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments:
     """The options as arguments of the trainer."""
     same = (
-        "num_iterations num_candidates queries_per_iteration regression_epochs learning_rate max_length alpha "
-        "contrastive_weight fusion combinations selection select_per seed precision"
+        "num_iterations num_candidates queries_per_iteration curriculum patience regression_epochs regression_weight "
+        "learning_rate max_length alpha alpha_end contrastive_weight calibration target_entropy fusion combinations "
+        "selection select_per seed precision"
     ).split()
     chosen: dict[str, Any] = {name: getattr(config, name) for name in same}
     chosen |= {"num_train_epochs": config.epochs, "per_device_train_batch_size": config.batch_size}

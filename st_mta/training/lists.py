@@ -75,6 +75,12 @@ def padded(candidates: Candidates, scores: FloatArray, rows: IntArray) -> tuple[
     return torch.from_numpy(out), torch.from_numpy(mask)
 
 
+def padded_scores(candidates: Candidates, scores: FloatArray, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same for all scorers: (S, P) scores as (Q, S, N), with the mask (Q, N)."""
+    each = [padded(candidates, one, rows) for one in scores]
+    return torch.stack([one for one, _ in each], dim=1), each[0][1]
+
+
 def rows_of(candidates: Candidates, queries: IntArray) -> IntArray:
     """Row numbers of these query positions, in their order; queries without a row are left out."""
     order = np.argsort(candidates.queries, kind="stable")

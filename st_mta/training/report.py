@@ -10,11 +10,12 @@ from sentence_transformers import SentenceTransformer
 
 from st_mta.collections import BENCHMARKS
 from st_mta.evaluation import paired_test, per_query, read_run
-from st_mta.evaluation.schema import Iteration, ModelEntry, Report, Significance, WarmUp
+from st_mta.evaluation.schema import Iteration, ModelEntry, Report, Significance, StoppedEarly, WarmUp
 from st_mta.hub.origin import hub_origin
 from st_mta.training.evidence import comparisons_of, distributions_of
 from st_mta.training.files import RunFolder, file_name
 from st_mta.training.journal import Journal, Result
+from st_mta.training.standing import Standing
 from st_mta.training.students import num_layers
 from st_mta.types import Collection, Scorer
 
@@ -33,11 +34,24 @@ def build_report(
     assistants: list[Scorer],
     before: Scorer,
     student: Scorer,
-    best_iteration: int,
+    standing: Standing,
     num_iterations: int,
     settings: dict[str, Any],
 ) -> Report:
-    """The dictionary behind ``report.json`` (see [`st_mta.evaluation.schema`])."""
+    """The dictionary behind ``report.json`` (see [`st_mta.evaluation.schema`]).
+
+    Args:
+        journal: Of a finished run.
+        folder: Of the run.
+        collection: What was measured on.
+        teacher: As it came, like the assistants.
+        assistants: In pool order.
+        before: The student before the run.
+        student: The best student.
+        standing: Where that one comes from, and how many iterations were done.
+        num_iterations: How many were asked for.
+        settings: "seed", "depth", "device" and "precision".
+    """
     quality, test, throughput = (journal.result(station) for station in ("quality", "test", "throughput"))
 
     def entry(scorer: Scorer) -> ModelEntry:
@@ -54,7 +68,7 @@ def build_report(
         )
 
     entries = {scorer.name: entry(scorer) for scorer in [teacher, *assistants, before, student]}
-    iterations = [_iteration(journal, index) for index in range(num_iterations)]
+    iterations = [_iteration(journal, index) for index in range(standing.done)]
     reached = entries[teacher.name]["ndcg@10"]
     report = Report(
         collection={
@@ -79,7 +93,8 @@ def build_report(
         significance=_significance(collection, folder, test["split"], before.name, student.name),
         warm_up=_warm_up(journal),
         iterations=iterations,
-        best_iteration=best_iteration,
+        best_iteration=standing.iteration,
+        stopped_early=_stopped_early(standing, num_iterations),
         serving=journal.result("serving")["forms"],
         development={
             ("student_before" if name == before.name else name): measures["ndcg@10"]
@@ -87,14 +102,14 @@ def build_report(
         },
         compute={
             **journal.counted(),  # type: ignore[typeddict-item]
-            "training_sequences": _trained(journal, "sequences", num_iterations),
-            "training_steps": _trained(journal, "steps", num_iterations),
+            "training_sequences": _trained(journal, "sequences", standing.done),
+            "training_steps": _trained(journal, "steps", standing.done),
             "seconds": journal.seconds(),
             "total_seconds": sum(journal.seconds().values()),
         },
     )
     report["comparisons"] = comparisons_of(folder, report, collection.qrels[test["split"]])
-    scorers = [journal.result(f"iteration-{index:02d}/score")["scorers"] for index in range(num_iterations)]
+    scorers = [journal.result(f"iteration-{index:02d}/score")["scorers"] for index in range(standing.done)]
     report["score_distributions"] = distributions_of(folder, scorers)
     return report
 
@@ -115,12 +130,19 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         candidates_per_query=scored["candidates_per_query"],
         loss=trained["loss"],
         selected=trained["selected"],
+        selected_over_steps=trained.get("selected_over_steps"),
         dev=evaluated["dev"],
         promoted=promoted["replaced"],
         pool=promoted["pool"],
         temperatures=dict(zip(scored["scorers"], scored["temperatures"])),
         seconds={station: seconds[f"{name}/{station}"] for station in STATIONS},
     )
+
+
+def _stopped_early(standing: Standing, num_iterations: int) -> StoppedEarly | None:
+    if standing.done == num_iterations:
+        return None
+    return {"num_iterations": num_iterations, "in_vain": standing.in_vain}
 
 
 def _warm_up(journal: Journal) -> WarmUp | None:

@@ -1,4 +1,4 @@
-"""The stations of one iteration, in the order of the flow: draw, mine, score, train."""
+"""What the stations of an iteration work with, in the order of the flow: mine, score, train."""
 
 from __future__ import annotations
 
@@ -9,43 +9,26 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from st_mta.assistants.calibration import fit_temperature, looks_like_sigmoid
+from st_mta.assistants.calibration import fit_temperatures
 from st_mta.assistants.pool import AssistantPool
+from st_mta.assistants.raw_scores import looks_like_sigmoid
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.mining import mine
+from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.lists import drop_unscored, fill_missing, mark_pseudo_positives, padded
+from st_mta.training.collator import FlatDocumentsCollator
+from st_mta.training.lists import drop_unscored, fill_missing, mark_pseudo_positives, padded_scores
+from st_mta.training.warm_up import column_prompts
 from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Scorer
 
 CALIBRATION_QUERIES = 2000
 """Queries from which temperatures are fitted; more change nothing that can be seen."""
 
 
-def training_queries(collection: Collection) -> IntArray:
-    """Positions of all training queries: the judged ones, then the unlabelled."""
-    return np.concatenate([collection.queries_of("train"), collection.unlabelled])
-
-
-def draw_queries(
-    available: IntArray, wrong: IntArray, arguments: MultiAssistantTrainingArguments, iteration: int
-) -> tuple[IntArray, IntArray]:
-    """The queries of an iteration, and those of them that come in because the student got them wrong.
-
-    Args:
-        available: All training queries.
-        wrong: Those the student got wrong at the end of the previous iteration.
-        arguments: ``queries_per_iteration``, ``hard_queries`` and ``seed`` are read.
-        iteration: Counted from 0.
-
-    Returns:
-        A seeded sample of ``queries_per_iteration`` queries (all by default), and the hard ones: at most as many as
-        half the sample, drawn from ``wrong``. A query may be in both; it is then seen twice.
-    """
-    random = np.random.default_rng([arguments.seed, iteration])
-    size = min(arguments.queries_per_iteration or len(available), len(available))
-    hard = random.permutation(wrong)[: size // 2] if arguments.hard_queries else wrong[:0]
-    return np.sort(random.permutation(available)[:size]), np.sort(hard)
+def retrievers(student: Scorer, pool: AssistantPool) -> list[Scorer]:
+    """Those who bring the candidates: the student, and the assistants that can search."""
+    return [student, *(assistant for assistant in pool.assistants if assistant.can_retrieve)]
 
 
 def mine_candidates(
@@ -58,11 +41,10 @@ def mine_candidates(
     iteration: int,
 ) -> Candidates:
     """The union of what the student and the retrieving assistants find, positives first."""
-    retrievers = [student, *(assistant for assistant in pool.assistants if assistant.can_retrieve)]
     return mine(
         collection,
         queries,
-        retrievers,
+        retrievers(student, pool),
         positives,
         num_candidates=arguments.num_candidates,
         range_min=arguments.range_min,
@@ -108,16 +90,23 @@ def refuse_sigmoid(teacher: Scorer, scores: FloatArray) -> None:
     )
 
 
-def fit_temperatures(candidates: Candidates, scores: FloatArray, target_entropy: float) -> list[float]:
+def fit_calibration(
+    candidates: Candidates, scores: FloatArray, pool: AssistantPool, arguments: MultiAssistantTrainingArguments
+) -> list[float]:
     """One temperature per scorer, from a sample of the queries."""
     rows = np.unique(np.linspace(0, len(candidates) - 1, CALIBRATION_QUERIES).astype(np.int64))
-    return [float(fit_temperature(*padded(candidates, one, rows), target_entropy)) for one in scores]
+    names = [scorer.name for scorer in pool.scorers]
+    dense, mask = padded_scores(candidates, scores, rows)
+    return fit_temperatures(dense, mask, arguments.calibration, arguments.target_entropy, names)
 
 
 def make_targets(
-    pool: AssistantPool, temperatures: list[float], arguments: MultiAssistantTrainingArguments
+    pool: AssistantPool,
+    temperatures: list[float],
+    weights: list[float] | None,
+    arguments: MultiAssistantTrainingArguments,
 ) -> AssistantTargets:
-    """The fusion and selection that the arguments ask for."""
+    """The calibration, fusion and selection that the arguments ask for; ``weights`` are for fusion "weighted"."""
     return AssistantTargets(
         pool.assistant_names,
         temperatures,
@@ -125,6 +114,34 @@ def make_targets(
         combinations=arguments.combinations,
         selection=arguments.selection,
         select_per=arguments.select_per,
+        calibration=arguments.calibration,
+        weights=weights,
+    )
+
+
+def unfitted_targets(pool: AssistantPool, arguments: MultiAssistantTrainingArguments) -> AssistantTargets:
+    """The same before anything has been scored: it shows that the options go together, and describes them."""
+    weights = [1.0] * len(pool.assistants) if arguments.fusion == "weighted" else None
+    return make_targets(pool, [1.0] * len(pool.scorers), weights, arguments)
+
+
+def make_collator(
+    student: SentenceTransformer,
+    collection: Collection,
+    arguments: MultiAssistantTrainingArguments,
+    targets: dict[str, Embeddings],
+) -> FlatDocumentsCollator:
+    """The collator of an iteration; ``targets`` are the embeddings to regress to, empty for none."""
+    per_forward = arguments.documents_per_forward
+    if per_forward is None and arguments.device.type == "cpu":
+        per_forward = 32
+    return FlatDocumentsCollator(
+        student.preprocess,
+        prompts=arguments.prompts or column_prompts(student),
+        router_mapping=arguments.router_mapping,
+        corpus=collection.corpus,
+        documents_per_forward=per_forward,
+        targets=targets,
     )
 
 

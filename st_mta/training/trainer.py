@@ -26,10 +26,14 @@ from st_mta.stores import Store
 from st_mta.training import stations
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.configuration import run_configuration
+from st_mta.training.custom_loss import refuse_heedless_loss
 from st_mta.training.files import RunFolder
-from st_mta.training.flow import BEFORE, STUDENT, Flow, LossFactory
+from st_mta.training.flow import Flow
 from st_mta.training.journal import Journal
+from st_mta.training.regression import refuse_regression_to_nobody
 from st_mta.training.report import build_report
+from st_mta.training.run_state import BEFORE, STUDENT, LossFactory
+from st_mta.training.standing import Standing
 from st_mta.types import Collection
 
 
@@ -54,8 +58,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         callbacks: Callbacks of the host, given to the training of every iteration.
 
     Raises:
-        InputError: If teacher and student are the same model, two scorers are the same, or the collection has
-            nothing to train on.
+        InputError: If teacher and student are the same model, two scorers are the same, the collection has nothing to
+            train on, or ``regression_weight`` is positive and no bi-encoder is as wide as the student.
     """
 
     training_args_class = MultiAssistantTrainingArguments
@@ -95,6 +99,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             load_scorer(teacher, **options), [load_scorer(assistant, **options) for assistant in assistants]
         )
         _refuse_teacher_as_student(student, self.pool)
+        refuse_regression_to_nobody(args, self.pool.scorers, student)
         self.loss_factory = loss or default_loss(args)
         if evaluator is None and args.eval_strategy != "no":
             evaluator = CollectionEvaluator(self.collection, "dev")
@@ -114,19 +119,26 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
 
         Raises:
             InputError: If the output folder holds a run and ``resume_from_checkpoint`` is not given, or a run with
-                other arguments.
+                other arguments; if an argument names a function that does not exist, or the loss would not heed one.
         """
+        self._refuse_what_fails_later()
         flow = self._flow(bool(resume_from_checkpoint))
-        best, best_iteration = flow.run()
-        student = flow.load_student(best)
-        report = self._report(flow, best, best_iteration)
-        targets = stations.make_targets(self.pool, [1.0] * len(self.pool.scorers), self.args)
-        attach_lineage(student, report, loss=self.loss_factory(student, targets), made_from=self.model)
+        standing = flow.run()
+        student = flow.load_student(standing.best)
+        report = self._report(flow, standing)
+        loss = self.loss_factory(student, stations.unfitted_targets(self.pool, self.args))
+        attach_lineage(student, report, loss=loss, made_from=self.model)
         stations.save_student(student, flow.folder.student)
         write_report(flow.folder.root, report, collection=flow.collection)
         self.model.load_state_dict(student.state_dict())
         self.model.model_card_data = student.model_card_data
         return report
+
+    def _refuse_what_fails_later(self) -> None:
+        """Fusion and selection are looked up, and a user's loss is made once to see whether it heeds the arguments."""
+        targets = stations.unfitted_targets(self.pool, self.args)
+        if self.args.regression_weight or self.args.alpha_end is not None:
+            refuse_heedless_loss(self.loss_factory(self.model, targets), self.args)
 
     def _flow(self, resume: bool) -> Flow:
         folder = RunFolder(Path(self.args.output_dir))
@@ -150,7 +162,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             self.user_callbacks,
         )
 
-    def _report(self, flow: Flow, best: Path, best_iteration: int) -> Report:
+    def _report(self, flow: Flow, standing: Standing) -> Report:
         teacher, *assistants = flow.initial_scorers
         return build_report(
             journal=flow.journal,
@@ -159,8 +171,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             teacher=teacher,
             assistants=assistants,
             before=flow.student_scorer(flow.folder.student_before, BEFORE),
-            student=flow.student_scorer(best, STUDENT),
-            best_iteration=best_iteration,
+            student=flow.student_scorer(standing.best, STUDENT),
+            standing=standing,
             num_iterations=self.args.num_iterations,
             settings={
                 "seed": self.args.seed,
@@ -222,6 +234,7 @@ def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
             scale=args.scale,
             alpha=args.alpha,
             contrastive_weight=args.contrastive_weight,
+            regression_weight=args.regression_weight,
             return_components=True,
         )
 

@@ -1,4 +1,4 @@
-"""A temperature gives the entropy asked for; squeezed and broken scores are recognised."""
+"""Every calibration equals its reference and has the invariances its formula implies."""
 
 from __future__ import annotations
 
@@ -7,144 +7,160 @@ import math
 import pytest
 import torch
 
-from st_mta.assistants import calibration
-from st_mta.assistants.calibration import check_scores, fit_temperature, looks_like_sigmoid
+from st_mta.assistants.calibration import CALIBRATIONS, calibrate, fit_temperatures
 from st_mta.errors import InputError
 from tests import reference
 
 
-def spread_scores(seed=0, queries=30, width=9, scale=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    scores = scale * torch.randn(queries, width, generator=generator)
-    mask = torch.rand(queries, width, generator=generator) > 0.3
-    mask[0], mask[1] = False, False
-    mask[1, 2] = True
-    return scores, mask
+@pytest.fixture(params=CALIBRATIONS)
+def calibration(request):
+    return request.param
 
 
-def everyone(scores):
-    return torch.ones_like(scores, dtype=torch.bool)
+@pytest.fixture
+def mask():
+    mask = torch.rand(20, 7, generator=torch.Generator().manual_seed(1)) > 0.3
+    mask[0], mask[1] = False, torch.arange(7) == 2
+    return mask
 
 
-@pytest.mark.parametrize("target", [0.05, 0.5, 0.95])
-@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
-def test_the_fitted_temperature_has_the_entropy_asked_for(scale, target):
-    scores, mask = spread_scores(scale=scale)
-    temperature = fit_temperature(scores.masked_fill(~mask, torch.nan), mask, target)
-    measured = reference.mean_normalised_entropy(scores.tolist(), mask.tolist(), temperature)
-    assert measured == pytest.approx(target, abs=1e-6)
+@pytest.fixture
+def scores(mask):
+    """Teacher, a good and a weak assistant, on three scales; query 2 is all ties; masked ones are rubbish."""
+    noise = torch.randn(20, 3, 7, generator=torch.Generator().manual_seed(0))
+    scores = torch.stack([5 * noise[:, 0], noise[:, 0] + 0.5 * noise[:, 1], 20 * noise[:, 2] + 8 * noise[:, 0]], dim=1)
+    scores[2] = 4.0
+    return scores.masked_fill(~mask[:, None], torch.nan)
 
 
-def test_by_hand():
-    # H(3/4, 1/4) / log 2 is the entropy wanted of (0, 6): softmax(6 / T) = 3/4 means 6 / T = log 3.
+def expected_temperatures(scores, mask, calibration, target):
+    """By the references."""
+    rows, masks = scores.nan_to_num().double().transpose(0, 1).tolist(), mask.tolist()
+    if calibration == "zscore":
+        return [reference.zscore_temperature(one, masks, target) for one in rows]
+    if calibration == "temperature":
+        return [reference.temperature(one, masks, target) for one in rows]
+    teacher = reference.temperature(rows[0], masks, target)
+    logits = [[score / teacher for score in row] for row in rows[0]]
+    return [teacher, *(reference.affine_temperature(one, logits, masks) for one in rows[1:])]
+
+
+@pytest.mark.parametrize("target", [0.2, 0.7])
+def test_temperatures_equal_the_reference(scores, mask, calibration, target):
+    expected = expected_temperatures(scores, mask, calibration, target)
+    assert fit_temperatures(scores, mask, calibration, target) == pytest.approx(expected, rel=1e-5)
+
+
+def test_calibrated_scores_equal_the_reference(scores, mask, calibration):
+    calibrated = calibrate(scores, mask, [2.0, 3.0, 0.5], calibration)
+    for row, inside in enumerate(mask.tolist()):
+        for scorer, temperature in enumerate([2.0, 3.0, 0.5]):
+            values = scores[row, scorer].nan_to_num().tolist()
+            values = reference.standardise(values, inside) if calibration == "zscore" else values
+            wanted = [value / temperature for value, valid in zip(values, inside) if valid]
+            assert calibrated[row, scorer][mask[row]].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def calibrated_distributions(scores, mask, calibration):
+    temperatures = fit_temperatures(scores, mask, calibration)
+    calibrated = calibrate(scores, mask, temperatures, calibration)
+    return calibrated.masked_fill(~mask[:, None], -torch.inf).softmax(-1)[mask.any(-1)]
+
+
+def test_the_unit_and_offset_of_a_scorer_do_not_matter(scores, mask, calibration):
+    unit, offset = torch.tensor([3.0, 0.1, 50.0])[:, None], torch.tensor([1.0, -3.0, 100.0])[:, None]
+    expected = calibrated_distributions(scores, mask, calibration)
+    torch.testing.assert_close(
+        calibrated_distributions(unit * scores + offset, mask, calibration), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_every_query_may_have_its_own_offset(scores, mask, calibration):
+    offset = torch.randn(20, 3, 1, generator=torch.Generator().manual_seed(5))
+    expected = calibrated_distributions(scores, mask, calibration)
+    torch.testing.assert_close(
+        calibrated_distributions(scores + offset, mask, calibration), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_with_zscores_every_query_may_have_its_own_unit(scores, mask):
+    unit = torch.rand(20, 3, 1, generator=torch.Generator().manual_seed(5)) + 0.1
+    expected = calibrated_distributions(scores, mask, "zscore")
+    torch.testing.assert_close(calibrated_distributions(unit * scores, mask, "zscore"), expected, atol=1e-4, rtol=0)
+
+
+def test_the_order_of_candidates_and_queries_does_not_matter(scores, mask, calibration):
+    expected = fit_temperatures(scores, mask, calibration)
+    columns, rows = (torch.randperm(size, generator=torch.Generator().manual_seed(2)) for size in (7, 20))
+    permuted = fit_temperatures(scores[rows][..., columns], mask[rows][:, columns], calibration)
+    assert permuted == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_order_of_assistants_does_not_matter(scores, mask, calibration):
+    teacher, first, second = fit_temperatures(scores, mask, calibration)
+    assert fit_temperatures(scores[:, [0, 2, 1]], mask, calibration) == [teacher, second, first]
+
+
+def test_identical_scorers_get_identical_temperatures(scores, mask, calibration):
+    temperatures = fit_temperatures(scores[:, [0, 0, 0]], mask, calibration)
+    assert temperatures == pytest.approx([temperatures[0]] * 3, rel=1e-6)
+
+
+def test_the_teacher_alone(scores, mask, calibration):
+    assert fit_temperatures(scores[:, :1], mask, calibration) == fit_temperatures(scores, mask, calibration)[:1]
+
+
+def test_half_precision_scores_are_accepted(scores, mask, calibration):
+    half = scores.bfloat16()
+    measured = fit_temperatures(half, mask, calibration)
+    assert measured == pytest.approx(fit_temperatures(half.float(), mask, calibration), rel=1e-6)
+    assert calibrate(half, mask, measured, calibration).dtype == torch.float32
+
+
+def test_zscore_by_hand():
+    # Both queries standardise to (-1, 1); softmax(2 / T) = 3/4 means 2 / T = log 3.
     target = -(3 / 4 * math.log(3 / 4) + 1 / 4 * math.log(1 / 4)) / math.log(2)
-    scores = torch.tensor([[0.0, 6.0]])
-    assert fit_temperature(scores, everyone(scores), target) == pytest.approx(6 / math.log(3))
+    scores = torch.tensor([[[0.0, 6.0]], [[5.0, 5.1]]])
+    everyone = torch.ones(2, 2, dtype=torch.bool)
+    assert fit_temperatures(scores, everyone, "zscore", target) == pytest.approx([2 / math.log(3)])
 
 
-def test_the_temperature_scales_with_the_scores_and_ignores_their_offset():
-    scores, mask = spread_scores()
-    once = fit_temperature(scores, mask, 0.5)
-    assert fit_temperature(7 * scores + 3, mask, 0.5) == pytest.approx(7 * once, rel=1e-5)
+def test_affine_by_hand():
+    target = -(3 / 4 * math.log(3 / 4) + 1 / 4 * math.log(1 / 4)) / math.log(2)
+    # The teacher's logits are (0, log 3) in both queries; the assistant has (0, 1) and, the wrong way round, (9.5, 9).
+    scores = torch.tensor([[[0.0, 6.0], [0.0, 1.0]], [[0.0, 6.0], [9.5, 9.0]]])
+    everyone = torch.ones(2, 2, dtype=torch.bool)
+    # Half of the products of the differences: covariance log 3 * (1 - .5) / 2, variance (1 + .25) / 2.
+    slope = math.log(3) * (1 - 0.5) / (1 + 0.25)
+    assert fit_temperatures(scores, everyone, "affine", target) == pytest.approx([6 / math.log(3), 1 / slope])
 
 
-def test_queries_whose_scores_are_all_equal_do_not_count():
-    scores, mask = spread_scores()
-    with_equal = torch.cat([scores, torch.full((50, 9), 4.0)])
-    both = torch.cat([mask, torch.ones(50, 9, dtype=torch.bool)])
-    assert fit_temperature(with_equal, both, 0.5) == pytest.approx(fit_temperature(scores, mask, 0.5))
+def test_affine_leaves_an_assistant_that_knows_little_flat(scores, mask):
+    def entropies(calibration):
+        p = calibrated_distributions(scores, mask, calibration)
+        return -(p * p.clamp(min=1e-30).log()).sum(-1).mean(0)
+
+    assert entropies("affine")[2] > 1.2 * entropies("temperature")[2]
 
 
-def test_of_very_many_queries_every_kth_is_used(monkeypatch):
-    scores, mask = spread_scores(queries=31)
-    monkeypatch.setattr(calibration, "_MOST_ROWS", 11)
-    assert fit_temperature(scores, mask, 0.5) == fit_temperature(scores[::3], mask[::3], 0.5)
+def test_affine_refuses_an_assistant_against_the_teacher_by_name(scores, mask):
+    scores[:, 2] *= -1
+    with pytest.raises(InputError, match="scores of assistant 2 that rise with the teacher's"):
+        fit_temperatures(scores, mask, "affine")
+    with pytest.raises(InputError, match="scores of bm25 .* leave this assistant out"):
+        fit_temperatures(scores, mask, "affine", names=["ce", "minilm", "bm25"])
 
 
-def test_half_precision_scores_are_accepted():
-    scores, mask = spread_scores()
-    assert fit_temperature(scores.bfloat16(), mask, 0.5) == pytest.approx(fit_temperature(scores, mask, 0.5), rel=0.01)
+def test_constant_and_broken_scores_are_refused_by_name(scores, mask, calibration):
+    constant = scores.clone()
+    constant[:, 1] = 0.1
+    with pytest.raises(InputError, match="scores of assistant 1 that differ within a query"):
+        fit_temperatures(constant, mask, calibration)
+    scores[4, 1, mask[4].nonzero()[0]] = torch.inf
+    with pytest.raises(InputError, match="finite scores from minilm"):
+        fit_temperatures(scores, mask, calibration, names=["ce", "minilm", "bm25"])
 
 
-def test_constant_scores_are_refused():
-    scores = torch.arange(4.0)[:, None].expand(4, 5)
-    with pytest.raises(InputError, match="4 queries whose scores are constant"):
-        fit_temperature(scores, everyone(scores), 0.5)
-
-
-def test_no_query_at_all_is_refused():
-    with pytest.raises(InputError, match="constant"):
-        fit_temperature(torch.zeros(0, 5), torch.zeros(0, 5, dtype=torch.bool), 0.5)
-
-
-@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
-def test_scores_that_are_not_finite_are_refused_unless_masked(broken):
-    scores, mask = spread_scores()
-    scores[5, 1], mask[5, 1] = broken, True
-    with pytest.raises(InputError, match=r"1 of .* at \(5, 1\)"):
-        fit_temperature(scores, mask, 0.5)
-    mask[5, 1] = False
-    assert fit_temperature(scores, mask, 0.5) > 0
-
-
-@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, math.nan])
-def test_targets_outside_the_open_interval_are_refused(target):
-    scores, mask = spread_scores()
-    with pytest.raises(InputError, match="between 0 and 1"):
-        fit_temperature(scores, mask, target)
-
-
-def test_a_target_below_what_ties_allow_is_refused_with_the_least_possible():
-    # Two of three tied at the top: even the sharpest distribution is (1/2, 1/2, 0).
-    scores = torch.tensor([[2.0, 2.0, 1.0]])
-    with pytest.raises(InputError, match=f"{math.log(2) / math.log(3):.3f} is the least"):
-        fit_temperature(scores, everyone(scores), 0.5)
-    assert fit_temperature(scores, everyone(scores), 0.7) > 0
-
-
-def random(size, seed=0):
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        (6 * random(2000)).sigmoid(),
-        (4 * random(2000) - 2).sigmoid(),
-        (5 * random(2000) - 8).sigmoid(),
-        (5 * random(2000) + 8).sigmoid(),
-        (6 * random(2000)).sigmoid().bfloat16(),
-        torch.tensor([0.999, 0.001, 0.4, torch.inf, *[torch.nan] * 9]),
-    ],
-    ids=["wide", "usual", "mostly irrelevant", "mostly relevant", "bfloat16", "few, others unknown"],
-)
-def test_a_sigmoid_is_recognised(scores):
-    assert looks_like_sigmoid(scores)
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        6 * random(2000),
-        (0.45 + 0.15 * random(2000)).clamp(0.1, 0.8),
-        torch.linspace(0.1, 0.8, 2000),
-        torch.linspace(0, 1, 2000),
-        torch.cat([torch.zeros(1000), torch.linspace(0.1, 0.9, 1000)]),
-        torch.cat([(6 * random(2000)).sigmoid(), torch.tensor([1.5])]),
-        torch.cat([(6 * random(2000)).sigmoid(), torch.tensor([-0.01])]),
-        torch.zeros(0),
-        torch.tensor([torch.nan]),
-    ],
-    ids=["logits", "cosines", "even cosines", "even", "scaled bm25", "above 1", "below 0", "nothing", "unknown"],
-)
-def test_other_scores_are_not_taken_for_a_sigmoid(scores):
-    assert not looks_like_sigmoid(scores)
-
-
-def test_check_scores_says_who_how_many_and_where():
-    scores = torch.zeros(3, 4)
-    check_scores("bm25", scores)
-    scores[1, 2], scores[2, 0] = torch.nan, torch.inf
-    with pytest.raises(InputError, match=r"from bm25, got 2 of 12 NaN or infinite, the first is nan at \(1, 2\)"):
-        check_scores("bm25", scores)
-    check_scores("bm25", scores, scores.isfinite())
+def test_an_unknown_calibration_is_refused(scores, mask):
+    with pytest.raises(InputError, match="calibration to be one of temperature, zscore, affine, got 'minmax'"):
+        fit_temperatures(scores, mask, "minmax")

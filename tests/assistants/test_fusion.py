@@ -7,7 +7,15 @@ import math
 import pytest
 import torch
 
-from st_mta.assistants.fusion import FUSIONS, fuse_mean, fuse_rrf, masked_log_softmax, member_names, memberships
+from st_mta.assistants.fusion import (
+    FUSION_WORDS,
+    FUSIONS,
+    fuse_mean,
+    fuse_rrf,
+    member_names,
+    memberships,
+    weighted_mean,
+)
 from st_mta.errors import InputError
 from tests import reference
 
@@ -86,6 +94,44 @@ def test_mean_by_hand():
     assert fused[0, 2].exp().tolist() == pytest.approx([(3 / 4 + 1 / 10) / 2, (1 / 4 + 9 / 10) / 2])
 
 
+@pytest.mark.parametrize("num_assistants", [1, 2, 4])
+@pytest.mark.parametrize("weights", [[0.1, 0.2, 0.3, 0.4], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 5.0, 2.0], [0.0] * 4])
+def test_weighted_mean_equals_the_reference(weights, num_assistants):
+    table, weights = memberships(num_assistants), weights[:num_assistants]
+    scores, mask = candidates(num_assistants, seed=num_assistants)
+    fused = weighted_mean(weights)(scores, table, mask)
+    for b in range(len(scores)):
+        for f, row in enumerate(table.tolist()):
+            members = [a for a, inside in enumerate(row) if inside]
+            expected = reference.fuse_weighted(scores[b].tolist(), members, mask[b].tolist(), weights)
+            assert fused[b, f].exp().tolist() == pytest.approx(expected, abs=2e-6)
+
+
+def test_weighted_mean_by_hand():
+    # (3/4, 1/4) and (1/10, 9/10) again, the first three times as heavy.
+    scores = torch.tensor([[[math.log(3), 0.0], [0.0, math.log(9)]]])
+    fused = weighted_mean([0.75, 0.25])(scores, memberships(2), everyone(1, 2))
+    expected = [3 / 4 * 3 / 4 + 1 / 4 * 1 / 10, 3 / 4 * 1 / 4 + 1 / 4 * 9 / 10]
+    assert fused[0, 2].exp().tolist() == pytest.approx(expected)
+
+
+def test_equal_weights_are_the_simple_mean_whatever_their_sum():
+    scores, mask = candidates(3, seed=0)
+    expected = fuse_mean(scores, memberships(3), mask)
+    for weight in (0.0, 1 / 3, 17.0):
+        torch.testing.assert_close(weighted_mean([weight] * 3)(scores, memberships(3), mask), expected)
+
+
+@pytest.mark.parametrize("weights", [[0.5, -0.1], [math.nan, 1.0], [math.inf, 1.0]])
+def test_weights_that_make_no_distribution_are_refused(weights):
+    with pytest.raises(InputError, match="finite and not negative"):
+        weighted_mean(weights)
+
+
+def test_the_words_are_the_rules_and_weighted():
+    assert FUSION_WORDS == ("mean", "rrf", "weighted")
+
+
 def test_rrf_by_hand():
     scores = torch.tensor([[[3.0, 2.0, 1.0], [3.0, 1.0, 2.0]]])
     sums = [1 / (60 + 1) + 1 / (60 + 1), 1 / (60 + 2) + 1 / (60 + 3), 1 / (60 + 3) + 1 / (60 + 2)]
@@ -123,13 +169,6 @@ def test_the_mean_does_not_underflow():
     fused = fuse_mean(scores, memberships(2), everyone(1, 2))
     # log((e^-300 + e^-400) / 2), and e^-300 is no float32
     assert fused[0, 2, 0].item() == pytest.approx(-300 - math.log(2))
-
-
-def test_masked_log_softmax_of_nothing_is_not_nan():
-    result = masked_log_softmax(
-        torch.tensor([[torch.nan, 1.0], [2.0, torch.inf]]), torch.zeros(2, 2, dtype=torch.bool)
-    )
-    assert (result == -torch.inf).all()
 
 
 def test_half_precision_is_computed_in_float32():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.fusion import FUSIONS
+from st_mta.assistants.distributions import masked_log_softmax
+from st_mta.assistants.fusion import FUSION_WORDS
 from st_mta.assistants.selection import SELECTIONS
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
@@ -35,16 +36,31 @@ def mask():
 
 @pytest.mark.parametrize("select_per", ["batch", "query"])
 @pytest.mark.parametrize("selection", SELECTIONS)
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_targets_equal_the_reference(scores, mask, fusion, selection, select_per):
-    temperatures = (2.0, 3.0, 0.5)
-    targets = AssistantTargets(NAMES, temperatures, fusion=fusion, selection=selection, select_per=select_per)
+@pytest.mark.parametrize("fusion", FUSION_WORDS)
+@pytest.mark.parametrize("calibration", ["temperature", "zscore"])
+def test_targets_equal_the_reference(scores, mask, calibration, fusion, selection, select_per):
+    temperatures, weights = (2.0, 3.0, 0.5), (0.7, 0.3)
+    targets = AssistantTargets(
+        NAMES,
+        temperatures,
+        fusion=fusion,
+        selection=selection,
+        select_per=select_per,
+        calibration=calibration,
+        weights=weights if fusion == "weighted" else None,
+    )
     log_probs = targets(scores.masked_fill(~mask[:, None], torch.nan), mask)
     assert log_probs.shape == (7, 2, 6)
 
-    fuse = {"mean": reference.fuse_mean, "rrf": reference.fuse_rrf}[fusion]
+    fuse = {
+        "mean": reference.fuse_mean,
+        "rrf": reference.fuse_rrf,
+        "weighted": lambda *lists: reference.fuse_weighted(*lists, weights),
+    }[fusion]
     distances, teachers, fused = [], [], []
     for of_query, row in zip(scores.tolist(), mask.tolist()):
+        if calibration == "zscore":
+            of_query = [reference.standardise(scorer, row) for scorer in of_query]
         calibrated = [[score / t for score in scorer] for scorer, t in zip(of_query, temperatures)]
         teachers.append(reference.softmax(calibrated[0], row))
         fused.append([fuse(calibrated[1:], members, row) for members in MEMBERS])
@@ -125,6 +141,37 @@ def test_the_users_own_functions_are_called(scores, mask):
     assert targets.get_config_dict()["fusion"] == "second"
 
 
+def test_the_users_own_functions_are_found_by_name(scores, mask):
+    own = "tests.assistants.own_rules"
+    options = {"fusion": f"{own}:first_assistant", "selection": f"{own}:last_wins"}
+    targets = AssistantTargets(NAMES, (1.0, 2.0, 1.0), **options)
+    log_probs = targets(scores, mask)
+    expected = masked_log_softmax(scores[:, 1] / 2, mask)
+    torch.testing.assert_close(log_probs[1:, 1], expected[1:])
+    assert targets.frequencies() == {"bm25+minilm": 1.0}
+    assert {**targets.get_config_dict(), **options} == targets.get_config_dict()
+
+
+def test_the_options_are_reported():
+    weighted = AssistantTargets(NAMES, (1.0,) * 3, fusion="weighted", calibration="affine", weights=[0.25, 0.75])
+    assert weighted.get_config_dict() == {
+        "assistants": ["bm25", "minilm"],
+        "calibration": "affine",
+        "temperatures": [1.0, 1.0, 1.0],
+        "combinations": "all",
+        "select_per": "batch",
+        "fusion": "weighted",
+        "selection": "kl",
+        "weights": [0.25, 0.75],
+    }
+    assert "weights" not in AssistantTargets(NAMES, (1.0,) * 3).get_config_dict()
+
+
+def test_affine_divides_as_temperatures_do(scores, mask):
+    once, again = (AssistantTargets(NAMES, (2.0, 3.0, 0.5), calibration=word) for word in ("temperature", "affine"))
+    assert torch.equal(once(scores, mask), again(scores, mask))
+
+
 @pytest.mark.parametrize("select_per", ["batch", "query"])
 def test_a_metric_may_be_undefined_for_lists_of_fewer_than_two(scores, mask, select_per):
     def second(teacher, fused, mask):
@@ -143,10 +190,15 @@ def test_combinations_limit_the_pool():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"fusion": "median"}, "fusion to be one of mean, rrf"),
+        ({"fusion": "median"}, "fusion to be one of mean, rrf, weighted"),
         ({"selection": "spearman"}, "selection to be one of kl, footrule, rbo"),
         ({"select_per": "epoch"}, "select_per to be one of batch, query"),
         ({"combinations": "triples"}, "combinations to be one of all, pairs, none"),
+        ({"calibration": "minmax"}, "calibration to be one of temperature, zscore, affine"),
+        ({"fusion": "weighted"}, "2 weights"),
+        ({"fusion": "weighted", "weights": (0.2, 0.3, 0.5)}, "2 weights"),
+        ({"weights": (0.5, 0.5)}, "2 weights"),
+        ({"fusion": "nowhere_at_all:rule"}, "cannot be imported"),
         ({"temperatures": (1.0, 1.0)}, "3 positive temperatures"),
         ({"temperatures": (1.0, 0.0, 1.0)}, "3 positive temperatures"),
         ({"temperatures": (1.0, float("nan"), 1.0)}, "3 positive temperatures"),

@@ -89,6 +89,24 @@ def test_diagnose_names_the_closest_assistant(data, tmp_path, capsys):
     assert f"Closest to the teacher: {found['members'][0]['name']}" in " ".join(capsys.readouterr().out.split())
 
 
+def test_diagnose_shows_the_fitted_weights(data, tmp_path, capsys):
+    command = ["diagnose", "--collection", data / "data", "--teacher", data / "teacher", "--assistants", "bm25"]
+    options = [data / "student", "--fusion", "weighted", "--calibration", "zscore", "--output-dir", tmp_path / "out"]
+    assert main([str(a) for a in [*command, *options]]) == 0
+    found = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert (found["fusion"], found["calibration"]) == ("weighted", "zscore")
+    assert sum(found["weights"].values()) == pytest.approx(1)
+    assert f"of these queries: bm25 {found['weights']['bm25']:.2f}, " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("option", [["--fusion", "median"], ["--calibration", "minmax"], ["--fusion", "nowhere:rule"]])
+def test_diagnose_refuses_what_it_does_not_know(data, tmp_path, capsys, option):
+    command = ["diagnose", "--collection", data / "data", "--teacher", data / "teacher", "--assistants", "bm25"]
+    assert main([str(a) for a in [*command, *option, "--output-dir", tmp_path / "out"]]) == 2
+    assert option[1] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_flags_win_over_the_file(data, tmp_path):
     options = {"collection": str(data / "data"), "teacher": "bm25", "student": str(data / "student"), "seed": 3}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(options))
@@ -98,6 +116,41 @@ def test_flags_win_over_the_file(data, tmp_path):
     given = ["--config", str(tmp_path / "recipe.yaml"), "--output-dir", "out", "--seed", "4"]
     config = parse(DistillConfig, given, "distill", "")
     assert (config.teacher, config.seed, config.output_dir, config.assistants) == ("bm25", 4, "out", [])
+
+
+def test_the_options_of_the_iterations_reach_the_trainer(tmp_path):
+    from st_mta.cli.parse import parse
+    from st_mta.training.distill import DistillConfig, training_arguments
+
+    given = {
+        "calibration": "zscore", "alpha_end": 0.25, "curriculum": "weighted", "patience": 3, "target_entropy": 0.7,
+        "regression_weight": 0.5, "fusion": "weighted", "selection": "json:dumps",
+    }  # fmt: skip
+    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags += ["--collection", "x", "--teacher", "bm25", "--student", "x", "--output-dir", str(tmp_path)]
+    arguments = training_arguments(parse(DistillConfig, flags, "distill", ""))
+    assert {name: getattr(arguments, name) for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--calibration", "minmax", "calibration"),
+        ("--curriculum", "easy", "curriculum"),
+        ("--fusion", "median", "module:function"),
+        ("--selection", "nowhere.to.be:found", "cannot be imported"),
+        ("--patience", "0", "patience"),
+        ("--alpha-end", "2", "alpha_end"),
+        ("--regression-weight", "-1", "regression_weight"),
+        ("--regression-weight", "1", "regression_weight=0"),
+    ],
+)
+def test_a_wrong_option_of_the_iterations(data, tmp_path, capsys, flag, value, message):
+    arguments = distill_arguments(data, tmp_path / "out", f"{flag}={value}")
+    if message == "regression_weight=0":  # nobody has embeddings
+        arguments[arguments.index("--teacher") + 1] = scores = tmp_path / "scores.trec"
+        scores.write_text("".join(f"q{i} Q0 p{i} 1 1.0 x\nq{i} Q0 p{i + 1} 2 0.5 x\n" for i in range(40)))
+    assert message in refused(capsys, *arguments)
 
 
 def test_mine_then_score_then_distil_from_the_scores(data, tmp_path, capsys):

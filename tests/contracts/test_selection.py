@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.fusion import masked_log_softmax
+from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.selection import SELECTIONS
 
 
@@ -59,3 +59,42 @@ def test_queries_do_not_touch_each_other(metric, log_probs, mask):
     together = metric(log_probs[:, 0], log_probs[:, 1:], mask)
     alone = torch.cat([metric(p[None, 0], p[None, 1:], m[None]) for p, m in zip(log_probs, mask)])
     torch.testing.assert_close(alone, together)
+
+
+def test_the_order_of_the_pool_does_not_matter(metric, log_probs, mask):
+    expected = metric(log_probs[:, 0], log_probs[:, 1:], mask)
+    torch.testing.assert_close(metric(log_probs[:, 0], log_probs[:, 1:].flip(1), mask), expected.flip(1))
+
+
+def test_identical_assistants_are_equally_far_and_one_alone_is_as_far_as_among_others(metric, log_probs, mask):
+    expected = metric(log_probs[:, 0], log_probs[:, 1:2], mask)
+    assert expected.shape == (6, 1)
+    same = metric(log_probs[:, 0], log_probs[:, [1, 1, 2]], mask)
+    torch.testing.assert_close(same[:, :2], expected.expand(-1, 2))
+
+
+def test_adding_a_constant_to_the_scores_changes_nothing(metric, mask):
+    scores = 3 * torch.randn(6, 4, 8, generator=torch.Generator().manual_seed(0))
+    shifted = scores + torch.tensor([1.5, -4.0, 10.0, 0.0])[:, None]
+    before, after = (masked_log_softmax(one, mask[:, None]) for one in (scores, shifted))
+    torch.testing.assert_close(
+        metric(after[:, 0], after[:, 1:], mask), metric(before[:, 0], before[:, 1:], mask), atol=1e-4, rtol=0
+    )
+
+
+def test_a_teacher_and_an_assistant_with_the_same_ties_have_distance_zero(metric, log_probs, mask):
+    tied = masked_log_softmax((log_probs[:, 0].clamp(min=-9) / 3).round(), mask)
+    assert (metric(tied, tied[:, None], mask).abs() < 1e-6).all()
+
+
+def test_half_precision_is_computed_in_float32(metric, log_probs, mask):
+    half = log_probs.bfloat16()
+    distances = metric(half[:, 0], half[:, 1:], mask)
+    assert distances.dtype == torch.float32
+    torch.testing.assert_close(distances, metric(half[:, 0].float(), half[:, 1:].float(), mask))
+
+
+@pytest.mark.parametrize("name", ["footrule", "rbo"])
+def test_rankings_forget_everything_but_the_order(name, log_probs, mask):
+    expected = SELECTIONS[name](log_probs[:, 0], log_probs[:, 1:], mask)
+    torch.testing.assert_close(SELECTIONS[name](7 * log_probs[:, 0], 0.1 * log_probs[:, 1:] - 3, mask), expected)

@@ -67,4 +67,9 @@ def full_report():
     ]  # fmt: skip
     report["iterations"][1]["filter_rate"] = 0.0312
     report["iterations"][2]["filter_rate"] = 0.0475
+    report["iterations"][1]["selected_over_steps"] = {
+        "steps": [60, 125],
+        "shares": {"minilm": [0.4, 0.05], "bm25": [0.05, 0.0], "bm25+minilm": [0.55, 0.95]},
+    }
+    report["stopped_early"] = {"num_iterations": 5, "in_vain": 1}
     return report

@@ -8,7 +8,7 @@ from PIL import Image
 
 from st_mta.evaluation import plot_quality, plot_selection, plot_style
 from st_mta.evaluation.quality_plot import spread
-from st_mta.evaluation.selection_plot import OTHERS, most_used
+from st_mta.evaluation.selection_plot import OTHERS, draw_selection, most_used
 from tests.evaluation.sample_report import iteration
 
 
@@ -98,6 +98,51 @@ def test_segments_lie_end_to_end(report, monkeypatch):
         spans = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars if bar.get_width())
         assert [start for start, _ in spans] == pytest.approx([0, *(end for _, end in spans[:-1])])
         assert spans[-1][1] == pytest.approx(1)
+
+
+def with_course(report):
+    """Ten steps per stretch; iteration 0 goes from bm25 to the fusion, iteration 1 has one assistant."""
+    report["iterations"][0]["selected_over_steps"] = {
+        "steps": [10, 20, 25],
+        "shares": {"bm25": [0.75, 0.25, 0.0], "bm25+minilm": [0.25, 0.75, 1.0]},
+    }
+    report["iterations"][1]["selected_over_steps"] = {"steps": [10, 20], "shares": {"minilm": [1.0, 1.0]}}
+    return report
+
+
+def areas(figure):
+    """Colour -> the size of everything drawn in it below the bars, in steps."""
+    found = {}
+    for polygon in figure.axes[1].collections:
+        x, y = polygon.get_paths()[0].vertices.T
+        colour = tuple(polygon.get_facecolor()[0])
+        found[colour] = found.get(colour, 0) + abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    return {colour: size for colour, size in found.items() if size > 1e-9}
+
+
+def test_selection_over_steps_lies_below_the_bars(report):
+    plain = draw_selection(report)
+    assert len(plain.axes) == 1
+    figure = draw_selection(with_course(report))
+    bars, course = figure.axes
+    assert figure.get_figheight() > plain.get_figheight()
+    assert course.get_position().y1 < bars.get_position().y0
+    assert course.get_xlim() == (0, 45)
+    assert [text.get_text() for text in course.texts] == ["iteration 0", "iteration 1"]
+
+
+def test_areas_have_the_colours_of_the_bars_and_their_shares(report):
+    figure = draw_selection(with_course(report))
+    colours = {bars.get_label(): bars[0].get_facecolor() for bars in figure.axes[0].containers}
+    # A share belongs to the steps before its end, so bm25 has 75% of the first ten, 25% of the next, and no more.
+    expected = {"bm25": 7.5 + 2.5, "bm25+minilm": 2.5 + 7.5 + 5, "minilm": 20}
+    assert areas(figure) == pytest.approx({colours[name]: size for name, size in expected.items()})
+
+
+def test_one_stretch_alone_is_no_course(report):
+    report["iterations"][0]["selected_over_steps"] = {"steps": [10], "shares": {"bm25": [1.0]}}
+    report["iterations"][1]["selected_over_steps"] = None
+    assert len(draw_selection(report).axes) == 1
 
 
 def test_names_lose_their_folders():

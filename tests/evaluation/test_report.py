@@ -33,7 +33,7 @@ def test_writes_json_page_and_plots(report, tmp_path):
 
 
 def test_the_sample_has_the_shape_of_the_schema(report):
-    optional = {"serving", "score_distributions", "comparisons"}
+    optional = {"serving", "score_distributions", "comparisons", "stopped_early"}
     assert set(report) == set(get_type_hints(schema.Report)) - optional
     report = full_report()
     assert set(report) == set(get_type_hints(schema.Report))
@@ -93,6 +93,15 @@ def test_no_iteration_improved(report):
     assert "No iteration improved on the warmed-up student" in page(report, "student")
     report["warm_up"] = None
     assert "No iteration improved on the untrained student" in page(report, "student")
+
+
+def test_a_run_that_stopped_early(report):
+    assert "stopped early" not in page(report, "student")
+    report["stopped_early"] = {"num_iterations": 6, "in_vain": 1}
+    said = "The run stopped early, after 3 of 6 iterations: the last one did not improve on the best student so far."
+    assert said in page(report, "student")
+    report["stopped_early"]["in_vain"] = 2
+    assert "6 iterations: the last 2 did not improve" in page(report, "student")
 
 
 def test_a_run_without_warm_up_losses_or_notes(report):

@@ -442,6 +442,7 @@ def test_targets_are_no_submodule(student):
         {"alpha": -0.1},
         {"contrastive_weight": -1.0},
         {"contrastive_weight": math.inf},
+        {"regression_weight": -1.0},
     ],
 )
 def test_arguments_out_of_range_are_refused(student, options):
@@ -472,5 +473,6 @@ def test_the_card_gets_arguments_and_citation(student):
         "teacher_temperature": 2.0,
         "alpha": 0.5,
         "contrastive_weight": 0.0,
+        "regression_weight": 0.0,
     }
     assert "2024.emnlp-main.336" in ListwiseKLLoss(student).citation

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from st_mta.losses import ListwiseKLLoss
+from st_mta.stores.embeddings import Embeddings
 from st_mta.training.collator import FlatDocumentsCollator
 from st_mta.training.dataset import listwise_dataset
 from st_mta.types import Candidates, Texts
@@ -75,3 +76,24 @@ def test_prompts_of_the_documents_reach_every_column(student):
     batch = collator(rows)
     for column, prompt in (("query", "bad"), ("documents_0", "good"), ("documents_1", "good")):
         assert all(t.startswith(prompt) for t in student.tokenizer.batch_decode(batch[f"{column}_input_ids"], True))
+
+
+def stored(rows):
+    rows = np.asarray(rows, dtype=np.float32)
+    return Embeddings((rows,), np.zeros(len(rows), dtype=np.int64), np.arange(len(rows)))
+
+
+@pytest.mark.parametrize("per_forward", [None, 2])
+def test_targets_are_those_of_the_batchs_texts_in_their_order(student, per_forward):
+    targets = {"query": stored([[10.0, 1], [11, 1]]), "documents": stored([[place, 0.5] for place in range(5)])}
+    rows = list(listwise_dataset(LISTS.select(np.array([1, 0])), SCORES[:, [3, 4, 0, 1, 2]], QUERIES))
+    label = FlatDocumentsCollator(
+        student.preprocess, corpus=CORPUS, documents_per_forward=per_forward, targets=targets
+    )(rows)["label"]
+    assert label["query_targets"].tolist() == [[11, 1], [10, 1]]
+    positions = [[int(label["document_targets"][i, 0]) for i in row if i >= 0] for row in label["index"].tolist()]
+    assert positions == [[1, 2], [0, 3, 1]] and label["document_targets"].shape == (4, 2)
+
+
+def test_without_targets_the_label_has_none(student):
+    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive"}

@@ -57,6 +57,10 @@ def test_the_report_says_what_the_run_files_say(finished, toy_collection):
     assert report["recovered"] == pytest.approx(report["student"]["ndcg@10"] / report["teacher"]["ndcg@10"])
     assert [entry["iteration"] for entry in report["iterations"]] == [0, 1]
     assert all(sum(entry["selected"].values()) == pytest.approx(1, abs=1e-4) for entry in report["iterations"])
+    for entry in report["iterations"]:
+        course = entry["selected_over_steps"]  # here every step is logged
+        means = {name: sum(shares) / len(shares) for name, shares in course["shares"].items()}
+        assert len(course["steps"]) > 2 and means == pytest.approx(entry["selected"], abs=1e-3)
     assert report["compute"]["training_sequences"] > 0
 
 

@@ -12,6 +12,7 @@ from tests.tiny import tiny_sentence_transformer
 def toy_arguments(output_dir, **changes):
     chosen = {
         "num_iterations": 2,
+        "patience": None,
         "num_candidates": 5,
         "regression_epochs": 1.0,
         "per_device_train_batch_size": 8,
@@ -24,7 +25,7 @@ def toy_arguments(output_dir, **changes):
     return MultiAssistantTrainingArguments(str(output_dir), **(chosen | changes))
 
 
-def toy_trainer(output_dir, store_folder, collection, *, assistants=None, **changes):
+def toy_trainer(output_dir, store_folder, collection, *, assistants=None, loss=None, callbacks=(), **changes):
     store = Store(store_folder)
     if assistants is None:
         assistants = [BiEncoderScorer(tiny_sentence_transformer(3), name="A", store=store), BM25(store=store)]
@@ -34,5 +35,7 @@ def toy_trainer(output_dir, store_folder, collection, *, assistants=None, **chan
         teacher=BiEncoderScorer(tiny_sentence_transformer(2), name="T", store=store),
         assistants=assistants,
         collection=collection,
+        loss=loss,
+        callbacks=callbacks,
         store=store,
     )

@@ -1,0 +1,1 @@
+"""Whether assistants pay at equal compute."""

@@ -1,0 +1,114 @@
+"""Whether assistants pay: st_mta beside simpler ways to teach the same student, at equal compute.
+
+    python -m benchmarks.assistants --budget cpu|gpu [--arms ARM ...] [--work-dir DIR]
+
+Resumable: every run that ended is kept in the work folder and not done again. Needs the collections ($ST_MTA_DATA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+import platformdirs
+import transformers
+
+from benchmarks.assistants.arms import ARMS
+from benchmarks.assistants.budgets import BUDGETS, Budget
+from benchmarks.assistants.collections import cut_collection
+from benchmarks.assistants.material import Material
+from benchmarks.assistants.plots import plot_arms, plot_differences
+from benchmarks.assistants.runs import run_arm
+from benchmarks.assistants.summary import comparisons, compute, measures, table_rows, verdict
+from benchmarks.assistants.teacher import recovered, references
+from benchmarks.environment import data_folder, environment
+from st_mta.evaluation import markdown_table
+from st_mta.stores.atomic import atomic_write_text
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Prepares, runs every arm with every seed, tests, writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="Only these.")
+    parser.add_argument("--work-dir", type=Path, default=Path(platformdirs.user_cache_dir("st_mta-assistants")))
+    parser.add_argument("--output", type=Path, default=HERE, help="Folder for result.json, result.md and plots.")
+    options = parser.parse_args()
+    data = data_folder()
+    if data is None:
+        raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")
+    _quiet()
+    start = time.perf_counter()
+    budget = BUDGETS[options.budget]
+    arms = options.arms or list(budget.arms)
+    work = options.work_dir / options.budget
+    for place, layers in enumerate(budget.student_layers):
+        result = _all_runs(budget, arms, layers, data, work)
+        result["budget"] = {"name": options.budget, **asdict(budget)}
+        result["environment"] = environment()
+        result["seconds_of_this_command"] = round(time.perf_counter() - start)
+        suffix = "" if place == 0 else f"-{len(layers)}-layers"
+        _write(result, options.output, suffix)
+
+
+def _all_runs(budget: Budget, arms: list[str], layers: tuple[int, ...], data: Path, work: Path) -> dict[str, Any]:
+    runs: dict[str, dict[str, dict[int, dict[str, Any]]]] = {arm: {} for arm in arms}
+    described = {}
+    zero_shot = [cut_collection(data, name, budget) for name in budget.zero_shot]
+    for name in budget.collections:
+        material = Material(name, budget, data, work)
+        described[name] = material.prepare()
+        for seed in budget.seeds:
+            for arm in arms:  # arm by arm within a seed: a run that is cut short still compares all arms
+                also = zero_shot if name == budget.collections[0] else []
+                done = run_arm(material, arm, seed, layers, also)
+                runs[arm].setdefault(name, {})[seed] = done
+                print(f"{name} seed {seed} {arm}: {done['measures'][name]['ndcg@10']:.4f}", flush=True)
+        described[name] |= references(material, layers)
+        if "st_mta" in runs:
+            described[name]["recovered"] = recovered(material, runs["st_mta"][name])
+    return {
+        "collections": described,
+        "arms": measures(runs),
+        "comparisons": comparisons(runs),
+        "compute": compute(runs),
+        "zero_shot": _zero_shot(runs, budget),
+    }
+
+
+def _zero_shot(runs: dict[str, Any], budget: Budget) -> dict[str, Any]:
+    first = budget.collections[0]
+    return {
+        arm: {name: {str(s): run["measures"][name] for s, run in by_set[first].items()} for name in budget.zero_shot}
+        for arm, by_set in runs.items()
+    }
+
+
+def _write(result: dict[str, Any], folder: Path, suffix: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / f"result{suffix}.json", json.dumps(result, indent=2) + "\n")
+    table = markdown_table(table_rows(result))
+    atomic_write_text(folder / f"result{suffix}.md", f"{table}\n\n{verdict(result)}\n")
+    plots = folder / f"plots{suffix}"
+    plots.mkdir(exist_ok=True)
+    plot_arms(result, plots)
+    plot_differences(result, plots / "differences.png")
+    print(table, verdict(result), sep="\n\n")
+
+
+def _quiet() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+if __name__ == "__main__":
+    main()

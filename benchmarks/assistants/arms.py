@@ -1,0 +1,119 @@
+"""The arms: what the student learns from, everything else being equal.
+
+Every arm goes through the same iterations of st_mta (mine, score, train, evaluate), starts from the same warmed-up
+student, and has the same number of queries, candidates and steps; the lists of the first iteration are the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import (
+    DistillKLDivLoss,
+    EmbedDistillLoss,
+    MarginMSELoss,
+    MultipleNegativesRankingLoss,
+)
+from torch import Tensor, nn
+
+from benchmarks.assistants.host_losses import HostLoss, NoForeignPositives
+from st_mta.assistants.distributions import masked_log_softmax
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.losses import ListwiseKLLoss
+from st_mta.losses.batch import ListwiseBatch
+
+SCALE = 20.0
+"""Of the student's cosine similarities, in every arm."""
+
+LossOf = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to teach.
+
+    Attributes:
+        what: In words, for the table.
+        loss: Makes the loss; None for st_mta's own.
+        arguments: Training arguments that differ from the default.
+        one_iteration: Whether everything is learned in one iteration, twice as large.
+    """
+
+    what: str
+    loss: LossOf | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    one_iteration: bool = False
+
+
+def mnrl(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    """In-batch and hard negatives, from the labels alone."""
+    return HostLoss(student, MultipleNegativesRankingLoss(student, scale=SCALE), lambda batch: None)
+
+
+def margin_mse(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    """Margins of the teacher's calibrated logits, in the unit of the student's similarities."""
+    return HostLoss(student, MarginMSELoss(student), lambda batch: _teacher(batch, targets) / SCALE)
+
+
+def kl(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    """KL from the teacher alone."""
+    loss = DistillKLDivLoss(student, student_temperature=1 / SCALE, teacher_temperature=1.0)
+    return HostLoss(student, loss, lambda batch: _teacher(batch, targets))
+
+
+def embed(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    """Embedding regression to the best bi-encoder."""
+    loss = EmbedDistillLoss(student, distance_metric="cosine")
+    regress = HostLoss(student, loss, _target_embeddings)
+    return regress
+
+
+def uniform_mean(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    """KL to the mean distribution of teacher and assistants, all weighing the same."""
+    temperatures = torch.tensor(targets.temperatures)
+
+    def mean(scores: Tensor, mask: Tensor) -> Tensor:
+        log_probs = masked_log_softmax(scores / temperatures.to(scores)[:, None], mask[:, None])
+        return log_probs.logsumexp(dim=1, keepdim=True) - torch.tensor(float(len(temperatures))).log()
+
+    return ListwiseKLLoss(student, targets=mean, scale=SCALE)
+
+
+def never_far(teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
+    """A selection metric by which all assistants are equally close, so that the first in pool order is fixed."""
+    return torch.zeros(fused.shape[:2], device=fused.device)
+
+
+def _teacher(batch: ListwiseBatch, targets: AssistantTargets) -> Tensor:
+    """(B, N) the teacher's logits at its own temperature."""
+    return batch.scores[:, 0] / targets.temperatures[0]
+
+
+def _target_embeddings(batch: ListwiseBatch) -> list[Tensor]:
+    """The best bi-encoder's embeddings of every column."""
+    assert batch.query_targets is not None and batch.document_targets is not None
+    return [batch.query_targets, *batch.document_targets[batch.index].unbind(dim=1)]
+
+
+FIXED = {"combinations": "none", "selection": "benchmarks.assistants.arms:never_far"}
+
+ARMS: dict[str, Arm] = {
+    "mnrl": Arm("MultipleNegativesRankingLoss, hard negatives", mnrl, {"batch_sampler": NoForeignPositives}),
+    "margin_mse": Arm("MarginMSELoss, teacher", margin_mse),
+    "kl": Arm("DistillKLDivLoss, teacher", kl),
+    "embed": Arm("EmbedDistillLoss, best bi-encoder", embed, {"regression_weight": 1.0}),
+    "uniform_mean": Arm("KL to the mean of all scorers", uniform_mean),
+    "st_mta": Arm("st_mta's default"),
+    "without_assistants": Arm("st_mta, the teacher alone", None, {"alpha": 1.0, "alpha_end": None}),
+    "without_fusion": Arm("st_mta, no fused assistants", None, {"combinations": "none"}),
+    "without_selection": Arm("st_mta, the best assistant fixed", None, FIXED),
+    "without_iterations": Arm("st_mta, one long iteration", None, {}, one_iteration=True),
+    "without_harder_queries": Arm("st_mta, no harder queries", None, {"hard_queries": False}),
+    "per_query": Arm("st_mta, selection per query", None, {"select_per": "query"}),
+    "footrule": Arm("st_mta, selection by footrule", None, {"selection": "footrule"}),
+    "rbo": Arm("st_mta, selection by rank-biased overlap", None, {"selection": "rbo"}),
+}

@@ -1,0 +1,184 @@
+"""What all arms of a collection share: assistants, teacher, and the warmed-up student. Made once, kept on disk."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from benchmarks.assistants.budgets import Budget
+from benchmarks.assistants.collections import SEED, cut_collection
+from st_mta.assistants.pool import AssistantPool
+from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, model_path
+from st_mta.stores import Store
+from st_mta.stores.atomic import atomic_write_text
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.collator import DOCUMENTS
+from st_mta.training.diagnose import diagnose
+from st_mta.training.make_assistants import Made, make_assistants
+from st_mta.training.make_teacher import TeacherChoice, make_teacher
+from st_mta.training.regression import regression_embeddings, regression_positions, regression_target
+from st_mta.training.stations import save_student
+from st_mta.training.students import prune_layers
+from st_mta.training.tune import TuningSettings
+from st_mta.training.warm_up import regress_embeddings
+from st_mta.types import Scorer
+
+BASE = "minilm"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass
+class Material:
+    """The shared part of a collection.
+
+    Attributes:
+        name: Of the collection.
+        budget: Sizes.
+        data: Folder of the collections.
+        work: Folder for models, stores and runs.
+    """
+
+    name: str
+    budget: Budget
+    data: Path
+    work: Path
+
+    def __post_init__(self) -> None:
+        self.collection = cut_collection(self.data, self.name, self.budget)
+        self.folder = self.work / self.name
+        self.store = Store(self.work / "store")
+        self.student_store = Store(self.work / "student-embeddings")
+
+    def tuning(self, **others: Any) -> TuningSettings:
+        """How assistants and teacher are tuned."""
+        chosen = {**self.budget.tuning, **others}
+        return TuningSettings(max_length=self.budget.max_length, device=DEVICE, seed=SEED, **chosen)
+
+    @cached_property
+    def made(self) -> list[Made]:
+        """The assistants with their development quality, the untuned base and BM25 first."""
+        return make_assistants(
+            BASE,
+            self.collection,
+            self.folder / "assistants",
+            kinds=self.budget.kinds,
+            settings=self.tuning(),
+            store=self.store,
+        )
+
+    @cached_property
+    def teacher_choice(self) -> TeacherChoice:
+        """A cross-encoder tuned from the best bi-encoder's weights, fused with the assistants where that is better."""
+        tuned = [one.model for one in self.made[2:]]
+        return make_teacher(
+            tuned[0],
+            self.collection,
+            self.folder / "teacher",
+            fuse_with=[*tuned, "bm25"],
+            settings=self.tuning(**self.budget.teacher_tuning),
+            store=self.store,
+        )
+
+    def scorer(self, spec: str, name: str) -> Scorer:
+        """A scorer under a short name."""
+        scorer = load_scorer(spec, store=self.store, max_length=self.budget.max_length, device=DEVICE)
+        scorer.name = name
+        return scorer
+
+    @cached_property
+    def teacher(self) -> Scorer:
+        """The teacher."""
+        return self.scorer(self.teacher_choice.teacher, "teacher")
+
+    @cached_property
+    def assistants(self) -> list[Scorer]:
+        """The tuned assistants and BM25, the best on dev first."""
+        by_quality = sorted(self.made[2:], key=lambda one: -one.dev["ndcg@10"])
+        return [*(self.scorer(one.model, one.name) for one in by_quality), BM25(store=self.store)]
+
+    def pool(self) -> AssistantPool:
+        """A fresh pool."""
+        return AssistantPool(self.teacher, self.assistants)
+
+    def arguments(self, folder: Path, **others: Any) -> MultiAssistantTrainingArguments:
+        """The training arguments that all arms share."""
+        shared: dict[str, Any] = {
+            "num_iterations": 2,
+            "patience": None,
+            "queries_per_iteration": self.budget.queries_per_iteration,
+            "num_candidates": self.budget.num_candidates,
+            "regression_epochs": 0.0,
+            "max_length": self.budget.max_length,
+            "max_eval_queries": self.budget.dev_queries,
+            "save_strategy": "no",
+            "bf16": DEVICE == "cuda",
+        }
+        return MultiAssistantTrainingArguments(str(folder), **{**shared, **others})
+
+    def warmed_student(self, layers: tuple[int, ...]) -> Path:
+        """The pruned student after the warm-up that all arms start from."""
+        path = self.folder / f"student-{'-'.join(map(str, layers))}"
+        if path.exists():
+            return path
+        student = prune_layers(SentenceTransformer(model_path(BASE), device=DEVICE), list(layers))
+        student.max_seq_length = self.budget.max_length
+        quality = {one.name: one.dev["ndcg@10"] for one in self.made}
+        target = regression_target(self.assistants, student, quality)
+        assert target is not None
+        arguments = self.arguments(path, regression_epochs=self.budget.regression_epochs, seed=SEED)
+        regress_embeddings(
+            student,
+            texts={"query": self.collection.queries, DOCUMENTS: self.collection.corpus},
+            positions=regression_positions(self.collection, arguments),
+            targets=regression_embeddings(target, self.collection),
+            arguments=arguments,
+            folder=path.with_name(path.name + ".warm-up") / "checkpoints",
+        )
+        save_student(student, path)
+        return path
+
+    def pruned_student(self, layers: tuple[int, ...]) -> BiEncoderScorer:
+        """The student before the warm-up."""
+        student = prune_layers(SentenceTransformer(model_path(BASE), device=DEVICE), list(layers))
+        return BiEncoderScorer(student, name="pruned", store=self.student_store, max_length=self.budget.max_length)
+
+    def diagnosis(self) -> dict[str, Any]:
+        """How every assistant and fusion agrees with the teacher on dev, before any training."""
+        searchers = [scorer for scorer in self.assistants if scorer.can_retrieve]
+        return asdict(diagnose(self.collection, "dev", self.pool(), searchers))
+
+    def prepare(self) -> dict[str, Any]:
+        """Makes everything; says how good it is on dev and how long that took when it was made."""
+        path = self.folder / "prepared.json"
+        if path.exists():
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        start = time.perf_counter()
+        prepared = {
+            "texts": {
+                "passages": len(self.collection.corpus),
+                **{s: len(q) for s, q in self.collection.qrels.items()},
+            },
+            "assistants": {one.name: one.dev for one in self.made},
+            "teacher": {
+                "parts": {_short(name): weight for name, weight in self.teacher_choice.weights.items()},
+                "dev_ndcg@10": {_short(name): value for name, value in self.teacher_choice.ndcg.items()},
+                "chosen": _short(self.teacher_choice.teacher),
+            },
+            "students": [self.warmed_student(layers).name for layers in self.budget.student_layers],
+            "diagnosis": self.diagnosis(),
+            "seconds": round(time.perf_counter() - start),
+        }
+        atomic_write_text(path, json.dumps(prepared, indent=2))
+        return prepared
+
+
+def _short(spec: str) -> str:
+    return Path(spec).name

@@ -1,0 +1,127 @@
+"""Weights: how much each scorer should count, fitted on judged queries.
+
+Letters: Q queries, A assistants, S scorers, N candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from st_mta.assistants.distributions import centre
+from st_mta.assistants.raw_scores import check_scores
+from st_mta.errors import InputError
+
+Doubles = npt.NDArray[np.float64]
+
+_LEAST_SHARE = 1e-12
+"""Of a query's best assistant. At the optimum every query's mixture has at least 1 / Q of it: nothing changes."""
+
+
+def fit_weights(log_probs: Tensor, positive: Tensor, mask: Tensor) -> list[float]:
+    """The mixture of distributions that puts most mass on what was judged relevant.
+
+    Maximises the mean over queries of log sum over a of w_a * p_a(positives), w on the simplex, where p_a(positives)
+    is an assistant's mass on the query's positives. The objective is concave; queries without a valid positive or
+    without a valid negative say nothing and do not count. Of assistants that are the same, all get the same weight.
+
+    Args:
+        log_probs: (Q, A, N) calibrated log-probabilities.
+        positive: (Q, N) bool, True for a relevant candidate.
+        mask: (Q, N) bool, True for a valid candidate.
+
+    Returns:
+        A weights, non-negative and summing to one.
+
+    Raises:
+        InputError: If no query counts.
+    """
+    counted = _judged(positive, mask)
+    relevant = (positive & mask)[counted]
+    mass = log_probs[counted].double().masked_fill(~relevant[:, None], -torch.inf).logsumexp(dim=-1)
+    mass = mass[mass.isfinite().any(dim=-1)]  # where every assistant rules the positives out, no weight helps
+    equal = np.full(log_probs.shape[1], 1 / max(1, log_probs.shape[1]))
+    if mass.numel() == 0:
+        return [float(weight) for weight in equal]
+    shares = (mass - mass.amax(dim=-1, keepdim=True)).exp().clamp(min=_LEAST_SHARE).cpu().numpy()
+
+    # Subtracting sum(w) takes the place of the constraint: the maximum over w >= 0 then sums to one by itself.
+    def objective(weights: Doubles) -> tuple[float, Doubles]:
+        mixture = shares @ weights
+        value = float(np.log(mixture).mean() - weights.sum())
+        return value, (shares / mixture[:, None]).mean(axis=0) - 1
+
+    weights = _maximise(objective, equal)
+    return [float(weight) for weight in weights / weights.sum()]
+
+
+def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1e-3) -> list[float]:
+    """The weighted sum of scores whose softmax puts most mass on what was judged relevant.
+
+    Maximises the mean over queries of log softmax(sum over s of w_s * z_s)(positives) - l2 * |w|^2 / 2 over w >= 0;
+    concave where every query has one positive. Queries without a valid positive or without a valid negative do not
+    count.
+
+    Args:
+        scores: (Q, S, N) calibrated scores; masked ones may be NaN.
+        positive: (Q, N) bool, True for a relevant candidate.
+        mask: (Q, N) bool, True for a valid candidate.
+        l2: Weight of the penalty, positive: without one, scorers that are always right would weigh without limit.
+
+    Returns:
+        S non-negative weights, in the unit 1 / score.
+
+    Raises:
+        InputError: If no query counts, or valid scores are not finite.
+    """
+    check_scores("the scorers to combine", scores, mask[:, None].expand_as(scores))
+    counted = _judged(positive, mask)
+    logits, valid = centre(scores[counted].double(), mask[counted, None]), mask[counted]
+    relevant = positive[counted] & valid
+
+    def objective(weights: Doubles) -> tuple[float, Doubles]:
+        pooled = torch.einsum("qsn,s->qn", logits, torch.from_numpy(weights).to(logits))
+        every, right = (pooled.masked_fill(~inside, -torch.inf) for inside in (valid, relevant))
+        value = (right.logsumexp(dim=-1) - every.logsumexp(dim=-1)).mean()
+        pull = right.softmax(dim=-1) - every.softmax(dim=-1)
+        gradient = torch.einsum("qsn,qn->s", logits, pull) / len(logits)
+        return float(value) - l2 / 2 * float(weights @ weights), gradient.cpu().numpy() - l2 * weights
+
+    size = logits.shape[1]
+    return [float(weight) for weight in _maximise(objective, np.full(size, 1 / max(1, size)))]
+
+
+def _judged(positive: Tensor, mask: Tensor) -> Tensor:
+    """(Q,) bool: queries with a valid positive and a valid negative."""
+    counted = (positive & mask).any(dim=-1) & (~positive & mask).any(dim=-1)
+    if bool(counted.any()):
+        return counted
+    raise InputError(
+        expected="queries with a relevant and another candidate",
+        got=f"none among {len(mask)}",
+        consequence="there would be nothing to fit weights on",
+        remedy="judge some queries of the development split, give longer lists, or use fusion='mean'",
+    )
+
+
+def _maximise(objective: Callable[[Doubles], tuple[float, Doubles]], start: Doubles) -> Doubles:
+    """Over weights of zero and more; ``objective`` gives value and gradient."""
+
+    def negated(weights: Doubles) -> tuple[float, Doubles]:
+        value, gradient = objective(weights)
+        return -value, -gradient
+
+    found = minimize(
+        negated,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * len(start),
+        options={"gtol": 1e-10, "ftol": 0.0, "maxiter": 10_000, "maxfun": 100_000},
+    )
+    return np.asarray(found.x, dtype=np.float64)

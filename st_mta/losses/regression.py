@@ -1,0 +1,51 @@
+"""Embedding regression: the student's embeddings are pulled to those that a bi-encoder gave the same texts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import ListwiseBatch
+
+
+def cosine_distance(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """One minus the cosine of each row with its target, in float32 or wider, also under autocast.
+
+    Args:
+        embeddings: (n, D).
+        targets: (n, D), of any length; no gradient reaches them.
+
+    Returns:
+        (n,) in [0, 2].
+
+    Example:
+        >>> cosine_distance(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0]]))
+        tensor([0.4000])
+    """
+    embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    with torch.autocast(embeddings.device.type, enabled=False):
+        return 1 - torch.cosine_similarity(embeddings, targets.detach().to(embeddings), dim=-1)
+
+
+def embedding_regression(batch: ListwiseBatch) -> Tensor:
+    """Mean cosine distance over the batch's queries plus the mean over its documents, as a scalar.
+
+    Raises:
+        InputError: If the label carries no embeddings to regress to, or they are not of the student's shape.
+    """
+    return _mean_distance("query_targets", batch.queries, batch.query_targets) + _mean_distance(
+        "document_targets", batch.documents, batch.document_targets
+    )
+
+
+def _mean_distance(key: str, embeddings: Tensor, targets: Tensor | None) -> Tensor:
+    if targets is None or targets.shape != embeddings.shape:
+        raise InputError(
+            expected=f"a label in the flat form with {key} of the shape {tuple(embeddings.shape)}",
+            got="none" if targets is None else str(tuple(targets.shape)),
+            consequence="the student's embeddings would be regressed to nothing, or to those of other texts",
+            remedy="add the embeddings of a bi-encoder of the student's dimension (documents in the order of their "
+            "columns), or set regression_weight=0",
+        )
+    return cosine_distance(embeddings, targets).mean()

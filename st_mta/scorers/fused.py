@@ -1,0 +1,126 @@
+"""A fusion of several scorers as one scorer: the usual way to a teacher that knows more than each of its parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from st_mta.errors import InputError
+from st_mta.stores.atomic import atomic_write_text
+from st_mta.stores.fingerprints import fingerprint_values
+from st_mta.types import FloatArray, IntArray, Scorer, Texts
+
+SUFFIX = ".fusion.json"
+"""How the file of a fusion is called."""
+
+
+class FusedScorer(Scorer):
+    """The weighted sum of several scorers' raw scores; re-ranks only.
+
+    A softmax over such sums is the log-linear pool of the scorers' distributions, each at the temperature its weight
+    implies. The parts keep their own scores in their stores, so a fusion costs nothing where they are known.
+
+    Args:
+        parts: The scorers.
+        weights: One positive weight per scorer, in the inverse unit of its scores.
+        name: Short unique name for reports.
+
+    Raises:
+        InputError: If there are no parts, or the weights do not fit them.
+    """
+
+    kind = "fusion"
+
+    def __init__(self, parts: Sequence[Scorer], weights: Sequence[float], name: str = "fusion") -> None:
+        self.name = name
+        self.parts = list(parts)
+        self.weights = [float(weight) for weight in weights]
+        self._refuse_bad_weights()
+        self.parameters = sum(part.parameters for part in self.parts)
+
+    def _refuse_bad_weights(self) -> None:
+        if self.parts and len(self.parts) == len(self.weights) and all(0 < w < np.inf for w in self.weights):
+            return
+        raise InputError(
+            expected="one or more scorers and a positive weight for each",
+            got=f"{[part.name for part in self.parts]} with {self.weights}",
+            consequence="the fusion would follow a scorer nobody asked for, or none",
+            remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the parts' fingerprints and weights."""
+        return fingerprint_values(self.kind, [[part.fingerprint, w] for part, w in zip(self.parts, self.weights)])
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) float32; NaN where a part that only has stored scores knows nothing about the pair."""
+        pairs = query_positions, passage_positions
+        total = np.zeros(len(query_positions), dtype=np.float64)
+        for part, weight in zip(self.parts, self.weights):
+            total += weight * part.score(queries, corpus, *pairs).astype(np.float64)
+        return total.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FusionFile:
+    """What the file of a fusion says.
+
+    Attributes:
+        parts: Scorers as users name them; folders as paths.
+        weights: One per part.
+    """
+
+    parts: list[str]
+    weights: list[float]
+
+
+def write_fusion(path: Path, parts: Sequence[str], weights: Sequence[float]) -> None:
+    """Writes the parts' names and weights; folders beside the file are named relative to it."""
+    names = [_relative(part, path.parent) for part in parts]
+    atomic_write_text(path, json.dumps({"parts": names, "weights": [float(w) for w in weights]}, indent=2) + "\n")
+
+
+def read_fusion(path: Path) -> FusionFile:
+    """Reads what [`write_fusion`] wrote.
+
+    Raises:
+        InputError: If the file is missing or says something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = [str(part) for part in content["parts"]]
+        weights = [float(weight) for weight in content["weights"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            expected='a fusion: {"parts": [scorers], "weights": [numbers]}',
+            got=f"{path} ({type(error).__name__}: {error})",
+            consequence="there would be nothing to score with",
+            remedy="write it with st-mta teacher, or correct it",
+        ) from error
+    return FusionFile([_absolute(part, path.parent) for part in parts], weights)
+
+
+def _relative(part: str, folder: Path) -> str:
+    prefix, path = _split(part)
+    inside = path.is_absolute() or path.exists()
+    if not inside or not path.resolve().is_relative_to(folder.resolve()):
+        return part
+    return f"{prefix}./{path.resolve().relative_to(folder.resolve()).as_posix()}"
+
+
+def _absolute(part: str, folder: Path) -> str:
+    prefix, path = _split(part)
+    return f"{prefix}{folder / path}" if str(part).removeprefix(prefix).startswith("./") else part
+
+
+def _split(part: str) -> tuple[str, Path]:
+    """A prefix that forces a kind, with its colon, and the rest."""
+    prefix, colon, rest = part.partition(":")
+    return (f"{prefix}:", Path(rest)) if colon and "/" not in prefix else ("", Path(part))

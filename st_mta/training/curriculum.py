@@ -1,0 +1,74 @@
+"""Which queries an iteration trains on: from the second one on, those that the student got wrong weigh more."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.types import IntArray
+
+EASY_WEIGHT = 0.1
+"""Weight of a query that the student gets right, against 1.1 of one whose positive it does not find at all."""
+
+
+def draw_queries(
+    available: IntArray, ranks: IntArray | None, arguments: MultiAssistantTrainingArguments, iteration: int
+) -> tuple[IntArray, IntArray]:
+    """The queries of an iteration, and those of them that come in because the student got them wrong.
+
+    Args:
+        available: (Q,) all training queries.
+        ranks: (Q,) rank, from 1, of the first positive by the student as it is now, 0 where it was not found; None
+            before anything is known of it, and where no harder queries are wanted.
+        arguments: ``queries_per_iteration``, ``curriculum`` and ``seed`` are read.
+        iteration: Counted from 0.
+
+    Returns:
+        A seeded sample of ``queries_per_iteration`` queries (all by default), and the extra ones. Under "all" these
+        are at most half as many, drawn from the wrong ones; a query may be in both and is then seen twice. Under
+        "wrong" and "weighted" the sample itself is the harder one, and there are no extra ones; under "weighted" a
+        query stands in it several times where everything is drawn.
+    """
+    random = np.random.default_rng([arguments.seed, iteration])
+    size = min(arguments.queries_per_iteration or len(available), len(available))
+    nothing = available[:0]
+    if ranks is None:
+        return np.sort(random.permutation(available)[:size]), nothing
+    wrong = available[ranks != 1]
+    if arguments.curriculum == "weighted":
+        return _by_error(available, ranks, size, random), nothing
+    if arguments.curriculum == "wrong":
+        return np.sort(random.permutation(wrong if len(wrong) else available)[:size]), nothing
+    hard = random.permutation(wrong)[: size // 2]
+    return np.sort(random.permutation(available)[:size]), np.sort(hard)
+
+
+def _by_error(available: IntArray, ranks: IntArray, size: int, random: np.random.Generator) -> IntArray:
+    """A weighted sample; where all queries would be in it anyway, they are drawn with replacement."""
+    weights = errors(ranks) + EASY_WEIGHT
+    drawn = random.choice(available, size, replace=size == len(available), p=weights / weights.sum())
+    return np.sort(drawn)
+
+
+def count_hard(sample: IntArray, extra: IntArray, available: IntArray, ranks: IntArray | None) -> int:
+    """How many of the drawn queries are there as hard ones: the extra ones, or else the wrong ones of the sample."""
+    if ranks is None:
+        return 0
+    return len(extra) or int(np.isin(sample, available[ranks != 1]).sum())
+
+
+def errors(ranks: IntArray) -> npt.NDArray[np.float64]:
+    """How wrong the student is: 1 - 1 / rank, and 1 for rank 0, a positive that was not found.
+
+    Args:
+        ranks: (Q,) ranks from 1; 0 for not found.
+
+    Returns:
+        (Q,) in [0, 1].
+
+    Example:
+        >>> errors(np.array([1, 2, 0]))
+        array([0. , 0.5, 1. ])
+    """
+    return np.where(ranks == 0, 1.0, 1 - 1 / np.maximum(ranks, 1))

@@ -1,0 +1,153 @@
+"""Fine-tuning by the host's own trainers, for those who have no ready teacher or assistants of their domain."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.multi_vector_encoder import MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from torch import nn
+from transformers import PrinterCallback, ProgressCallback
+
+from st_mta.errors import InputError
+from st_mta.mining import mine
+from st_mta.precision import resolve_precision
+from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
+from st_mta.types import Candidates, Collection, Scorer
+
+Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
+
+TRAINERS: dict[type, tuple[Any, Any]] = {
+    SentenceTransformer: (SentenceTransformerTrainer, SentenceTransformerTrainingArguments),
+    CrossEncoder: (CrossEncoderTrainer, CrossEncoderTrainingArguments),
+    MultiVectorEncoder: (MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments),
+}
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How models are fine-tuned.
+
+    Attributes:
+        epochs: Passes over the training queries.
+        batch_size: Queries per step.
+        learning_rate: Peak learning rate.
+        num_negatives: Hard negatives per query.
+        range_min: Retrieved passages skipped from the top when negatives are drawn.
+        range_max: Depth from which they are drawn.
+        max_queries: At most so many training queries, a seeded sample; None for all.
+        max_length: Longest text in tokens (a cross-encoder's pair may have twice as many); None for the model's own.
+        seed: Of samples and training.
+        device: Where to train; None for what the machine offers.
+        precision: "auto", "fp32" or "bf16".
+        save_steps: Steps between two checkpoints.
+    """
+
+    epochs: float = 1.0
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    num_negatives: int = 4
+    range_min: int = 0
+    range_max: int = 30
+    max_queries: int | None = None
+    max_length: int | None = None
+    seed: int = 42
+    device: str | None = None
+    precision: str = "auto"
+    save_steps: int = 200
+
+
+def tuning_lists(collection: Collection, retrievers: list[Scorer], settings: TuningSettings) -> Candidates:
+    """Positives and random hard negatives of the training queries, positives first.
+
+    Raises:
+        InputError: If no training query has a judged positive.
+    """
+    queries = collection.queries_of("train")
+    if len(queries) == 0:
+        raise InputError(
+            expected="training queries with a relevant passage each",
+            got=f"none in {collection.name}",
+            consequence="there would be nothing to tell relevant passages by",
+            remedy="add qrels/train.tsv; without judgements, distil from ready models (st-mta distill) instead",
+        )
+    random = np.random.default_rng(settings.seed)
+    queries = np.sort(random.permutation(queries)[: settings.max_queries])
+    lists = mine(
+        collection,
+        queries,
+        retrievers,
+        collection.qrels["train"],
+        num_candidates=1 + settings.num_negatives,
+        range_min=settings.range_min,
+        depth=settings.range_max,
+        sampling_strategy="random",
+        seed=settings.seed,
+    )
+    return lists.select(np.flatnonzero(lists.lengths >= 2))
+
+
+def column_dataset(collection: Collection, lists: Candidates) -> tuple[Dataset, Candidates]:
+    """Columns query, positive, negative_1, ..., one passage each, as contrastive losses of the host take them.
+
+    Lists shorter than the longest are left out, since the host wants every column filled.
+
+    Returns:
+        The dataset, and the lists that went into it, in its order.
+    """
+    width = int(lists.lengths.max())
+    lists = lists.select(np.flatnonzero(lists.lengths == width))
+    passages = lists.passages.reshape(-1, width)
+    columns = {"query": collection.queries.take(lists.queries)}
+    names = ["positive", *(f"negative_{number}" for number in range(1, width))]
+    columns |= {name: collection.corpus.take(passages[:, place]) for place, name in enumerate(names)}
+    return Dataset.from_dict(columns), lists
+
+
+def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettings, folder: Path) -> dict[str, Any]:
+    """Trains a model in place; a killed training goes on from its last whole checkpoint.
+
+    Args:
+        model: A model of the host.
+        dataset: Columns as the loss wants them.
+        loss: A loss of the host around the model.
+        settings: How to train.
+        folder: Folder of the checkpoints, removed at the end; its name is shown on the bar.
+
+    Returns:
+        ``steps`` and ``seconds``.
+    """
+    trainer_class, arguments_class = TRAINERS[type(model)]
+    device = torch.device(settings.device or model.device)
+    arguments = arguments_class(
+        str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=0.1,
+        seed=settings.seed,
+        use_cpu=device.type == "cpu",
+        bf16=resolve_precision(settings.precision, device) == torch.bfloat16,
+        save_steps=settings.save_steps,
+        save_total_limit=1,
+        logging_steps=10,
+        report_to="none",
+        batch_sampler="no_duplicates" if type(model) is not CrossEncoder else "batch_sampler",
+    )
+    trainer = trainer_class(
+        model=model, args=arguments, train_dataset=dataset, loss=loss, callbacks=[MarkCompleteCallback()]
+    )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepBarCallback(f"Tuning {folder.parent.name}"))
+    result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    return {"steps": trainer.state.global_step, "seconds": round(result.metrics["train_runtime"], 1)}

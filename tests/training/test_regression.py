@@ -1,0 +1,69 @@
+"""Embedding regression beside the listwise loss, through the whole flow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import nn
+
+from st_mta.errors import InputError
+from st_mta.scorers import BM25, BiEncoderScorer
+from st_mta.stores import Store
+from st_mta.training.regression import fitting_bi_encoders, regression_target
+from st_mta.training.trainer import MultiAssistantTrainer
+from tests.tiny import tiny_sentence_transformer
+from tests.training.toy_run import toy_arguments, toy_trainer
+
+
+def test_the_target_is_the_best_bi_encoder_of_the_students_width(tmp_path):
+    store = Store(tmp_path)
+    fitting = [BiEncoderScorer(tiny_sentence_transformer(seed), name=f"fits{seed}", store=store) for seed in (1, 2)]
+    wide = BiEncoderScorer(tiny_sentence_transformer(3, dim=48), name="wide", store=store)
+    scorers, student = [wide, BM25(store=store), *fitting], tiny_sentence_transformer(4)
+    quality = {"wide": 0.9, "bm25": 0.9, "fits1": 0.2, "fits2": 0.3}
+    assert fitting_bi_encoders(scorers, student) == fitting
+    assert regression_target(scorers, student, quality) is fitting[1]
+    assert regression_target(scorers[:2], student, quality) is None
+
+
+def test_nobody_to_regress_to_is_refused_before_anything_runs(toy_collection, tmp_path):
+    store = Store(tmp_path / "store")
+    pool = {"teacher": BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="T", store=store)}
+    pool |= {"assistants": [BM25(store=store)], "collection": toy_collection, "store": store}
+    student = tiny_sentence_transformer(1)
+    MultiAssistantTrainer(student, toy_arguments(tmp_path / "without"), **pool)
+    with pytest.raises(InputError, match="regression_weight=0"):
+        MultiAssistantTrainer(student, toy_arguments(tmp_path / "out", regression_weight=0.5), **pool)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_negative_weight_is_refused(tmp_path):
+    with pytest.raises(InputError, match="regression_weight"):
+        toy_arguments(tmp_path, regression_weight=-0.1)
+
+
+def test_a_loss_that_would_ignore_the_weight_is_refused(toy_collection, tmp_path):
+    trainer = toy_trainer(
+        tmp_path / "out", tmp_path / "store", toy_collection, regression_weight=0.5, loss=lambda *_: nn.Identity()
+    )
+    with pytest.raises(InputError, match="regression_weight"):
+        trainer.train()
+    assert not (tmp_path / "out" / "iteration-00").exists()
+
+
+def test_regression_keeps_the_student_near_its_target(toy_collection, tmp_path):
+    """Without a warm-up: the iterations alone bring the embeddings to those of the best bi-encoder."""
+    texts = toy_collection.corpus.take(range(60))
+    distances = {}
+    for weight in (0.0, 20.0):
+        out = tmp_path / str(weight)
+        options = {"regression_weight": weight, "regression_epochs": 0.0, "num_train_epochs": 3.0, "num_iterations": 1}
+        report = toy_trainer(out, tmp_path / "store", toy_collection, learning_rate=3e-3, **options).train()
+        assert report["warm_up"] is None
+        name = max(("T", "A"), key=lambda name: report["development"][name])
+        target = tiny_sentence_transformer({"T": 2, "A": 3}[name])
+        student = SentenceTransformer(str(out / "iteration-00" / "student"), device="cpu")
+        cosines = torch.cosine_similarity(*(torch.from_numpy(model.encode(texts)) for model in (student, target)))
+        distances[weight] = 1 - cosines.mean().item()
+    assert distances[20.0] < 0.7 * distances[0.0]
