@@ -25,10 +25,14 @@ train = {query_id: judged for query_id, judged in positives.items() if query_id 
 
 trainer = MultiAssistantTrainer(
     model=prune_layers(weights, keep=layers),
-    args=MultiAssistantTrainingArguments("out", num_iterations=2, num_candidates=4, per_device_train_batch_size=8),
+    args=MultiAssistantTrainingArguments(
+        "out", num_iterations=2, patience=None, num_candidates=4, per_device_train_batch_size=8
+    ),
     teacher=SentenceTransformer(weights),
-    assistants=[BM25()],
+    assistants=[f"late-interaction:{weights}", BM25()],  # and their fusion
     collection=from_dictionaries("facts", corpus, queries, {"train": train, "test": test}),
 )
 report = trainer.train()
+for iteration in report["iterations"]:
+    print(f"Iteration {iteration['iteration']}: selected {iteration['selected']}")
 print(f"nDCG@10 {report['student_before']['ndcg@10']:.3f} -> {report['student']['ndcg@10']:.3f}")

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from st_mta.training.arguments import MultiAssistantTrainingArguments
     from st_mta.training.compare import evaluate_models
     from st_mta.training.distill import DistillConfig, distill
+    from st_mta.training.make_assistants import make_assistants
+    from st_mta.training.make_teacher import make_teacher
     from st_mta.training.students import prune_layers
     from st_mta.training.trainer import MultiAssistantTrainer
     from st_mta.types import Candidates, Collection, Qrels, Run, Scorer
@@ -64,6 +66,8 @@ _HOMES = {
     "MultiAssistantTrainer": "st_mta.training.trainer",
     "MultiAssistantTrainingArguments": "st_mta.training.arguments",
     "MultiLevelDistillationLoss": "st_mta.losses",
+    "make_assistants": "st_mta.training.make_assistants",
+    "make_teacher": "st_mta.training.make_teacher",
     "prune_layers": "st_mta.training.students",
     "Qrels": "st_mta.types",
     "Run": "st_mta.types",
@@ -98,6 +102,8 @@ __all__ = [
     "MultiAssistantTrainer",
     "MultiAssistantTrainingArguments",
     "MultiLevelDistillationLoss",
+    "make_assistants",
+    "make_teacher",
     "prune_layers",
     "Qrels",
     "Run",

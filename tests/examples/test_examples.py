@@ -36,7 +36,9 @@ def test_listwise_kl_in_a_stock_trainer(run, tmp_path):
 
 def test_distil_with_assistants(run, tmp_path):
     model = saved(tiny_sentence_transformer(layers=3), tmp_path / "model")
-    assert re.search(r"nDCG@10 [01]\.\d{3} -> [01]\.\d{3}", run("distil_with_assistants.py", model, "0,2"))
+    printed = run("distil_with_assistants.py", model, "0,2")
+    assert re.search(r"nDCG@10 [01]\.\d{3} -> [01]\.\d{3}", printed)
+    assert len(re.findall(r"Iteration [01]: selected \{'", printed)) == 2
     assert (tmp_path / "out" / "student" / "model.safetensors").exists()
 
 
