@@ -20,7 +20,7 @@ import platformdirs
 import transformers
 
 from benchmarks.assistants.arms import ARMS
-from benchmarks.assistants.budgets import BUDGETS, Budget
+from benchmarks.assistants.budgets import BUDGETS, Budget, Cut
 from benchmarks.assistants.collections import cut_collection
 from benchmarks.assistants.material import Material
 from benchmarks.assistants.plots import plot_arms, plot_differences
@@ -62,13 +62,13 @@ def main() -> None:
 def _all_runs(budget: Budget, arms: list[str], layers: tuple[int, ...], data: Path, work: Path) -> dict[str, Any]:
     runs: dict[str, dict[str, dict[int, dict[str, Any]]]] = {arm: {} for arm in arms}
     described = {}
-    zero_shot = [cut_collection(data, name, budget) for name in budget.zero_shot]
-    for name in budget.collections:
+    zero_shot = [cut_collection(data, name, Cut()) for name in budget.zero_shot]
+    for place, name in enumerate(budget.collections):
         material = Material(name, budget, data, work)
         described[name] = material.prepare()
         for seed in budget.seeds:
             for arm in arms:  # arm by arm within a seed: a run that is cut short still compares all arms
-                also = zero_shot if name == budget.collections[0] else []
+                also = zero_shot if place == 0 else []
                 done = run_arm(material, arm, seed, layers, also)
                 runs[arm].setdefault(name, {})[seed] = done
                 print(f"{name} seed {seed} {arm}: {done['measures'][name]['ndcg@10']:.4f}", flush=True)
@@ -85,7 +85,7 @@ def _all_runs(budget: Budget, arms: list[str], layers: tuple[int, ...], data: Pa
 
 
 def _zero_shot(runs: dict[str, Any], budget: Budget) -> dict[str, Any]:
-    first = budget.collections[0]
+    first = next(iter(budget.collections))
     return {
         arm: {name: {str(s): run["measures"][name] for s, run in by_set[first].items()} for name in budget.zero_shot}
         for arm, by_set in runs.items()

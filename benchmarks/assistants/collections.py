@@ -7,28 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.assistants.budgets import Budget
+from benchmarks.assistants.budgets import Cut
 from st_mta.collections import load_collection, with_dev_split
 from st_mta.types import Collection, Qrels
 
 SEED = 42
 
 
-def cut_collection(folder: Path, name: str, budget: Budget) -> Collection:
-    """A collection with at most the budget's queries and passages.
+def cut_collection(folder: Path, name: str, cut: Cut) -> Collection:
+    """A collection with at most the queries and passages of the cut.
 
     Every passage that somebody judged for a kept query stays, so that no query becomes easier by losing a relevant
     passage; the others are a seeded sample.
     """
-    whole = with_dev_split(load_collection(folder / name), SEED, max_queries=budget.dev_queries)
-    limits = {"train": budget.train_queries, "dev": budget.dev_queries, "test": budget.test_queries}
+    whole = with_dev_split(load_collection(folder / name), SEED, max_queries=cut.dev_queries)
+    limits = {"train": cut.train_queries, "dev": cut.dev_queries, "test": cut.test_queries}
     qrels = {split: _sample(whole.qrels[split], limit) for split, limit in limits.items() if split in whole.qrels}
-    if budget.passages is None or len(whole.corpus) <= budget.passages:
+    if cut.passages is None or len(whole.corpus) <= cut.passages:
         return replace(whole, qrels=qrels)
     judged = {passage for split in qrels.values() for grades in split.values() for passage in grades}
     kept = whole.corpus.find(sorted(judged))
     others = np.setdiff1d(np.arange(len(whole.corpus)), kept)
-    drawn = np.random.default_rng(SEED).permutation(others)[: max(0, budget.passages - len(kept))]
+    drawn = np.random.default_rng(SEED).permutation(others)[: max(0, cut.passages - len(kept))]
     return replace(whole, qrels=qrels, corpus=whole.corpus.select(np.sort(np.concatenate([kept, drawn]))))
 
 

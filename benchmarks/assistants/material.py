@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class Material:
     work: Path
 
     def __post_init__(self) -> None:
-        self.collection = cut_collection(self.data, self.name, self.budget)
+        self.cut = self.budget.collections[self.name]
+        self.collection = cut_collection(self.data, self.name, self.cut)
         self.folder = self.work / self.name
         self.store = Store(self.work / "store")
         self.student_store = Store(self.work / "student-embeddings")
@@ -74,15 +75,29 @@ class Material:
         )
 
     @cached_property
+    def strong(self) -> Made:
+        """The teacher's bi-encoder: the base tuned longer, and on more queries than assistants and students see."""
+        cut = replace(self.cut, train_queries=self.cut.teacher_queries, passages=None)
+        return make_assistants(
+            BASE,
+            cut_collection(self.data, self.name, cut),
+            self.folder / "strong",
+            kinds=["contrastive"],
+            settings=self.tuning(**self.budget.teacher_tuning),
+            store=self.store,
+        )[-1]
+
+    @cached_property
     def teacher_choice(self) -> TeacherChoice:
-        """A cross-encoder tuned from the best bi-encoder's weights, fused with the assistants where that is better."""
-        tuned = [one.model for one in self.made[2:]]
+        """A cross-encoder tuned from the strong bi-encoder, fused with it and the assistants where that is better."""
+        tuned, strong = [one.model for one in self.made[2:]], self.strong.model
         return make_teacher(
-            tuned[0],
+            strong,
             self.collection,
             self.folder / "teacher",
-            fuse_with=[*tuned, "bm25"],
-            settings=self.tuning(**self.budget.teacher_tuning),
+            fuse_with=[strong, f"late-interaction:{strong}", *tuned, "bm25"],
+            num_candidates=self.budget.compared_candidates,
+            settings=self.tuning(max_queries=self.cut.cross_encoder_queries, **self.budget.cross_encoder_tuning),
             store=self.store,
         )
 
@@ -112,11 +127,12 @@ class Material:
         shared: dict[str, Any] = {
             "num_iterations": 2,
             "patience": None,
-            "queries_per_iteration": self.budget.queries_per_iteration,
-            "num_candidates": self.budget.num_candidates,
+            "queries_per_iteration": self.cut.queries_per_iteration,
+            "num_candidates": self.cut.num_candidates,
+            "per_device_train_batch_size": self.budget.batch_size,
             "regression_epochs": 0.0,
             "max_length": self.budget.max_length,
-            "max_eval_queries": self.budget.dev_queries,
+            "max_eval_queries": self.cut.dev_queries,
             "save_strategy": "no",
             "bf16": DEVICE == "cuda",
         }
@@ -181,4 +197,6 @@ class Material:
 
 
 def _short(spec: str) -> str:
-    return Path(spec).name
+    """Kind, folder and name: two models may both be called contrastive."""
+    prefix = "late-interaction:" if spec.startswith("late-interaction:") else ""
+    return prefix + "/".join(Path(spec).parts[-2:])

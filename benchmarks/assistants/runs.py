@@ -89,7 +89,7 @@ def _flow(
 
 def _one_iteration(material: Material) -> dict[str, Any]:
     """As many lists as in two iterations, in the second of which half a sample of harder queries comes on top."""
-    lists = 5 * material.budget.queries_per_iteration // 2
+    lists = 5 * material.cut.queries_per_iteration // 2
     queries = min(len(material.collection.qrels["train"]), lists)
     return {"num_iterations": 1, "queries_per_iteration": queries, "num_train_epochs": lists / queries}
 
