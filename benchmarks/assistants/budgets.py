@@ -83,8 +83,8 @@ BUDGETS = {
     # At most 90 minutes on two cores.
     "cpu": Budget(
         collections={
-            "openbookqa": Cut(2000, 300, 500, None, 800, 8, None, 1000),
-            "squad-sent": Cut(1000, 200, 400, 2500, 300, 6, 2000, 500),
+            "openbookqa": Cut(2000, 300, 500, None, 400, 8, None, 1000),
+            "squad-sent": Cut(500, 200, 400, 1300, 200, 6, 2000, 500),
         },
         zero_shot=(),
         seeds=(1, 2, 3),
