@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="Only these.")
+    parser.add_argument("--collections", nargs="+", help="Only these; one command for each may run at the same time.")
     parser.add_argument("--work-dir", type=Path, default=Path(platformdirs.user_cache_dir("st_mta-assistants")))
     parser.add_argument("--output", type=Path, default=HERE, help="Folder for result.json, result.md and plots.")
     options = parser.parse_args()
@@ -48,6 +49,8 @@ def main() -> None:
     _quiet()
     start = time.perf_counter()
     budget = BUDGETS[options.budget]
+    if options.collections:
+        budget = replace(budget, collections={name: budget.collections[name] for name in options.collections})
     arms = options.arms or list(budget.arms)
     work = options.work_dir / options.budget
     for place, layers in enumerate(budget.student_layers):

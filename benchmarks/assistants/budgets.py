@@ -44,6 +44,7 @@ class Budget:
         arms: Names of arms.
         kinds: Assistants made from MiniLM.
         batch_size: Queries per training step of the arms.
+        learning_rate: Peak learning rate of the arms.
         regression_epochs: Of the warm-up that all arms share.
         max_length: Tokens per text.
         compared_candidates: Passages per development query on which teachers are compared.
@@ -59,6 +60,7 @@ class Budget:
     arms: tuple[str, ...]
     kinds: tuple[str, ...] = ("contrastive", "shallow", "late-interaction")
     batch_size: int = 16
+    learning_rate: float = 5e-5
     regression_epochs: float = 3.0
     max_length: int = 64
     compared_candidates: int = 32
@@ -70,6 +72,7 @@ class Budget:
 BASELINES = ("mnrl", "margin_mse", "kl", "embed", "uniform_mean")
 ABLATIONS = (
     "without_assistants",
+    "without_regression",
     "without_fusion",
     "without_selection",
     "without_iterations",

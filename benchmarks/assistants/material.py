@@ -130,6 +130,7 @@ class Material:
             "queries_per_iteration": self.cut.queries_per_iteration,
             "num_candidates": self.cut.num_candidates,
             "per_device_train_batch_size": self.budget.batch_size,
+            "learning_rate": self.budget.learning_rate,
             "regression_epochs": 0.0,
             "max_length": self.budget.max_length,
             "max_eval_queries": self.cut.dev_queries,

@@ -9,7 +9,7 @@ from benchmarks.assistants.summary import OURS
 from st_mta.evaluation.plot_style import BLUE, FAINT, INK, LABEL_SIZE, ORANGE, SOFT, canvas, save, title
 
 
-def plot_arms(result: dict[str, Any], folder: Path) -> None:
+def plot_arms(result: dict[str, Any], folder: Path, ours: str = OURS) -> None:
     """One plot per collection: every arm's seeds as points, the student at the start and the teacher as lines."""
     for name in next(iter(result["arms"].values())):
         arms = list(result["arms"])
@@ -17,7 +17,7 @@ def plot_arms(result: dict[str, Any], folder: Path) -> None:
         axes.grid(axis="x", color=FAINT, linewidth=0.6)
         for place, arm in enumerate(reversed(arms)):
             values = [seed["ndcg@10"] for seed in result["arms"][arm][name].values()]
-            colour = ORANGE if arm == OURS else BLUE
+            colour = ORANGE if arm == ours else BLUE
             axes.scatter(values, [place] * len(values), color=colour, s=26, zorder=3)
             axes.plot([sum(values) / len(values)] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.2)
         start = result["collections"].get(name, {}).get("start", {}).get("ndcg@10")
@@ -30,8 +30,12 @@ def plot_arms(result: dict[str, Any], folder: Path) -> None:
         save(figure, folder / f"{name}.png")
 
 
-def plot_differences(result: dict[str, Any], path: Path) -> None:
-    """st_mta minus every arm, pooled over queries, with 95% intervals."""
+def plot_differences(
+    result: dict[str, Any],
+    path: Path,
+    heading: str = "st_mta minus each arm (right of zero: st_mta is better)",
+) -> None:
+    """Differences of arms, as the heading says (st_mta minus every other), pooled over queries, with 95% intervals."""
     tested = result["comparisons"]
     if not tested:
         return
@@ -44,5 +48,5 @@ def plot_differences(result: dict[str, Any], path: Path) -> None:
         axes.scatter([pooled["difference"]], [place], color=BLUE, s=36, zorder=3)
     axes.set_yticks(range(len(tested)), list(reversed(list(tested))), color=INK)
     axes.set_xlabel("difference in nDCG@10, 95% interval over queries", color=SOFT, fontsize=LABEL_SIZE)
-    title(axes, "st_mta minus each arm (right of zero: st_mta is better)")
+    title(axes, heading)
     save(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def run_arm(
     layers: tuple[int, ...],
     zero_shot: list[Collection],
     split: str = "test",
+    arms: Mapping[str, Arm] = ARMS,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Trains and measures, or reads what was measured before; a killed run goes on at its last station.
@@ -43,7 +45,7 @@ def run_arm(
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return kept
     start = time.perf_counter()
-    flow = _flow(material, ARMS[arm], seed, layers, folder, overrides)
+    flow = _flow(material, arms[arm], seed, layers, folder, overrides)
     standing = flow.learn()
     seconds = time.perf_counter() - start
     student = flow.student_scorer(standing.best, arm)

@@ -27,17 +27,17 @@ def measures(runs: Runs) -> dict[str, Any]:
     }
 
 
-def comparisons(runs: Runs) -> dict[str, Any]:
-    """st_mta against every other arm: pooled over the queries of all collections, and for each of them.
+def comparisons(runs: Runs, ours: str = OURS) -> dict[str, Any]:
+    """One arm (st_mta) against every other: pooled over the queries of all collections, and for each of them.
 
     A query's value is its mean nDCG@10 over the seeds. Pooled p values are also corrected by Holm.
     """
-    if OURS not in runs:
+    if ours not in runs:
         return {}
-    others = [arm for arm in runs if arm != OURS]
+    others = [arm for arm in runs if arm != ours]
     found = {}
     for arm in others:
-        pairs = {name: (_by_query(runs[OURS][name]), _by_query(runs[arm][name])) for name in runs[OURS]}
+        pairs = {name: (_by_query(runs[ours][name]), _by_query(runs[arm][name])) for name in runs[ours]}
         pooled = [
             {f"{name}/{query}": value for name, pair in pairs.items() for query, value in pair[side].items()}
             for side in (0, 1)
