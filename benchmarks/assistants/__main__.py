@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="Only these.")
     parser.add_argument("--collections", nargs="+", help="Only these; one command for each may run at the same time.")
+    parser.add_argument("--seeds", nargs="+", type=int, help="Only these.")
     parser.add_argument("--work-dir", type=Path, default=Path(platformdirs.user_cache_dir("st_mta-assistants")))
     parser.add_argument("--output", type=Path, default=HERE, help="Folder for result.json, result.md and plots.")
     options = parser.parse_args()
@@ -49,6 +50,8 @@ def main() -> None:
     _quiet()
     start = time.perf_counter()
     budget = BUDGETS[options.budget]
+    if options.seeds:
+        budget = replace(budget, seeds=tuple(options.seeds))
     if options.collections:
         budget = replace(budget, collections={name: budget.collections[name] for name in options.collections})
     arms = options.arms or list(budget.arms)

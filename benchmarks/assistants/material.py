@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.assistants.budgets import Budget
 from benchmarks.assistants.collections import SEED, cut_collection
 from st_mta.assistants.pool import AssistantPool
-from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, model_path
+from st_mta.scorers import BM25, BiEncoderScorer, PairScorer, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.stores.atomic import atomic_write_text
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -31,6 +31,8 @@ from st_mta.training.warm_up import regress_embeddings
 from st_mta.types import Scorer
 
 BASE = "minilm"
+PART_SIZE = 2**16
+"""Pairs between two writes: late interaction encodes a passage once per part, and here a part is soon lost and done."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -105,6 +107,8 @@ class Material:
         """A scorer under a short name."""
         scorer = load_scorer(spec, store=self.store, max_length=self.budget.max_length, device=DEVICE)
         scorer.name = name
+        if isinstance(scorer, PairScorer):
+            scorer.part_size = PART_SIZE
         return scorer
 
     @cached_property
@@ -132,6 +136,7 @@ class Material:
             "per_device_train_batch_size": self.budget.batch_size,
             "learning_rate": self.budget.learning_rate,
             "regression_epochs": 0.0,
+            "regression_weight": 0.0,
             "max_length": self.budget.max_length,
             "max_eval_queries": self.cut.dev_queries,
             "save_strategy": "no",
