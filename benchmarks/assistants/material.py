@@ -32,7 +32,7 @@ from st_mta.types import Scorer
 
 BASE = "minilm"
 PART_SIZE = 2**16
-"""Pairs between two writes: late interaction encodes a passage once per part, and here a part is soon lost and done."""
+"""Pairs between two writes: late interaction encodes a passage once per part, and here a part is soon done again."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
