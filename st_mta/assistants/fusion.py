@@ -87,7 +87,9 @@ def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (B, F, N) log-probabilities, -inf at masked candidates. Uses a temporary of B * F * A * N numbers.
     """
-    return _mixture(scores, memberships / memberships.sum(dim=1, keepdim=True), mask)
+    log_probs = masked_log_softmax(scores, mask[:, None])
+    members = log_probs[:, None].masked_fill(~memberships[None, :, :, None], -torch.inf)  # (B, F, A, N)
+    return members.logsumexp(dim=2) - memberships.sum(dim=1).log()[None, :, None]
 
 
 def weighted_mean(weights: Sequence[float]) -> Fusion:
@@ -116,15 +118,11 @@ def weighted_mean(weights: Sequence[float]) -> Fusion:
     def fuse_weighted(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
         table = memberships * torch.tensor(weights, dtype=torch.float32, device=memberships.device)
         table = torch.where((table > 0).any(dim=1, keepdim=True), table, memberships.float())
-        return _mixture(scores, table / table.sum(dim=1, keepdim=True), mask)
+        shares = (table / table.sum(dim=1, keepdim=True)).log()
+        log_probs = masked_log_softmax(scores, mask[:, None])
+        return (log_probs[:, None] + shares[None, :, :, None]).logsumexp(dim=2)  # over (B, F, A, N)
 
     return fuse_weighted
-
-
-def _mixture(scores: Tensor, shares: Tensor, mask: Tensor) -> Tensor:
-    """(B, F, N) log of the mixtures, whose (F, A) shares sum to one in each row."""
-    log_probs = masked_log_softmax(scores, mask[:, None])
-    return (log_probs[:, None] + shares.log()[None, :, :, None]).logsumexp(dim=2)  # over (B, F, A, N)
 
 
 def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor, k: int = 60, spread: float = 2.0) -> Tensor:

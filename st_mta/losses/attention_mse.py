@@ -24,6 +24,7 @@ from st_mta.losses.layers import Layers
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.student_pass import StudentPass
 from st_mta.losses.word_level import Reading, WordLevelLoss, teacher_error
+from st_mta.stores import Store
 
 Variant = Literal["interaction", "self", "relation"]
 
@@ -53,6 +54,8 @@ class AttentionMSELoss(WordLevelLoss):
         distance: "mse", or "kl", which does not shrink with the number of tokens.
         num_candidates: With how many of a query's candidates (positives first) it is read; None for all.
         min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
+        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
+            some kilobytes per token and layer.
 
     Attributes:
         coverage: Scalar, the share of the student's tokens that aligned in the last batch.
@@ -83,6 +86,7 @@ class AttentionMSELoss(WordLevelLoss):
         distance: Distance = "mse",
         num_candidates: int | None = 1,
         min_coverage: float = 0.5,
+        store: Store | None = None,
     ) -> None:
         if not isinstance(teacher, CrossEncoder):
             raise teacher_error("AttentionMSELoss", "CrossEncoder", teacher)
@@ -93,7 +97,12 @@ class AttentionMSELoss(WordLevelLoss):
         ):
             _check_word(name, word, words)
         super().__init__(
-            model, teacher=teacher, layers=layers, num_candidates=num_candidates, min_coverage=min_coverage
+            model,
+            teacher=teacher,
+            layers=layers,
+            num_candidates=num_candidates,
+            min_coverage=min_coverage,
+            store=store,
         )
         self.variant, self.heads, self.distance = variant, heads, distance
         student, teacher_config = (each.transformers_model.config for each in (model, teacher))

@@ -23,7 +23,7 @@ class GradientBalance:
     def __init__(self, every: int) -> None:
         self.every = every
         self.factors: dict[str, Tensor] = {}
-        self._calls = 0
+        self.calls = 0
 
     def __call__(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:
         """The terms times their factors.
@@ -33,9 +33,9 @@ class GradientBalance:
             parameters: What the length of a gradient is measured over.
         """
         if torch.is_grad_enabled():
-            if self._calls % self.every == 0:
+            if self.calls % self.every == 0:
                 self.factors = self._measure(terms, parameters)
-            self._calls += 1
+            self.calls += 1
         return {name: self.factors[name] * term if name in self.factors else term for name, term in terms.items()}
 
     def _measure(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:

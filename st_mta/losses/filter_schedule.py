@@ -10,6 +10,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
 
 
+def set_filter_iteration(loss: nn.Module, iteration: int) -> None:
+    """Tells every ``FilteredContrastiveLoss`` in a loss which margin of its filter's schedule holds."""
+    for module in loss.modules():
+        if isinstance(module, FilteredContrastiveLoss):
+            module.iteration = iteration
+
+
 class FilterSchedule(TrainerCallback):  # type: ignore[misc]
     """Makes each epoch one iteration of the filter's schedule; resuming continues with the right one.
 
@@ -24,11 +31,10 @@ class FilterSchedule(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, loss: nn.Module) -> None:
-        self.losses = [module for module in loss.modules() if isinstance(module, FilteredContrastiveLoss)]
+        self.loss = loss
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Counts iterations from 0."""
-        for loss in self.losses:
-            loss.iteration = int(state.epoch or 0)
+        set_filter_iteration(self.loss, int(state.epoch or 0))

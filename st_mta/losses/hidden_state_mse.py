@@ -18,6 +18,7 @@ from st_mta.losses.projection import Projection, make_projection, share_gradient
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.student_pass import StudentPass
 from st_mta.losses.word_level import Reading, WordLevelLoss
+from st_mta.stores import Store
 
 
 def state_distance(student: Tensor, teacher: Tensor, compared: Tensor, *, normalize: bool) -> Tensor:
@@ -64,6 +65,8 @@ class HiddenStateMSELoss(WordLevelLoss):
         normalize: Whether states are compared by their correlation instead of raw.
         num_candidates: With how many of a query's candidates (positives first) a cross-encoder reads it; None for all.
         min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
+        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
+            some kilobytes per token and layer.
 
     Attributes:
         coverage: Scalar, the share of the student's tokens that aligned in the last batch.
@@ -85,9 +88,15 @@ class HiddenStateMSELoss(WordLevelLoss):
         normalize: bool = True,
         num_candidates: int | None = 1,
         min_coverage: float = 0.5,
+        store: Store | None = None,
     ) -> None:
         super().__init__(
-            model, teacher=teacher, layers=layers, num_candidates=num_candidates, min_coverage=min_coverage
+            model,
+            teacher=teacher,
+            layers=layers,
+            num_candidates=num_candidates,
+            min_coverage=min_coverage,
+            store=store,
         )
         width, teacher_width = (each.transformers_model.config.hidden_size for each in (model, teacher))
         _check_projection(projection, width, teacher_width)

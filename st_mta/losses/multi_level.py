@@ -150,6 +150,15 @@ class MultiLevelDistillationLoss(nn.Module):
             if self.weights[name]
         }
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """The balance of the terms, for a checkpoint (see ``KeepLossWeights``)."""
+        return {} if self._balance is None else {"factors": self._balance.factors, "calls": self._balance.calls}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Takes up a balance where it was left."""
+        if self._balance is not None and state:
+            self._balance.factors, self._balance.calls = state["factors"], state["calls"]
+
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
         parts: dict[str, Any] = {"contrastive": self.contrastive, "sentence": self.sentence, **self.word}

@@ -20,8 +20,10 @@ from st_mta.losses.capture import Recorded, capture, num_layers, unwrap
 from st_mta.losses.layers import Layers, layer_map
 from st_mta.losses.pairs import candidate_pairs
 from st_mta.losses.similarity import check_range
+from st_mta.losses.stored_reading import StoredReading
 from st_mta.losses.student_pass import Side, StudentPass, run_student
 from st_mta.losses.teacher_reader import TeacherReader
+from st_mta.stores import Store
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class WordLevelLoss(nn.Module, ABC):
         layers: Which layer follows which; see ``layer_map``.
         num_candidates: With how many of a query's candidates (positives first) a cross-encoder reads it; None for all.
         min_coverage: Smallest share of the student's tokens that have to align with the teacher's.
+        store: Where what the teacher computes is kept, so that it reads every row of tokens once; None reads live.
 
     Attributes:
         coverage: Scalar, the share of the student's tokens that aligned in the last batch.
@@ -72,6 +75,7 @@ class WordLevelLoss(nn.Module, ABC):
         layers: Layers,
         num_candidates: int | None,
         min_coverage: float,
+        store: Store | None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -82,6 +86,7 @@ class WordLevelLoss(nn.Module, ABC):
         self.min_coverage = min_coverage
         self.coverage = torch.zeros(())
         self._reader = TeacherReader(teacher, unwrap(model).tokenizer)
+        self._stored = StoredReading(teacher, store) if store is not None else None
         self._inspected = False
         candidates = 1 if num_candidates is None else num_candidates
         check_range("num_candidates", candidates, candidates >= 1, "None or at least 1")
@@ -134,12 +139,21 @@ class WordLevelLoss(nn.Module, ABC):
     @torch.no_grad()
     def _read(self, sides: list[Side], rows: list[Tensor]) -> Reading:
         given = self._reader.read(sides, rows)
-        if self.teacher.device != rows[0].device:
-            self.teacher.to(rows[0].device)
+        if self._stored is None:
+            recorded = self._read_live(given.features)
+        else:
+            layers = self.states_of_teacher, self.attentions_of_teacher
+            recorded = self._stored(given.features, *layers, self._read_live)
+        return Reading(recorded, sides, rows, given.alignments)
+
+    def _read_live(self, features: dict[str, Tensor]) -> Recorded:
+        device = features["input_ids"].device
+        if self.teacher.device != device:
+            self.teacher.to(device)
         wanted = {"hidden_states": self.states_of_teacher, "attentions": self.attentions_of_teacher}
         with capture(self.teacher, **wanted) as calls:
-            self.teacher(given.features)
-        return Reading(calls[0], sides, rows, given.alignments)
+            self.teacher(features)
+        return calls[0]
 
     def _note_coverage(self, reading: Reading) -> None:
         tokens = torch.stack([side.text[row].sum() for side, row in zip(reading.sides, reading.rows)]).sum()

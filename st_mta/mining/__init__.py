@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from st_mta.mining.candidates import mine
+from st_mta.mining.false_negatives import drop_false_negatives
 from st_mta.mining.files import load_candidates, save_candidates
 from st_mta.mining.positives import positive_ranks
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 
-__all__ = ["SAMPLING_STRATEGIES", "load_candidates", "mine", "positive_ranks", "save_candidates"]
+__all__ = [
+    "SAMPLING_STRATEGIES",
+    "drop_false_negatives",
+    "load_candidates",
+    "mine",
+    "positive_ranks",
+    "save_candidates",
+]

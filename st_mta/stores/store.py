@@ -14,8 +14,10 @@ from st_mta.stores.atomic import atomic_write_text
 from st_mta.stores.embeddings import EmbeddingStore
 from st_mta.stores.ledger import Ledger
 from st_mta.stores.scores import ScoreStore
+from st_mta.stores.tensors import TensorStore
 
 DESCRIPTION = "scorer.json"
+ROOMS = ("scores", "embeddings", "tensors", "scorers")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class StoredScorer:
 
 
 class Store:
-    """Scores and embeddings under one folder, shared by all collections and runs.
+    """Scores, embeddings and token states under one folder, shared by all collections and runs.
 
     Args:
         folder: The folder; by default ``$ST_MTA_CACHE`` or the user's cache folder.
@@ -51,6 +53,7 @@ class Store:
         self.ledger = Ledger()
         self.scores = ScoreStore(self.folder / "scores")
         self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger)
+        self.tensors = TensorStore(self.folder / "tensors")
 
     def describe(self, fingerprint: str, name: str, kind: str) -> None:
         """Notes the name and kind of a scorer, once, for ``contents``."""
@@ -60,7 +63,7 @@ class Store:
 
     def contents(self) -> list[StoredScorer]:
         """What is stored, by scorer, the largest first."""
-        rooms = (self.folder / "scores", self.folder / "embeddings", self.folder / "scorers")
+        rooms = [self.folder / room for room in ROOMS]
         fingerprints = {path.name for room in rooms if room.exists() for path in room.iterdir() if path.is_dir()}
         found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {self.scores.spill.name})]
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
@@ -78,12 +81,13 @@ class Store:
         for scorer in removed:
             for folder in self._folders(scorer.fingerprint):
                 shutil.rmtree(folder, ignore_errors=True)
+        self.tensors.forget()
         # What a killed join of the database left; one that is running keeps its files open.
         shutil.rmtree(self.scores.spill, ignore_errors=True)
         return sum(scorer.num_bytes for scorer in removed)
 
     def _folders(self, fingerprint: str) -> list[Path]:
-        return [self.folder / room / fingerprint for room in ("scores", "embeddings", "scorers")]
+        return [self.folder / room / fingerprint for room in ROOMS]
 
     def _describe_stored(self, fingerprint: str) -> StoredScorer:
         try:

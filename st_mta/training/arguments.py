@@ -10,6 +10,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from st_mta.assistants.by_name import check_fusion, check_selection
 from st_mta.assistants.calibration import CALIBRATIONS
 from st_mta.errors import InputError
+from st_mta.filters import DynamicFilter
 
 
 @dataclass
@@ -32,6 +33,11 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         curriculum: What harder means: "all" takes a sample of all queries, and those whose best passage the student
             got wrong once more; "wrong" only such queries (all again where there is none); "weighted" draws queries
             with a probability that grows with the student's error, 1 - 1 / rank of the first positive.
+        filter_false_negatives: Whether a negative that the teacher scores above the query's positive, less a margin,
+            leaves the list as a likely false negative: a "relative" margin (share of the positive's score), an
+            "absolute" one (in the teacher's logits), or None for no filter.
+        filter_margins: That margin for each iteration, the last for all that follow; negative ones filter less, and
+            None is 0.
         num_crops: Training queries cropped from passages where the collection brings none.
         calibration: How the scorers are brought to one scale before anything is fused: "temperature" gives every
             scorer's distributions the same mean entropy, "zscore" the same after standardising each query's scores,
@@ -54,7 +60,8 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         regression_batch_size: Texts per step of that warm-up.
         regression_max_texts: At most so many texts per pass (a seeded sample).
         regression_weight: Weight, in the loss of every iteration, of regressing the student's embeddings to those of
-            the same assistant; 0 leaves it to the warm-up.
+            the same assistant; 0 leaves it to the warm-up; None takes 1 where such an assistant is at hand and the
+            loss is st_mta's own, else 0.
         dropout: Dropout of the student in training; 0 by default, which is faster, and the teacher's soft targets
             regularise; None leaves the model's own.
         max_length: Tokens per text for the student and for models given by name; None leaves each model's own limit.
@@ -74,6 +81,8 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     queries_per_iteration: int | None = None
     hard_queries: bool = True
     curriculum: str = "all"
+    filter_false_negatives: str | None = None
+    filter_margins: list[float] | None = None
     num_crops: int = 4000
     calibration: str = "temperature"
     fusion: str = "mean"
@@ -83,13 +92,13 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     target_entropy: float = 0.5
     alpha: float = 0.5
     alpha_end: float | None = None
-    contrastive_weight: float = 0.1
+    contrastive_weight: float = 1.0
     scale: float | None = None
     regression_epochs: float = 2.0
     regression_learning_rate: float = 1e-3
     regression_batch_size: int = 32
     regression_max_texts: int = 200_000
-    regression_weight: float = 0.0
+    regression_weight: float | None = None
     dropout: float | None = 0.0
     max_length: int | None = None
     precision: str = "auto"
@@ -109,7 +118,28 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     def __post_init__(self) -> None:
         self._check_positive()
         self._check_choices()
+        self._check_filter()
         super().__post_init__()
+
+    def false_negative_filter(self) -> DynamicFilter | None:
+        """The filter between scoring and training, or None."""
+        strategy, margins = self.filter_false_negatives, self.filter_margins
+        if strategy is None:
+            return None
+        margin = 0.0 if margins is None else margins
+        if strategy == "relative":
+            return DynamicFilter(relative_margin=margin)
+        return DynamicFilter(absolute_margin=margin)
+
+    def _check_filter(self) -> None:
+        self.false_negative_filter()
+        if self.filter_false_negatives is None and self.filter_margins is not None:
+            raise InputError(
+                expected="filter_false_negatives to say what the margins are, 'relative' or 'absolute'",
+                got=f"filter_margins={self.filter_margins} and no filter",
+                consequence="the margins would have no effect",
+                remedy="set filter_false_negatives, or leave the margins out",
+            )
 
     def _check_positive(self) -> None:
         least = {"num_iterations": 1, "num_candidates": 2, "range_max": 1, "num_crops": 1, "eval_depth": 1}
@@ -124,7 +154,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
                 continue
             if not 0 <= value <= 1 or (name == "target_entropy" and value in (0, 1)):
                 raise _out_of_range(name, "between 0 and 1", value)
-        if not 0 <= self.regression_weight < math.inf:
+        if self.regression_weight is not None and not 0 <= self.regression_weight < math.inf:
             raise _out_of_range("regression_weight", "at least 0 and finite", self.regression_weight)
         if not 0 <= self.range_min < self.range_max:
             raise _out_of_range("range_min", f"between 0 and range_max - 1 = {self.range_max - 1}", self.range_min)
@@ -137,6 +167,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
             "select_per": ("batch", "query"),
             "sampling_strategy": ("top", "random", "stratified"),
             "precision": ("auto", "fp32", "bf16"),
+            "filter_false_negatives": (None, "relative", "absolute"),
         }
         check_fusion(self.fusion)
         check_selection(self.selection)

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
 from st_mta.training.alpha_schedule import AlphaSchedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -160,7 +161,7 @@ def train_with_checkpoints(
         data_collator=collator,
         loss=loss,
         evaluator=evaluator,
-        callbacks=[MarkCompleteCallback(), *([schedule] if schedule else []), *callbacks],
+        callbacks=[KeepLossWeights(loss), MarkCompleteCallback(), *([schedule] if schedule else []), *callbacks],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)

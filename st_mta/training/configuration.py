@@ -14,11 +14,11 @@ from st_mta.types import Collection
 
 METHOD = (
     "num_iterations patience num_candidates range_min range_max sampling_strategy queries_per_iteration hard_queries "
-    "curriculum num_crops calibration fusion combinations selection select_per target_entropy alpha alpha_end "
-    "contrastive_weight scale regression_epochs regression_learning_rate regression_batch_size regression_max_texts "
-    "regression_weight dropout max_length precision documents_per_forward eval_depth max_eval_queries "
-    "per_device_train_batch_size learning_rate num_train_epochs max_steps seed weight_decay lr_scheduler_type "
-    "warmup_steps gradient_accumulation_steps max_grad_norm bf16 fp16"
+    "curriculum filter_false_negatives filter_margins num_crops calibration fusion combinations selection select_per "
+    "target_entropy alpha alpha_end contrastive_weight scale regression_epochs regression_learning_rate "
+    "regression_batch_size regression_max_texts regression_weight dropout max_length precision documents_per_forward "
+    "eval_depth max_eval_queries per_device_train_batch_size learning_rate num_train_epochs max_steps seed "
+    "weight_decay lr_scheduler_type warmup_steps gradient_accumulation_steps max_grad_norm bf16 fp16"
 ).split()
 """Arguments that change the student; the others (logging, saving, pushing) may differ when a run goes on."""
 

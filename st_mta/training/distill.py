@@ -53,6 +53,14 @@ class DistillConfig:
             "or weighted by error."
         },
     )
+    filter_false_negatives: str | None = field(
+        default=None,
+        metadata={"help": "Drop negatives the teacher scores above the positive less a margin: relative or absolute."},
+    )
+    filter_margins: list[float] | None = field(
+        default=None,
+        metadata={"help": "That margin for each iteration, the last for all that follow (0 if not given)."},
+    )
     patience: int | None = field(
         default=1,
         metadata={"help": "So many iterations in a row without improvement on dev end the run."},
@@ -60,8 +68,9 @@ class DistillConfig:
     regression_epochs: float = field(
         default=2.0, metadata={"help": "Passes of the warm-up by embedding regression; 0 leaves it out."}
     )
-    regression_weight: float = field(
-        default=0.0, metadata={"help": "Weight of embedding regression in every iteration, beside the ranking loss."}
+    regression_weight: float | None = field(
+        default=None,
+        metadata={"help": "Weight of embedding regression in every iteration (if not given: 1 where that can be)."},
     )
     batch_size: int = field(default=32, metadata={"help": "Queries per training step."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate of an iteration."})
@@ -72,7 +81,7 @@ class DistillConfig:
     alpha_end: float | None = field(
         default=None, metadata={"help": "Where alpha goes, linearly over the run (it stays where it is if not given)."}
     )
-    contrastive_weight: float = field(default=0.1, metadata={"help": "Weight of the in-batch contrastive term."})
+    contrastive_weight: float = field(default=1.0, metadata={"help": "Weight of the in-batch contrastive term."})
     calibration: str = field(
         default="temperature", metadata={"help": "One scale for all scorers: temperature, zscore or affine."}
     )
@@ -177,7 +186,7 @@ def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments
     same = (
         "num_iterations num_candidates queries_per_iteration curriculum patience regression_epochs regression_weight "
         "learning_rate max_length alpha alpha_end contrastive_weight calibration target_entropy fusion combinations "
-        "selection select_per seed precision"
+        "selection select_per seed precision filter_false_negatives filter_margins"
     ).split()
     chosen: dict[str, Any] = {name: getattr(config, name) for name in same}
     chosen |= {"num_train_epochs": config.epochs, "per_device_train_batch_size": config.batch_size}

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from transformers import set_seed
 
 from st_mta.evaluation import CollectionEvaluator, evaluate_scorer, write_run
+from st_mta.losses import set_filter_iteration
 from st_mta.mining import load_candidates, save_candidates
 from st_mta.training import stations
 from st_mta.training.alpha_schedule import alpha_schedule
@@ -64,7 +66,7 @@ class Flow(RunState):
         """Mine, score, train, evaluate, promote; the student's quality on the development split."""
         folder = self.folder.iteration(iteration)
         self.station(f"{folder.name}/mine", lambda: self.mine(iteration, start_from))
-        self.station(f"{folder.name}/score", lambda: self.score(folder, start_from))
+        self.station(f"{folder.name}/score", lambda: self.score(iteration, start_from))
         self.station(f"{folder.name}/train", lambda: self.train(iteration, start_from))
         dev = self.station(f"{folder.name}/evaluate", lambda: self.evaluate(folder))["dev"]
         replaced = self.station(f"{folder.name}/promote", lambda: self.promote(dev))["replaced"]
@@ -146,10 +148,12 @@ class Flow(RunState):
         np.savez(folder / "queries.npz", sample=sample, hard=hard)
         return {"queries": len(sample), "hard_queries": num_hard, "pairs": len(mined.passages)}
 
-    def score(self, folder: Path, start_from: Path) -> Result:
-        """Scores the candidates by teacher and assistants, completes labels, fits temperatures and weights."""
+    def score(self, iteration: int, start_from: Path) -> Result:
+        """Scores the candidates by every scorer, completes and filters the lists, fits temperatures and weights."""
+        folder = self.folder.iteration(iteration)
         mined = load_candidates(folder / "candidates.parquet")
         lists, scores, dropped = stations.score_candidates(self.collection, mined, self.pool)
+        lists, scores, filtered = stations.filter_candidates(lists, scores, self.arguments, iteration)
         save_candidates(folder / "lists.parquet", lists)
         np.save(folder / "scores.npy", scores)
         temperatures = stations.fit_calibration(lists, scores, self.pool, self.arguments)
@@ -159,6 +163,7 @@ class Flow(RunState):
             "weights": self.fusion_weights(start_from, temperatures[1:]),
             "dropped_queries": dropped,
             "candidates_per_query": len(lists.passages) / len(lists),
+            **filtered,
         }
 
     def train(self, iteration: int, start_from: Path) -> Result:
@@ -170,10 +175,13 @@ class Flow(RunState):
             rows = rows_of(lists, np.concatenate([drawn["sample"], drawn["hard"]]))
         scored = self.journal.result(f"{folder.name}/score")
         targets = stations.make_targets(self.pool, scored["temperatures"], scored["weights"], self.arguments)
+        arguments = replace(self.arguments, seed=self.arguments.seed + iteration)
+        set_seed(arguments.seed)  # for weights that a loss has of its own
         loss = self.make_loss(student, targets)
+        set_filter_iteration(loss, iteration)
         done = train_with_checkpoints(
             student,
-            replace(self.arguments, seed=self.arguments.seed + iteration),
+            arguments,
             listwise_dataset(lists.select(rows), scores[:, lists.pairs_of(rows)], self.collection.queries),
             stations.make_collator(student, self.collection, self.arguments, self.embeddings_to_regress_to()),
             loss,

@@ -80,10 +80,12 @@ def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArgu
     return MultiAssistantTrainingArguments(
         config.output_dir,
         num_iterations=2,
+        patience=None,
         num_candidates=3,
         queries_per_iteration=480,
         learning_rate=2e-4,
         contrastive_weight=0.5,
+        regression_weight=0.0,
         regression_epochs=2.5,
         regression_learning_rate=1e-3,
         regression_batch_size=32,

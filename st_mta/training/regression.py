@@ -30,6 +30,18 @@ def regression_target(
     return max(fitting_bi_encoders(scorers, student), key=lambda scorer: quality[scorer.name], default=None)
 
 
+def settle_regression_weight(
+    arguments: MultiAssistantTrainingArguments,
+    scorers: Sequence[Scorer],
+    student: SentenceTransformer,
+    own_loss: bool,
+) -> None:
+    """Fills in ``regression_weight`` where the user left it open: 1 where a bi-encoder fits, 0 under a user's loss."""
+    if arguments.regression_weight is None:
+        fits = not own_loss and bool(fitting_bi_encoders(scorers, student))
+        arguments.regression_weight = 1.0 if fits else 0.0
+
+
 def refuse_regression_to_nobody(
     arguments: MultiAssistantTrainingArguments, scorers: Sequence[Scorer], student: SentenceTransformer
 ) -> None:

@@ -123,7 +123,7 @@ def _iteration(journal: Journal, index: int) -> Iteration:
     name = f"iteration-{index:02d}"
     mined, scored, trained, evaluated, promoted = (journal.result(f"{name}/{station}") for station in STATIONS)
     seconds = journal.seconds()
-    return Iteration(
+    entry = Iteration(
         iteration=index,
         queries=mined["queries"],
         hard_queries=mined["hard_queries"],
@@ -137,6 +137,9 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         temperatures=dict(zip(scored["scorers"], scored["temperatures"])),
         seconds={station: seconds[f"{name}/{station}"] for station in STATIONS},
     )
+    if "filter_rate" in scored:
+        entry["filter_rate"] = scored["filter_rate"]
+    return entry
 
 
 def _stopped_early(standing: Standing, num_iterations: int) -> StoppedEarly | None:

@@ -14,7 +14,7 @@ from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.raw_scores import looks_like_sigmoid
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
-from st_mta.mining import mine
+from st_mta.mining import drop_false_negatives, mine
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
@@ -76,6 +76,22 @@ def score_candidates(
         )
     scores = fill_missing(candidates, scores)
     return mark_pseudo_positives(candidates, scores[0]), scores, dropped
+
+
+def filter_candidates(
+    candidates: Candidates, scores: FloatArray, arguments: MultiAssistantTrainingArguments, iteration: int
+) -> tuple[Candidates, FloatArray, dict[str, float]]:
+    """Leaves likely false negatives out, where the arguments ask for it.
+
+    Returns:
+        The lists, their (S, P) scores, and "filter_rate" and "rescued_queries", or nothing where there is no filter.
+    """
+    filter = arguments.false_negative_filter()
+    if filter is None:
+        return candidates, scores, {}
+    filtered = drop_false_negatives(candidates, scores[0], filter, iteration)
+    reported = {"filter_rate": filtered.rate, "rescued_queries": filtered.rescued}
+    return filtered.candidates, scores[:, filtered.kept], reported
 
 
 def refuse_sigmoid(teacher: Scorer, scores: FloatArray) -> None:

@@ -30,7 +30,7 @@ from st_mta.training.custom_loss import refuse_heedless_loss
 from st_mta.training.files import RunFolder
 from st_mta.training.flow import Flow
 from st_mta.training.journal import Journal
-from st_mta.training.regression import refuse_regression_to_nobody
+from st_mta.training.regression import refuse_regression_to_nobody, settle_regression_weight
 from st_mta.training.report import build_report
 from st_mta.training.run_state import BEFORE, STUDENT, LossFactory
 from st_mta.training.standing import Standing
@@ -99,6 +99,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             load_scorer(teacher, **options), [load_scorer(assistant, **options) for assistant in assistants]
         )
         _refuse_teacher_as_student(student, self.pool)
+        settle_regression_weight(args, self.pool.scorers, student, own_loss=loss is not None)
         refuse_regression_to_nobody(args, self.pool.scorers, student)
         self.loss_factory = loss or default_loss(args)
         if evaluator is None and args.eval_strategy != "no":
@@ -234,7 +235,7 @@ def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
             scale=args.scale,
             alpha=args.alpha,
             contrastive_weight=args.contrastive_weight,
-            regression_weight=args.regression_weight,
+            regression_weight=args.regression_weight or 0.0,
             return_components=True,
         )
 

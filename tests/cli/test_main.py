@@ -125,10 +125,13 @@ def test_the_options_of_the_iterations_reach_the_trainer(tmp_path):
     given = {
         "calibration": "zscore", "alpha_end": 0.25, "curriculum": "weighted", "patience": 3, "target_entropy": 0.7,
         "regression_weight": 0.5, "fusion": "weighted", "selection": "json:dumps",
+        "filter_false_negatives": "absolute",
     }  # fmt: skip
     flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     flags += ["--collection", "x", "--teacher", "bm25", "--student", "x", "--output-dir", str(tmp_path)]
+    flags += ["--filter-margins", "-1", "0.5"]
     arguments = training_arguments(parse(DistillConfig, flags, "distill", ""))
+    assert arguments.filter_margins == [-1.0, 0.5]
     assert {name: getattr(arguments, name) for name in given} == given
 
 

@@ -69,6 +69,7 @@ def test_hidden_states_from_an_assistant(run, tmp_path):
     printed = run("hidden_states_from_an_assistant.py", student, assistant)
     assert losses_of(printed)[-1] < losses_of(printed)[0]
     assert "[(1, 2), (2, 4)]" in printed and (tmp_path / "projection.pt").exists()
+    assert (tmp_path / "out" / "checkpoint-4" / "loss.pt").exists()
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -67,3 +67,20 @@ def test_regression_keeps_the_student_near_its_target(toy_collection, tmp_path):
         cosines = torch.cosine_similarity(*(torch.from_numpy(model.encode(texts)) for model in (student, target)))
         distances[weight] = 1 - cosines.mean().item()
     assert distances[20.0] < 0.7 * distances[0.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 1.0), ({"assistants": [BM25()], "teacher_dim": 48}, 0.0), ({"loss": lambda *_: nn.Identity()}, 0.0)],
+)
+def test_an_open_weight_is_settled_by_what_is_at_hand(toy_collection, tmp_path, changes, expected):
+    """1 where a bi-encoder is as wide as the student, 0 where none is, and under a loss of the user's."""
+    pool = {
+        "teacher": BiEncoderScorer(tiny_sentence_transformer(2, dim=changes.pop("teacher_dim", 32)), name="T"),
+        "assistants": changes.pop("assistants", []),
+    }
+    arguments = toy_arguments(tmp_path / "out")
+    trainer = MultiAssistantTrainer(
+        tiny_sentence_transformer(1), arguments, collection=toy_collection, store=tmp_path / "s", **pool, **changes
+    )
+    assert trainer.args.regression_weight == expected

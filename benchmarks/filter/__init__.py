@@ -1,0 +1,1 @@
+"""The false-negative filter judged by positives it was not told of."""

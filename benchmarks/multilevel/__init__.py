@@ -1,0 +1,1 @@
+"""Whether word-level distillation and the false-negative filter pay."""

@@ -1,0 +1,135 @@
+"""The arms: which levels the student learns from, everything else being equal.
+
+All are one loss, `MultiLevelDistillationLoss`, with other weights and parts, in the same iterations of st_mta, from
+the same warmed-up student, on the same queries and, in the first iteration, the same lists. The word level reads each
+query with its positive in the cross-encoder that was tuned for the teacher, or every text in the bi-encoder that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from torch import nn
+
+from benchmarks.assistants.arms import SCALE, Arm
+from benchmarks.assistants.material import DEVICE, Material
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.filters import DynamicFilter
+from st_mta.losses import (
+    AttentionMSELoss,
+    FilteredContrastiveLoss,
+    HiddenStateMSELoss,
+    ListwiseKLLoss,
+    MultiLevelDistillationLoss,
+)
+from st_mta.losses.word_level import WordLevelLoss
+
+BASELINE = "sentence"
+CONTRASTIVE_WEIGHT, WORD_WEIGHT = 0.1, 0.1
+"""Beside a sentence level of weight 1; the first is st_mta's default."""
+MARGINS = (-0.1, 0.05)
+"""Relative margins of the dynamic filter in the two iterations: from lenient to strict."""
+OFF = DynamicFilter(absolute_margin=-1e9)
+STATIC = DynamicFilter()
+DYNAMIC = DynamicFilter(relative_margin=MARGINS)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What an arm learns from.
+
+    Attributes:
+        what: In words, for the table.
+        sentence: Weight of the sentence level.
+        word: Names of word-level losses.
+        filter: Of the contrastive loss.
+        assistants: Whether the sentence level has the assistants, or the teacher alone.
+        arguments: Training arguments that differ from the default.
+    """
+
+    what: str
+    sentence: float = 1.0
+    word: tuple[str, ...] = ()
+    filter: DynamicFilter = OFF
+    assistants: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+EVERY_WORD = ("interaction", "self", "relation", "hidden")
+LEVELS: dict[str, Levels] = {
+    "contrastive": Levels("contrastive", sentence=0.0),
+    BASELINE: Levels("contrastive + sentence"),
+    "interaction": Levels("+ attention, interaction", word=("interaction",)),
+    "self": Levels("+ attention, self", word=("self",)),
+    "relation": Levels("+ attention, relation", word=("relation",)),
+    "hidden": Levels("+ hidden states", word=("hidden",)),
+    "hidden_bi_encoder": Levels("+ hidden states of the bi-encoder", word=("hidden_bi_encoder",)),
+    "every_level": Levels("+ all attention and hidden states", word=EVERY_WORD),
+    "static_filter": Levels("contrastive, filtered + sentence", filter=STATIC),
+    "dynamic_filter": Levels("contrastive, dynamically filtered + sentence", filter=DYNAMIC),
+    "filtered_lists": Levels(
+        "contrastive + sentence, lists dynamically filtered",
+        arguments={"filter_false_negatives": "relative", "filter_margins": list(MARGINS)},
+    ),
+    "everything": Levels("all levels, dynamic filter, assistants", word=EVERY_WORD, filter=DYNAMIC, assistants=True),
+}
+NAMES = tuple(LEVELS)
+
+Word = Callable[["Readers", SentenceTransformer], WordLevelLoss]
+WORD: dict[str, Word] = {
+    "interaction": lambda readers, student: AttentionMSELoss(
+        student, teacher=readers.cross_encoder, variant="interaction", distance="kl"
+    ),
+    "self": lambda readers, student: AttentionMSELoss(
+        student, teacher=readers.cross_encoder, variant="self", distance="kl"
+    ),
+    "relation": lambda readers, student: AttentionMSELoss(
+        student, teacher=readers.cross_encoder, variant="relation", distance="kl"
+    ),
+    "hidden": lambda readers, student: HiddenStateMSELoss(student, teacher=readers.cross_encoder),
+    "hidden_bi_encoder": lambda readers, student: HiddenStateMSELoss(student, teacher=readers.bi_encoder),
+}
+
+
+class Readers:
+    """The teachers of the word level on one collection, loaded when they are first needed."""
+
+    def __init__(self, material: Material) -> None:
+        self.material = material
+
+    @cached_property
+    def cross_encoder(self) -> CrossEncoder:
+        """The tuned cross-encoder; the teacher itself may be a fusion with it, or another scorer."""
+        return CrossEncoder(str(self.material.folder / "teacher" / "cross-encoder"), device=DEVICE)
+
+    @cached_property
+    def bi_encoder(self) -> SentenceTransformer:
+        """The teacher's bi-encoder."""
+        return SentenceTransformer(self.material.strong.model, device=DEVICE)
+
+
+def arms_of(material: Material) -> dict[str, Arm]:
+    """The arms on one collection."""
+    readers = Readers(material)
+    return {name: Arm(levels.what, _loss(levels, readers), levels.arguments) for name, levels in LEVELS.items()}
+
+
+def _loss(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, AssistantTargets], nn.Module]:
+    def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+        alpha = {} if levels.assistants else {"alpha": 1.0}
+        return MultiLevelDistillationLoss(
+            student,
+            contrastive=FilteredContrastiveLoss(student, filter=levels.filter, scale=SCALE),
+            sentence=ListwiseKLLoss(student, targets=targets, scale=SCALE, contrastive_weight=0.0, **alpha),
+            word={name: WORD[name](readers, student) for name in levels.word},
+            contrastive_weight=CONTRASTIVE_WEIGHT if levels.sentence else 1.0,
+            sentence_weight=levels.sentence,
+            word_weight=WORD_WEIGHT,
+            return_components=True,
+        )
+
+    return make

@@ -1,0 +1,1 @@
+"""What word-level losses cost in a training step."""

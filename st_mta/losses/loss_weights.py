@@ -1,0 +1,80 @@
+"""A loss's own weights beside every checkpoint: the host saves the student alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from st_mta.errors import InputError
+from st_mta.stores.atomic import atomic_path
+
+FILE = "loss.pt"
+
+
+def own_state(loss: nn.Module) -> dict[str, Any]:
+    """The state of the loss without that of the models in it, such as projections and the balance of terms."""
+    modules = loss.named_modules(remove_duplicate=False)
+    models = [name for name, module in modules if isinstance(module, SentenceTransformer)]
+    state = {
+        name: value
+        for name, value in loss.state_dict().items()
+        if not any(name.startswith(f"{model}.") for model in models)
+    }
+    # A module may answer that it has no further state by an empty dictionary.
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor) or value}
+
+
+class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
+    """Saves what the loss has learned itself with every checkpoint, and loads it when training is resumed.
+
+    Without it a projection begins anew under the old moments of the optimizer. Resuming looks for the checkpoint in
+    the trainer's output folder.
+
+    Args:
+        loss: The trainer's loss.
+
+    Raises:
+        InputError: On resuming, if the loss has weights of its own and the checkpoint holds none.
+
+    Example:
+        ::
+
+            loss = HiddenStateMSELoss(model, teacher=assistant, projection="learned")
+            trainer = SentenceTransformerTrainer(..., loss=loss, callbacks=[KeepLossWeights(loss)])
+            trainer.train(resume_from_checkpoint=True)
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Writes the file (main process only)."""
+        if state.is_world_process_zero and (own := own_state(self.loss)):
+            with atomic_path(_file(args, state)) as temporary:
+                torch.save(own, temporary)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Loads it where training goes on."""
+        if not state.global_step or not own_state(self.loss):
+            return
+        path = _file(args, state)
+        if not path.exists():
+            raise InputError(
+                expected=f"the loss's own weights in {path}",
+                got="a checkpoint without them",
+                consequence="the loss would begin anew with what the optimizer remembers of its old weights",
+                remedy="resume a checkpoint in the output folder that was saved with KeepLossWeights, or train anew",
+            )
+        self.loss.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
+
+
+def _file(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / FILE

@@ -1,0 +1,89 @@
+"""What a loss has learned itself survives a resumed training, bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from transformers import TrainerCallback
+
+from st_mta.errors import InputError
+from st_mta.losses import FilteredContrastiveLoss, HiddenStateMSELoss, KeepLossWeights, MultiLevelDistillationLoss
+from st_mta.losses.loss_weights import own_state
+from tests.losses.conftest import LABEL, PASSAGES, QUERIES
+from tests.tiny import tiny_sentence_transformer
+
+COLUMNS = dict(zip(("query", "positive", "negative_1", "negative_2"), [QUERIES, *zip(*PASSAGES)]))
+DATASET = {name: list(column) for name, column in COLUMNS.items()} | {"label": LABEL}
+
+
+class Kill(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+def make_loss(student, seed):
+    torch.manual_seed(seed)
+    teacher = tiny_sentence_transformer(seed=3, layers=3, dim=48)
+    word = {
+        "learned": HiddenStateMSELoss(student, teacher=teacher),
+        "orthogonal": HiddenStateMSELoss(student, teacher=teacher, projection="orthogonal"),
+    }
+    return MultiLevelDistillationLoss(student, word=word, balance_every=3)
+
+
+def train(folder, *, seed=0, callbacks=(), resume=False, keep=True):
+    student = tiny_sentence_transformer(seed=1)
+    loss = make_loss(student, seed)
+    arguments = SentenceTransformerTrainingArguments(
+        str(folder),
+        max_steps=5,
+        per_device_train_batch_size=2,
+        learning_rate=1e-2,
+        save_strategy="steps",
+        save_steps=2,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=student,
+        args=arguments,
+        train_dataset=Dataset.from_dict(DATASET),
+        loss=loss,
+        callbacks=[*([KeepLossWeights(loss)] if keep else []), *callbacks],
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return loss.state_dict()
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first if isinstance(first[name], torch.Tensor))
+
+
+def test_killed_and_resumed_gives_the_same_bits(tmp_path):
+    whole = train(tmp_path / "whole")
+    for keep in (True, False):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / f"{keep}", callbacks=[Kill()], keep=keep)
+        resumed = train(tmp_path / f"{keep}", seed=9, resume=True, keep=keep)
+        assert same(whole, resumed) == keep
+    assert whole["_extra_state"]["calls"] == 5
+
+
+def test_a_checkpoint_without_the_weights_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, callbacks=[Kill()], keep=False)
+    with pytest.raises(InputError, match="own weights in .*checkpoint-2"):
+        train(tmp_path, resume=True)
+
+
+def test_the_student_is_no_part_of_it():
+    student = tiny_sentence_transformer(seed=1)
+    own = own_state(make_loss(student, 0))
+    assert not any("model" in name for name in own)
+    assert {name.split(".")[1] for name in own if name != "_extra_state"} == {"learned", "orthogonal"}
+    assert own_state(FilteredContrastiveLoss(student)) == {}
+    assert own_state(MultiLevelDistillationLoss(student)) == {}
