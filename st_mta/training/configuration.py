@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
 from st_mta.assistants.pool import AssistantPool
+from st_mta.errors import InputError
+from st_mta.stores.atomic import atomic_write_text
 from st_mta.stores.fingerprints import fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.types import Collection
@@ -38,6 +42,26 @@ def run_configuration(
         "student": fingerprint_model(student),
         **{name: _plain(getattr(arguments, name)) for name in METHOD if name in known},
     }
+
+
+def refuse_other_configuration(folder: Path, described: dict[str, Any]) -> None:
+    """Keeps what models in a folder are made from in ``configuration.json``; what is new to it is added.
+
+    Raises:
+        InputError: If the folder was begun with something else.
+    """
+    path = folder / "configuration.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    changed = [name for name in described if name in kept and kept[name] != described[name]]
+    if changed:
+        raise InputError(
+            expected=f"the configuration that {folder} was begun with",
+            got=", ".join(f"{name}={described[name]!r} (was {kept[name]!r})" for name in changed),
+            consequence="models of two configurations would stand side by side as if of one",
+            remedy="name another output folder, or use the former options",
+        )
+    atomic_write_text(path, json.dumps({**kept, **described}, indent=2) + "\n")
 
 
 def _plain(value: Any) -> Any:

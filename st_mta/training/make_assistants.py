@@ -24,6 +24,7 @@ from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.stores import Store
 from st_mta.stores.atomic import atomic_write_text
+from st_mta.training.configuration import refuse_other_configuration
 from st_mta.training.lists import padded
 from st_mta.training.stations import save_student
 from st_mta.training.students import num_layers, prune_layers
@@ -227,28 +228,7 @@ def _refuse_other_run(
     folder: Path, base: str, collection: Collection, settings: TuningSettings, teacher: Scorer | None
 ) -> None:
     """A folder belongs to one base, collection and set of settings; which kinds are made may grow."""
-    described = {
-        "base": base,
-        "collection": f"{collection.name} ({collection.fingerprint})",
-        "teacher": None if teacher is None else teacher.fingerprint,
-        **asdict(settings),
-    }
+    described = {"base": base, "collection": f"{collection.name} ({collection.fingerprint})", **asdict(settings)}
+    if teacher is not None:
+        described["teacher"] = teacher.fingerprint
     refuse_other_configuration(folder, described)
-
-
-def refuse_other_configuration(folder: Path, described: dict[str, Any]) -> None:
-    """Writes ``configuration.json``, or raises ``InputError`` where the folder holds another one."""
-    path = folder / "configuration.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        atomic_write_text(path, json.dumps(described, indent=2) + "\n")
-        return
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    changed = [name for name in described if kept.get(name) != described[name]]
-    if changed:
-        raise InputError(
-            expected=f"the configuration that {folder} was begun with",
-            got=", ".join(f"{name}={described[name]!r} (was {kept.get(name)!r})" for name in changed),
-            consequence="models of two configurations would stand side by side as if of one",
-            remedy="name another output folder, or use the former options",
-        )

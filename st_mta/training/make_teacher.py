@@ -23,8 +23,8 @@ from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student, mod
 from st_mta.scorers.fused import SUFFIX, write_fusion
 from st_mta.stores import Store
 from st_mta.stores.atomic import atomic_write_text
+from st_mta.training.configuration import refuse_other_configuration
 from st_mta.training.lists import padded
-from st_mta.training.make_assistants import refuse_other_configuration
 from st_mta.training.stations import save_student
 from st_mta.training.tune import TuningSettings, tune, tuning_lists
 from st_mta.types import Candidates, Collection, FloatArray, Run, Scorer

@@ -102,6 +102,17 @@ def test_another_configuration_is_refused(made, toy_collection, base):
         make_assistants(base, toy_collection, made[0], **options)
 
 
+def test_kinds_may_grow_also_by_one_that_needs_a_teacher(toy_collection, base, tmp_path):
+    make_assistants(base, toy_collection, tmp_path, kinds=["pooled"], settings=SETTINGS)
+    both = ["pooled", "imitating"]
+    made = make_assistants(
+        base, toy_collection, tmp_path, kinds=both, teacher=tiny_cross_encoder(1), settings=SETTINGS
+    )
+    assert [one.name for one in made[2:]] == both
+    with pytest.raises(InputError, match="teacher="):
+        make_assistants(base, toy_collection, tmp_path, kinds=both, teacher=tiny_cross_encoder(2), settings=SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [(["imitating"], "a teacher"), (["bigger"], "bigger"), (["pooled", "pooled"], "different assistants")],
