@@ -20,8 +20,8 @@ from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
 from st_mta.training.diagnosis import Agreement, Diagnosis
 from st_mta.training.judgements import judge_by_teacher
-from st_mta.training.lists import drop_unscored, fill_missing, padded
-from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Run, Scorer
+from st_mta.training.lists import as_run, drop_unscored, fill_missing, padded
+from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Scorer
 
 
 def diagnose(
@@ -84,7 +84,9 @@ def diagnose(
             footrule=float(measured["footrule"][place]),
             rbo=float(measured["rbo"][place]),
             top1=float(measured["top1"][place]),
-            ndcg=evaluate_run(_run(collection, lists, log_probs[:, place], mask), qrels, ["ndcg@10"])["ndcg@10"],
+            ndcg=evaluate_run(as_run(collection, lists, log_probs[:, place][mask].numpy()), qrels, ["ndcg@10"])[
+                "ndcg@10"
+            ],
             temperature=temperatures[place] if place < len(scores) else None,
             sigmoid=place < len(scores) and looks_like_sigmoid(torch.from_numpy(scores[place])),
         )
@@ -128,14 +130,3 @@ def _dense(lists: Candidates, scores: FloatArray) -> tuple[Tensor, Tensor, Tenso
     dense = torch.stack([padded(lists, one, rows)[0] for one in scores], dim=1)
     positive, mask = padded(lists, lists.positive.astype(np.float32), rows)
     return dense, mask, positive > 0
-
-
-def _run(collection: Collection, lists: Candidates, log_probs: Tensor, mask: Tensor) -> Run:
-    """The candidates with the member's log-probabilities as scores."""
-    values = log_probs[mask].tolist()
-    query_ids, passage_ids = collection.queries.take_ids(lists.queries), collection.corpus.take_ids(lists.passages)
-    ends = lists.offsets.tolist()
-    return {
-        query_id: dict(zip(passage_ids[start:end], values[start:end]))
-        for query_id, start, end in zip(query_ids, ends[:-1], ends[1:])
-    }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from st_mta.types import BoolArray, Candidates, FloatArray, IntArray
+from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run
 
 
 def drop_unscored(candidates: Candidates, scores: FloatArray) -> tuple[Candidates, FloatArray, int]:
@@ -87,3 +87,14 @@ def rows_of(candidates: Candidates, queries: IntArray) -> IntArray:
     place = np.searchsorted(candidates.queries, queries, sorter=order).clip(max=len(order) - 1)
     rows = order[place]
     return rows[candidates.queries[rows] == queries]
+
+
+def as_run(collection: Collection, candidates: Candidates, scores: FloatArray) -> Run:
+    """The candidates under these (P,) scores as a run with ids."""
+    query_ids = collection.queries.take_ids(candidates.queries)
+    passage_ids, values = collection.corpus.take_ids(candidates.passages), scores.tolist()
+    ends = candidates.offsets.tolist()
+    return {
+        query_id: dict(zip(passage_ids[start:end], values[start:end]))
+        for query_id, start, end in zip(query_ids, ends[:-1], ends[1:])
+    }

@@ -28,7 +28,7 @@ from st_mta.training.configuration import refuse_other_configuration
 from st_mta.training.lists import padded
 from st_mta.training.stations import save_student
 from st_mta.training.students import num_layers, prune_layers
-from st_mta.training.tune import Model, TuningSettings, column_dataset, tune, tuning_lists
+from st_mta.training.tune import Model, TuningSettings, column_dataset, refuse_without_judgements, tune, tuning_lists
 from st_mta.types import Candidates, Collection, Scorer
 
 
@@ -88,13 +88,7 @@ def pooled(material: Material) -> Model:
 
 def imitating(material: Material) -> Model:
     """The whole base, tuned to the teacher's distributions over the lists (listwise KL)."""
-    if material.teacher is None:
-        raise InputError(
-            expected="a teacher for the assistant 'imitating'",
-            got="none",
-            consequence="there would be nobody to imitate",
-            remedy="name one with --teacher, or leave this assistant out",
-        )
+    assert material.teacher is not None  # refused before anything was made
     model = material.load()
     dataset, lists = column_dataset(material.collection, material.lists)
     pairs = lists.pair_queries, lists.passages
@@ -176,8 +170,10 @@ def make_assistants(
         InputError: For an unknown kind, a folder of other assistants, or a collection without judged training queries.
     """
     _refuse_unknown(kinds)
+    _refuse_without_teacher(kinds, teacher)
     settings = settings or TuningSettings()
     collection = with_dev_split(load_collection(collection), settings.seed)
+    refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
     options: dict[str, Any] = {
         "max_length": settings.max_length,
@@ -221,6 +217,16 @@ def _refuse_unknown(kinds: Sequence[str]) -> None:
             got=", ".join(unknown or kinds),
             consequence="nobody would know what to make",
             remedy="choose from these; bm25 and the untuned base need no making",
+        )
+
+
+def _refuse_without_teacher(kinds: Sequence[str], teacher: Any) -> None:
+    if teacher is None and "imitating" in kinds:
+        raise InputError(
+            expected="a teacher for the assistant 'imitating'",
+            got="none",
+            consequence="there would be nobody to imitate",
+            remedy="name one with --teacher, or leave this assistant out",
         )
 
 

@@ -24,10 +24,10 @@ from st_mta.scorers.fused import SUFFIX, write_fusion
 from st_mta.stores import Store
 from st_mta.stores.atomic import atomic_write_text
 from st_mta.training.configuration import refuse_other_configuration
-from st_mta.training.lists import padded
+from st_mta.training.lists import as_run, padded
 from st_mta.training.stations import save_student
-from st_mta.training.tune import TuningSettings, tune, tuning_lists
-from st_mta.types import Candidates, Collection, FloatArray, Run, Scorer
+from st_mta.training.tune import TuningSettings, refuse_without_judgements, tune, tuning_lists
+from st_mta.types import Candidates, Collection, FloatArray, Scorer
 
 RELEVANT = 10.0
 """Label of a relevant passage; ListNet takes a softmax over the labels, which so is one-hot to four digits."""
@@ -84,6 +84,7 @@ def make_teacher(
     """
     settings = settings or TuningSettings()
     collection = with_dev_split(load_collection(collection), settings.seed)
+    refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
     options: dict[str, Any] = {"precision": settings.precision, "device": settings.device}
     others = [load_scorer(name, store=store, max_length=settings.max_length, **options) for name in fuse_with]
@@ -199,10 +200,4 @@ def _fit(lists: Candidates, scores: FloatArray, positive: Any, rows: Any) -> lis
 
 def _ndcg(collection: Collection, lists: Candidates, scores: FloatArray) -> float:
     """nDCG@10 of the candidates in the order of these scores."""
-    query_ids, passage_ids = collection.queries.take_ids(lists.queries), collection.corpus.take_ids(lists.passages)
-    ends, values = lists.offsets.tolist(), scores.tolist()
-    run: Run = {
-        query: dict(zip(passage_ids[start:end], values[start:end]))
-        for query, start, end in zip(query_ids, ends[:-1], ends[1:])
-    }
-    return evaluate_run(run, collection.qrels["dev"], ["ndcg@10"])["ndcg@10"]
+    return evaluate_run(as_run(collection, lists, scores), collection.qrels["dev"], ["ndcg@10"])["ndcg@10"]

@@ -65,20 +65,26 @@ class TuningSettings:
     save_steps: int = 200
 
 
+def refuse_without_judgements(collection: Collection) -> None:
+    """Raises ``InputError`` where no training query is judged; called before anything is written."""
+    if len(collection.queries_of("train")):
+        return
+    raise InputError(
+        expected="training queries with a relevant passage each",
+        got=f"none in {collection.name}",
+        consequence="there would be nothing to tell relevant passages by",
+        remedy="add qrels/train.tsv; without judgements, distil from ready models (st-mta distill) instead",
+    )
+
+
 def tuning_lists(collection: Collection, retrievers: list[Scorer], settings: TuningSettings) -> Candidates:
     """Positives and random hard negatives of the training queries, positives first.
 
     Raises:
-        InputError: If no training query has a judged positive.
+        InputError: If no training query is judged.
     """
+    refuse_without_judgements(collection)
     queries = collection.queries_of("train")
-    if len(queries) == 0:
-        raise InputError(
-            expected="training queries with a relevant passage each",
-            got=f"none in {collection.name}",
-            consequence="there would be nothing to tell relevant passages by",
-            remedy="add qrels/train.tsv; without judgements, distil from ready models (st-mta distill) instead",
-        )
     random = np.random.default_rng(settings.seed)
     queries = np.sort(random.permutation(queries)[: settings.max_queries])
     lists = mine(

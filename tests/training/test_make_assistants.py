@@ -115,11 +115,12 @@ def test_kinds_may_grow_also_by_one_that_needs_a_teacher(toy_collection, base, t
 
 @pytest.mark.parametrize(
     ("kinds", "message"),
-    [(["imitating"], "a teacher"), (["bigger"], "bigger"), (["pooled", "pooled"], "different assistants")],
+    [(["pooled", "imitating"], "a teacher"), (["bigger"], "bigger"), (["pooled", "pooled"], "different assistants")],
 )
 def test_what_cannot_be_made_is_refused(toy_collection, base, tmp_path, kinds, message):
     with pytest.raises(InputError, match=message):
-        make_assistants(base, toy_collection, tmp_path, kinds=kinds, settings=SETTINGS)
+        make_assistants(base, toy_collection, tmp_path / "out", kinds=kinds, settings=SETTINGS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_training_judgements_there_is_nothing_to_tune_on():

@@ -139,4 +139,5 @@ def beir_folder(collection, folder):
 def test_an_empty_collection_of_training_queries_is_refused(base, tmp_path):
     bare = from_dictionaries("bare", {"p": "a", "r": "b"}, {"q": "a"}, {"dev": {"q": {"p": 1}}})
     with pytest.raises(InputError, match="training queries"):
-        make_teacher(base, bare, tmp_path, settings=SETTINGS)
+        make_teacher(base, bare, tmp_path / "out", settings=SETTINGS)
+    assert not (tmp_path / "out").exists()
