@@ -10,6 +10,7 @@ import pytest
 from st_mta.cli.main import main
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
+from st_mta.mining import mine
 from st_mta.scorers import BM25, FusedScorer, load_scorer
 from st_mta.training import make_teacher as module
 from st_mta.training.make_teacher import choose_teacher, make_teacher
@@ -67,15 +68,13 @@ def test_one_scorer_needs_no_fusion(judged, tmp_path):
     assert (found.teacher, found.weights, list(found.ndcg)) == ("bm25", {}, ["bm25"])
 
 
-def test_the_fusion_is_measured_on_queries_it_was_not_fitted_on(judged, tmp_path, monkeypatch):
-    fitted_on = []
-    real = module._fit
-    monkeypatch.setattr(module, "_fit", lambda *args: fitted_on.append(args[3]) or real(*args))
-    scorers = [Knows("one", lambda q: q % 2 == 0, 1.0, 1), BM25()]
-    choose_teacher(judged, scorers, [BM25()], ["one", "bm25"], tmp_path, num_candidates=20)
-    first, second, everything = fitted_on
-    assert not set(first) & set(second)
-    assert sorted([*first, *second]) == list(everything)
+def test_the_fusion_is_measured_on_queries_it_was_not_fitted_on(judged, monkeypatch):
+    """Weights fitted on even rows take the first scorer, those fitted on odd rows the second."""
+    lists = mine(judged, judged.queries_of("dev"), [BM25()], None, num_candidates=20)
+    scores = np.arange(2 * len(lists.passages), dtype=np.float32).reshape(2, -1)
+    monkeypatch.setattr(module, "_fit", lambda *args: [1.0, 0.0] if args[3][0] == 0 else [0.0, 1.0])
+    fused = module._crossed(lists, scores, np.zeros(scores.shape[1], dtype=bool))
+    assert np.array_equal(fused, np.where(lists.rows % 2 == 1, *scores))
 
 
 @pytest.fixture(scope="module")
