@@ -47,7 +47,7 @@ def main() -> None:
     data = data_folder()
     if data is None:
         raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")
-    _quiet()
+    quiet()
     start = time.perf_counter()
     budget = BUDGETS[options.budget]
     if options.seeds:
@@ -110,7 +110,8 @@ def _write(result: dict[str, Any], folder: Path, suffix: str) -> None:
     print(table, verdict(result), sep="\n\n")
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Warnings alone: the runs print a line each."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()

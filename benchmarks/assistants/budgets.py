@@ -44,7 +44,7 @@ class Budget:
         arms: Names of arms.
         kinds: Assistants made from MiniLM.
         batch_size: Queries per training step of the arms.
-        learning_rate: Peak learning rate of the arms.
+        learning_rate: Peak learning rate of the arms that name none of their own.
         regression_epochs: Of the warm-up that all arms share.
         max_length: Tokens per text.
         compared_candidates: Passages per development query on which teachers are compared.
@@ -60,8 +60,8 @@ class Budget:
     arms: tuple[str, ...]
     kinds: tuple[str, ...] = ("contrastive", "shallow", "late-interaction")
     batch_size: int = 16
-    learning_rate: float = 5e-5
-    regression_epochs: float = 3.0
+    learning_rate: float = 3e-5
+    regression_epochs: float = 6.0
     max_length: int = 64
     compared_candidates: int = 32
     tuning: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ BUDGETS = {
         zero_shot=(),
         seeds=(1, 2, 3),
         student_layers=((0, 2, 5),),
-        arms=(*BASELINES, "st_mta", "without_assistants", "without_iterations"),
+        arms=(*BASELINES, "st_mta", "without_assistants", "without_regression"),
         tuning={"epochs": 1.0, "batch_size": 32, "learning_rate": 5e-5, "num_negatives": 2},
         teacher_tuning={"epochs": 2.0},
         cross_encoder_tuning={"batch_size": 16, "learning_rate": 1e-4, "num_negatives": 3},

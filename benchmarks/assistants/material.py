@@ -31,6 +31,8 @@ from st_mta.training.warm_up import regress_embeddings
 from st_mta.types import Scorer
 
 BASE = "minilm"
+STRONG = "strong"
+"""Name of the teacher's bi-encoder where it serves as assistant."""
 PART_SIZE = 2**16
 """Pairs between two writes: late interaction encodes a passage once per part, and here a part is soon done again."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -118,9 +120,14 @@ class Material:
 
     @cached_property
     def assistants(self) -> list[Scorer]:
-        """The tuned assistants and BM25, the best on dev first."""
-        by_quality = sorted(self.made[2:], key=lambda one: -one.dev["ndcg@10"])
-        return [*(self.scorer(one.model, one.name) for one in by_quality), BM25(store=self.store)]
+        """The tuned assistants, the teacher's bi-encoder among them, and BM25; the best on dev first."""
+        by_quality = sorted(self.models.items(), key=lambda one: -one[1].dev["ndcg@10"])
+        return [*(self.scorer(one.model, name) for name, one in by_quality), BM25(store=self.store)]
+
+    @cached_property
+    def models(self) -> dict[str, Made]:
+        """The tuned assistants by their names in the pool."""
+        return {STRONG: self.strong, **{one.name: one for one in self.made[2:]}}
 
     def pool(self) -> AssistantPool:
         """A fresh pool."""
@@ -146,12 +153,12 @@ class Material:
 
     def warmed_student(self, layers: tuple[int, ...]) -> Path:
         """The pruned student after the warm-up that all arms start from."""
-        path = self.folder / f"student-{'-'.join(map(str, layers))}"
+        path = self.folder / f"student-{'-'.join(map(str, layers))}-after-{self.budget.regression_epochs:g}-epochs"
         if path.exists():
             return path
         student = prune_layers(SentenceTransformer(model_path(BASE), device=DEVICE), list(layers))
         student.max_seq_length = self.budget.max_length
-        quality = {one.name: one.dev["ndcg@10"] for one in self.made}
+        quality = {name: one.dev["ndcg@10"] for name, one in self.models.items()}
         target = regression_target(self.assistants, student, quality)
         assert target is not None
         arguments = self.arguments(path, regression_epochs=self.budget.regression_epochs, seed=SEED)
@@ -183,12 +190,13 @@ class Material:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return kept
         start = time.perf_counter()
+        untuned = {one.name: one for one in self.made[:2]}
         prepared = {
             "texts": {
                 "passages": len(self.collection.corpus),
                 **{s: len(q) for s, q in self.collection.qrels.items()},
             },
-            "assistants": {one.name: one.dev for one in self.made},
+            "assistants": {name: one.dev for name, one in {**untuned, **self.models}.items()},
             "teacher": {
                 "parts": {_short(name): weight for name, weight in self.teacher_choice.weights.items()},
                 "dev_ndcg@10": {_short(name): value for name, value in self.teacher_choice.ndcg.items()},

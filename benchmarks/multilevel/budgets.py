@@ -10,7 +10,7 @@ from benchmarks.multilevel.arms import NAMES
 
 QUERIES_PER_ITERATION = {
     # At most 90 minutes on two cores, three seeds of every arm.
-    "cpu": {"openbookqa": 400, "squad-sent": 200},
+    "cpu": {"openbookqa": 240, "squad-sent": 120},
     # At most 25 minutes on an H100.
     "gpu": {"openbookqa": 2000, "squad-sent": 2000},
 }

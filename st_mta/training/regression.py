@@ -15,6 +15,10 @@ from st_mta.training.collator import DOCUMENTS
 from st_mta.training.queries import training_queries
 from st_mta.types import Collection, IntArray, Scorer
 
+WEIGHT = 10.0
+"""Of regression beside the listwise terms, chosen on development queries (benchmarks/assistants): cosine distances are
+small numbers, and at weight 1 the listwise terms undid what the warm-up had learned."""
+
 
 def fitting_bi_encoders(scorers: Sequence[Scorer], student: SentenceTransformer) -> list[BiEncoderScorer]:
     """The bi-encoders whose embeddings are as wide as the student's."""
@@ -36,10 +40,10 @@ def settle_regression_weight(
     student: SentenceTransformer,
     own_loss: bool,
 ) -> None:
-    """Fills in ``regression_weight`` where the user left it open: 1 where a bi-encoder fits, 0 under a user's loss."""
+    """Fills in ``regression_weight`` where it was left open: 10 where a bi-encoder fits, 0 under a user's loss."""
     if arguments.regression_weight is None:
         fits = not own_loss and bool(fitting_bi_encoders(scorers, student))
-        arguments.regression_weight = 1.0 if fits else 0.0
+        arguments.regression_weight = WEIGHT if fits else 0.0
 
 
 def refuse_regression_to_nobody(
