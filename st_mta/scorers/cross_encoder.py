@@ -28,7 +28,8 @@ class CrossEncoderScorer(PairScorer):
         name: Name for reports, by default the model's.
         store: Where scores are kept.
         precision: "auto", "fp32" or "bf16".
-        max_length: Longest pair in tokens, None for the model's own.
+        max_length: Longest text in tokens, as of every scorer: a pair may have twice as many, but never more than the
+            model's own limit, which None means.
         tokens_per_batch: Tokens computed at once.
         device: Where to run, None for where the model is.
         part_size: Pairs computed between two writes to the store.
@@ -56,7 +57,8 @@ class CrossEncoderScorer(PairScorer):
             model = CrossEncoder(model, device=None if device is None else str(device))
         super().__init__(name or model_name(model, self.kind), store, part_size)
         _refuse_several_outputs(self.name, model.num_labels)
-        self._frozen = FrozenModel(model, precision, max_length, device, owned, activation="identity")
+        pair_length = _pair_length(model, max_length)
+        self._frozen = FrozenModel(model, precision, pair_length, device, owned, activation="identity")
         self.parameters = self._frozen.parameters
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
 
@@ -79,6 +81,14 @@ class CrossEncoderScorer(PairScorer):
                 show_progress_bar=False,
             ).reshape(len(batch))
         return scores
+
+
+def _pair_length(model: CrossEncoder, max_length: int | None) -> int | None:
+    """Room for a query and a passage of ``max_length`` tokens each, as far as the model reaches."""
+    if max_length is None:
+        return None
+    own = model.max_seq_length
+    return 2 * max_length if own is None else min(2 * max_length, own)
 
 
 def default_tokens_per_batch(device: torch.device) -> int:

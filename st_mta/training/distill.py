@@ -63,7 +63,10 @@ class DistillConfig:
     )
     patience: int | None = field(
         default=1,
-        metadata={"help": "So many iterations in a row without improvement on dev end the run."},
+        metadata={
+            "help": "So many iterations in a row without improvement on dev end the run; "
+            "the number of iterations, or more, never does."
+        },
     )
     regression_epochs: float = field(
         default=2.0, metadata={"help": "Passes of the warm-up by embedding regression; 0 leaves it out."}

@@ -97,7 +97,7 @@ def make_teacher(
     tuned = folder / "cross-encoder"
     if not tuned.exists():
         save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
-    scorers = [load_scorer(str(tuned), store=store, max_length=_pair_length(settings), **options), *others]
+    scorers = [load_scorer(str(tuned), store=store, max_length=settings.max_length, **options), *others]
     choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
     atomic_write_text(folder / "teacher.json", json.dumps(asdict(choice), indent=2) + "\n")
     return choice
@@ -127,6 +127,7 @@ def choose_teacher(
     scores = np.stack([scorer.score(collection.queries, collection.corpus, *pairs) for scorer in scorers])
     positive = _judged_positive(collection, lists)
     scale = scores.std(axis=1)  # so that the fit's penalty means the same for every scorer
+    scale[scale == 0] = 1  # a scorer that cannot tell passages apart gets no weight, and breaks nothing
     standard = scores / scale[:, None]
     ndcg = {name: _ndcg(collection, lists, row) for name, row in zip(names, scores)}
     best, weights = max(ndcg, key=lambda name: ndcg[name]), {}

@@ -37,6 +37,14 @@ def test_the_query_comes_first():
     assert not np.allclose(forwards, backwards)
 
 
+def test_both_texts_of_a_pair_have_room():
+    """A pair may be twice as long as a text, and never longer than the model reads."""
+    model = tiny_cross_encoder()
+    longest = model.max_seq_length
+    lengths = [CrossEncoderScorer(model, max_length=length)._frozen.max_length for length in (5, longest, None)]
+    assert lengths == [10, longest, longest]
+
+
 def test_batches_keep_to_the_budget(queries, corpus, pairs, monkeypatch):
     scorer = CrossEncoderScorer(tiny_cross_encoder(), tokens_per_batch=120)
     model, sizes = scorer._frozen.model, []

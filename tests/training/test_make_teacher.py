@@ -63,6 +63,12 @@ def test_noise_is_left_out_and_a_single_best_scorer_is_taken_alone(judged, tmp_p
     assert found.weights["knows"] > 5 * found.weights.get("noise", 0)
 
 
+def test_a_scorer_that_knows_nothing_at_all_has_no_weight(judged, tmp_path):
+    knows, constant = Knows("knows", lambda q: q >= 0, 1.0, 1), Knows("constant", lambda q: q < 0, 0.0, 2)
+    found = choose_teacher(judged, [constant, knows], [BM25()], ["constant", "knows"], tmp_path, num_candidates=20)
+    assert found.weights["knows"] > 0 and "constant" not in found.weights
+
+
 def test_one_scorer_needs_no_fusion(judged, tmp_path):
     found = choose_teacher(judged, [BM25()], [BM25()], ["bm25"], tmp_path, num_candidates=20)
     assert (found.teacher, found.weights, list(found.ndcg)) == ("bm25", {}, ["bm25"])
