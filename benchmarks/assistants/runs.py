@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.assistants.arms import ARMS, Arm
 from benchmarks.assistants.material import DEVICE, Material
+from st_mta.assistants.pool import AssistantPool
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
 from st_mta.stores.atomic import atomic_write_text
@@ -31,9 +32,12 @@ def run_arm(
     zero_shot: list[Collection],
     split: str = "test",
     arms: Mapping[str, Arm] = ARMS,
+    pool: AssistantPool | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Trains and measures, or reads what was measured before; a killed run goes on at its last station.
+
+    ``pool`` is the material's own by default.
 
     Returns:
         ``measures`` by collection, ``dev`` (nDCG@10 of the start and after every iteration), ``kept`` (iteration),
@@ -45,7 +49,7 @@ def run_arm(
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return kept
     start = time.perf_counter()
-    flow = _flow(material, arms[arm], seed, layers, folder, overrides)
+    flow = _flow(material, arms[arm], seed, layers, folder, pool or material.pool(), overrides)
     standing = flow.learn()
     seconds = time.perf_counter() - start
     student = flow.student_scorer(standing.best, arm)
@@ -67,13 +71,19 @@ def run_arm(
 
 
 def _flow(
-    material: Material, arm: Arm, seed: int, layers: tuple[int, ...], folder: Path, overrides: dict[str, Any]
+    material: Material,
+    arm: Arm,
+    seed: int,
+    layers: tuple[int, ...],
+    folder: Path,
+    pool: AssistantPool,
+    overrides: dict[str, Any],
 ) -> Flow:
     whole = _one_iteration(material) if arm.one_iteration else {}
     arguments = material.arguments(folder, **{"seed": seed, **arm.arguments, **whole, **overrides})
     student = SentenceTransformer(str(material.warmed_student(layers)), device=DEVICE)
     student.max_seq_length = material.budget.max_length
-    pool, root = material.pool(), RunFolder(folder)
+    root = RunFolder(folder)
     configuration = run_configuration(arguments, material.collection, pool, student)
     folder.mkdir(parents=True, exist_ok=True)
     flow = Flow(

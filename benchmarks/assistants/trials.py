@@ -65,7 +65,7 @@ def main() -> None:
     if data is None:
         raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")
     quiet()
-    trials = {}
+    trials: dict[str, dict[str, dict[str, Any]]] = {}
     for name in options.collections:
         material = Material(name, budget, data, options.work_dir / "cpu")
         material.prepare()

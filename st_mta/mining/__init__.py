@@ -5,6 +5,7 @@ from __future__ import annotations
 from st_mta.mining.candidates import mine
 from st_mta.mining.false_negatives import drop_false_negatives
 from st_mta.mining.files import load_candidates, save_candidates
+from st_mta.mining.near_positives import similarity_to_positives
 from st_mta.mining.positives import positive_ranks
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 
@@ -15,4 +16,5 @@ __all__ = [
     "mine",
     "positive_ranks",
     "save_candidates",
+    "similarity_to_positives",
 ]

@@ -55,11 +55,17 @@ class DistillConfig:
     )
     filter_false_negatives: str | None = field(
         default=None,
-        metadata={"help": "Drop negatives the teacher scores above the positive less a margin: relative or absolute."},
+        metadata={
+            "help": "Drop negatives the teacher scores above the positive less a margin (relative or absolute), or "
+            "those nearly equal to a positive (similarity)."
+        },
     )
     filter_margins: list[float] | None = field(
         default=None,
-        metadata={"help": "That margin for each iteration, the last for all that follow (0 if not given)."},
+        metadata={
+            "help": "That margin for each iteration, the last for all that follow (if not given 0, and 0.15 for "
+            "similarity)."
+        },
     )
     patience: int | None = field(
         default=1,

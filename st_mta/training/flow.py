@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,8 @@ class Flow(RunState):
         folder = self.folder.iteration(iteration)
         mined = load_candidates(folder / "candidates.parquet")
         lists, scores, dropped = stations.score_candidates(self.collection, mined, self.pool)
-        lists, scores, filtered = stations.filter_candidates(lists, scores, self.arguments, iteration)
+        passages = partial(self.passage_embeddings, start_from)
+        lists, scores, filtered = stations.filter_candidates(lists, scores, passages, self.arguments, iteration)
         save_candidates(folder / "lists.parquet", lists)
         np.save(folder / "scores.npy", scores)
         temperatures = stations.fit_calibration(lists, scores, self.pool, self.arguments)

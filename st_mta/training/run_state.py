@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
@@ -101,6 +102,13 @@ class RunState:
         """Those of every iteration; none without a weight."""
         target = self.regression_target() if self.arguments.regression_weight else None
         return {} if target is None else regression_embeddings(target, self.collection)
+
+    def passage_embeddings(self, student: Path) -> Embeddings:
+        """Those of the best bi-encoder in the pool on dev; the student's where there is none."""
+        quality = self.dev_quality()
+        found = [scorer for scorer in self.initial_scorers if isinstance(scorer, BiEncoderScorer)]
+        best = max(found, key=lambda scorer: quality[scorer.name], default=self.student_scorer(student, STUDENT))
+        return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
 
     def fusion_weights(self, student: Path, temperatures: list[float]) -> list[float] | None:
         """The assistants' weights, where the fusion has any."""

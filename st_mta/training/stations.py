@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.raw_scores import looks_like_sigmoid
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
-from st_mta.mining import drop_false_negatives, mine
+from st_mta.mining import drop_false_negatives, mine, similarity_to_positives
 from st_mta.stores.embeddings import Embeddings
-from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.arguments import SIMILARITY, MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
 from st_mta.training.lists import drop_unscored, fill_missing, mark_pseudo_positives, padded_scores
 from st_mta.training.warm_up import column_prompts
@@ -79,9 +80,20 @@ def score_candidates(
 
 
 def filter_candidates(
-    candidates: Candidates, scores: FloatArray, arguments: MultiAssistantTrainingArguments, iteration: int
+    candidates: Candidates,
+    scores: FloatArray,
+    passages: Callable[[], Embeddings],
+    arguments: MultiAssistantTrainingArguments,
+    iteration: int,
 ) -> tuple[Candidates, FloatArray, dict[str, float]]:
     """Leaves likely false negatives out, where the arguments ask for it.
+
+    Args:
+        candidates: Q queries with P pairs.
+        scores: (S, P), the teacher's first.
+        passages: Makes the embeddings of all passages, where the filter needs them.
+        arguments: Say whether and how.
+        iteration: Which margin holds.
 
     Returns:
         The lists, their (S, P) scores, and "filter_rate" and "rescued_queries", or nothing where there is no filter.
@@ -89,7 +101,9 @@ def filter_candidates(
     filter = arguments.false_negative_filter()
     if filter is None:
         return candidates, scores, {}
-    filtered = drop_false_negatives(candidates, scores[0], filter, iteration)
+    similar = arguments.filter_false_negatives == SIMILARITY
+    suspicious = similarity_to_positives(candidates, passages().rows) if similar else scores[0]
+    filtered = drop_false_negatives(candidates, suspicious, filter, iteration)
     reported = {"filter_rate": filtered.rate, "rescued_queries": filtered.rescued}
     return filtered.candidates, scores[:, filtered.kept], reported
 
