@@ -15,13 +15,26 @@ QUERIES_PER_ITERATION = {
     "gpu": {"openbookqa": 2000, "squad-sent": 2000},
 }
 
+LEARNING_RATE = 1e-4
+REGRESSION_EPOCHS = 1.0
+"""A short warm-up: word-level distillation is meant for a student that has much to learn, and after six epochs of
+regression these runs are too short to move one."""
+
 
 def _shorter(budget: Budget, queries: dict[str, int]) -> Budget:
     """The same cuts, and so the same material, with fewer queries per iteration."""
     collections = {
         name: replace(budget.collections[name], queries_per_iteration=number) for name, number in queries.items()
     }
-    return replace(budget, collections=collections, zero_shot=(), student_layers=budget.student_layers[:1], arms=NAMES)
+    return replace(
+        budget,
+        collections=collections,
+        zero_shot=(),
+        student_layers=budget.student_layers[:1],
+        arms=NAMES,
+        learning_rate=LEARNING_RATE,
+        regression_epochs=REGRESSION_EPOCHS,
+    )
 
 
 BUDGETS = {name: _shorter(OF_ASSISTANTS[name], queries) for name, queries in QUERIES_PER_ITERATION.items()}

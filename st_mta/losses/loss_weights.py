@@ -34,7 +34,8 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
     """Saves what the loss has learned itself with every checkpoint, and loads it when training is resumed.
 
     Without it a projection begins anew under the old moments of the optimizer. Resuming looks for the checkpoint in
-    the trainer's output folder.
+    the trainer's output folder. It also clears the gradients of the loss after every step, which the host's trainer
+    6.0 does not do: there they would add up over the training.
 
     Args:
         loss: The trainer's loss.
@@ -74,6 +75,12 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
                 remedy="resume a checkpoint in the output folder that was saved with KeepLossWeights, or train anew",
             )
         self.loss.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Clears the gradients of all that is trained, the loss's own weights included."""
+        self.loss.zero_grad()
 
 
 def _file(args: TrainingArguments, state: TrainerState) -> Path:

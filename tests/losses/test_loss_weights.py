@@ -73,6 +73,16 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path):
     assert whole["_extra_state"]["calls"] == 5
 
 
+def test_gradients_of_the_loss_do_not_add_up_over_steps():
+    """Whatever the host clears itself."""
+    loss = make_loss(tiny_sentence_transformer(seed=1), 0)
+    weights = [value for name, value in loss.named_parameters() if "projections" in name and value.requires_grad]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    KeepLossWeights(loss).on_step_end(None, None, None)
+    assert weights and all(weight.grad is None for weight in weights)
+
+
 def test_a_checkpoint_without_the_weights_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, callbacks=[Kill()], keep=False)
