@@ -28,6 +28,7 @@ from st_mta.training.regression import regression_embeddings, regression_positio
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, RunState
 from st_mta.training.serving import measure_serving
 from st_mta.training.standing import Standing
+from st_mta.training.teacher_check import warn_if_teacher_knows_less
 from st_mta.training.throughput import queries_per_second
 from st_mta.training.warm_up import regress_embeddings
 
@@ -111,6 +112,8 @@ class Flow(RunState):
         leader = max((s for s in scorers if s.can_retrieve), key=lambda s: measured[s.name][MAIN_MEASURE])
         stage = self.retrieve(leader, self.collection.queries_of("dev"))
         measured |= {scorer.name: self.measure(scorer, "dev", stage) for scorer in scorers if not scorer.can_retrieve}
+        quality = {name: values[MAIN_MEASURE] for name, values in measured.items()}
+        warn_if_teacher_knows_less(self.pool.teacher.name, self.pool.assistant_names, quality)
         return {"dev": measured, "first_stage": leader.name}
 
     def warm_up(self) -> Result:
