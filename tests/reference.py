@@ -212,7 +212,18 @@ def info_nce(logits, positive, negative):
 
 
 def listwise_kl_loss(
-    queries, documents, scores, index, positive, *, similarity=cosine, scale, temperature, alpha, contrastive_weight
+    queries,
+    documents,
+    scores,
+    index,
+    positive,
+    *,
+    similarity=cosine,
+    scale,
+    temperature,
+    alpha,
+    contrastive_weight,
+    contrastive_scale,
 ):
     """The whole loss for the flat form: ``scores`` (B, S, N), ``index`` (B, N) with -1, ``positive`` (B, N)."""
     masks = [
@@ -234,6 +245,7 @@ def listwise_kl_loss(
         negatives = pool - positives - filtered
         if positives:
             every = range(len(documents))
+            logits = [contrastive_scale * similarity(query, document) for document in documents]
             contrasts.append(info_nce(logits, [i in positives for i in every], [i in negatives for i in every]))
     divergence = sum(divergences) / len(divergences) if divergences else 0.0
     contrast = sum(contrasts) / len(contrasts) if contrasts else 0.0

@@ -31,23 +31,24 @@ FIRST = "default"
 
 VARIATIONS: dict[str, dict[str, Any]] = {
     FIRST: {},
+    "learning rate 5e-5": {"learning_rate": 5e-5},
+    "regression weight 30": {"regression_weight": 30.0},
+    "listwise terms a hundredth": {"regression_weight": 1000.0, "contrastive_weight": 100.0},
+    "no contrast": {"contrastive_weight": 0.0},
     "teacher alone (alpha 1)": {"alpha": 1.0},
-    "alpha 0.25": {"alpha": 0.25},
+    "selection per query": {"select_per": "query"},
     "calibration zscore": {"calibration": "zscore"},
     "calibration affine": {"calibration": "affine"},
     "sharper targets (entropy 0.3)": {"target_entropy": 0.3},
     "softer targets (entropy 0.7)": {"target_entropy": 0.7},
-    "fusion rrf": {"fusion": "rrf"},
     "fusion weighted": {"fusion": "weighted"},
+    "twice the list, half the queries": {},
+    "fusion rrf": {"fusion": "rrf"},
+    "alpha 0.25": {"alpha": 0.25},
     "pairs only": {"combinations": "pairs"},
-    "selection per query": {"select_per": "query"},
     "selection rbo": {"selection": "rbo"},
     "top of the lists": {"sampling_strategy": "top"},
     "regression weight 3": {"regression_weight": 3.0},
-    "regression weight 30": {"regression_weight": 30.0},
-    "listwise terms a hundredth": {"regression_weight": 1000.0, "contrastive_weight": 100.0},
-    "no contrast": {"contrastive_weight": 0.0},
-    "twice the list, half the queries": {},
 }
 LONG = "twice the list, half the queries"
 

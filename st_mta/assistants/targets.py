@@ -35,6 +35,8 @@ class AssistantTargets:
         select_per: "batch" or "query".
         calibration: With which the temperatures were fitted: "temperature", "zscore" or "affine".
         weights: A weights, for instance from `fit_weights`; for fusion "weighted" and no other.
+        student_scale: Factor at which the student's own distributions are as spread out as the targets; for the loss,
+            and None where it was not fitted.
 
     Raises:
         InputError: If an option is unknown, a temperature is missing or not positive, weights are missing or not asked
@@ -52,12 +54,14 @@ class AssistantTargets:
         *,
         calibration: str = "temperature",
         weights: Sequence[float] | None = None,
+        student_scale: float | None = None,
     ) -> None:
         self.names = tuple(names)
         self.temperatures = tuple(float(temperature) for temperature in temperatures)
         self._refuse_bad_temperatures()
         self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
         self.calibration, self.weights = calibration, None if weights is None else tuple(map(float, weights))
+        self.student_scale = student_scale
         check_calibration(calibration)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
         self._distance = find_selection(selection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -10,6 +11,9 @@ from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
 
 logger = logging.getLogger(__name__)
+
+MISMATCH_RATIO, MISMATCH_NATS = 3.0, 0.1
+"""How many times its least, and by how much, the divergence may be before somebody should know."""
 
 
 def inspect_batch(batch: ListwiseBatch) -> None:
@@ -51,6 +55,30 @@ def warn_if_narrow(batch: ListwiseBatch, teacher_temperature: float) -> None:
                 "(CrossEncoder.predict(..., activation_fn=torch.nn.Identity())), or for cosine similarities a "
                 "teacher_temperature of about 0.05."
             )
+
+
+def best_factor(divergence: Callable[[float], float]) -> float:
+    """The factor on the student's logits that brings it nearest to its targets, of 2 ** -6 to 2 ** 6."""
+    factors: list[float] = [2.0 ** (step / 4) for step in range(-24, 25)]
+    return min(factors, key=divergence)
+
+
+def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> None:
+    """Warns if most of the loss would only change how sure the student is, and not what it prefers.
+
+    Args:
+        divergence: Factor on the student's logits -> its mean divergence from the targets.
+        scale: What the similarities are multiplied by.
+    """
+    now, factor = divergence(1.0), best_factor(divergence)
+    least = divergence(factor)
+    if now > MISMATCH_RATIO * least and now - least > MISMATCH_NATS:
+        logger.warning(
+            f"At scale={scale:g} the student is {'surer' if factor < 1 else 'less sure'} of its candidates than its "
+            f"targets are: KL is {now:.2f} in the first batch and would be {least:.2f} at scale={factor * scale:.3g}. "
+            "What it would learn is mostly to spread its similarities differently, which costs quality over the whole "
+            "corpus. Give that scale, or change teacher_temperature."
+        )
 
 
 def _narrow(scores: Tensor, temperature: float) -> bool:

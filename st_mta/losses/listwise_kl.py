@@ -16,7 +16,7 @@ from st_mta.errors import InputError
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
 from st_mta.losses.embedding import embed
 from st_mta.losses.info_nce import info_nce
-from st_mta.losses.inspection import inspect_batch, warn_if_narrow
+from st_mta.losses.inspection import inspect_batch, warn_if_mismatched, warn_if_narrow
 from st_mta.losses.regression import embedding_regression
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
@@ -88,10 +88,12 @@ class ListwiseKLLoss(nn.Module):
         similarity_fct: Matrix similarity of (B, D) and (U, D), such as the host's ``cos_sim`` and ``dot_score``.
             Default: the model's own.
         scale: Factor of the student's similarities. Default 20.0 for cosine, since cosines alone cannot follow a
-            sharp teacher, and 1.0 otherwise.
+            sharp teacher, and 1.0 otherwise. Where it makes the student sharper or flatter than its targets from the
+            start, the loss mostly teaches it to be less so; 1 / ``fit_temperature`` of its similarities prevents that.
         teacher_temperature: Divides every scorer's raw scores; unused with ``targets``.
         alpha: Weight of the teacher against the other targets, in [0, 1]; 0.5 weighs both alike.
-        contrastive_weight: Weight of InfoNCE over the batch's documents, at the same ``scale``; 0 leaves it out.
+        contrastive_weight: Weight of InfoNCE over the batch's documents; 0 leaves it out.
+        contrastive_scale: Factor of the student's similarities in InfoNCE. Default: ``scale``.
         regression_weight: Weight of embedding regression to the "query_targets" and "document_targets" of the label,
             which only the flat form has; 0 leaves it out.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
@@ -140,6 +142,7 @@ class ListwiseKLLoss(nn.Module):
         teacher_temperature: float = 1.0,
         alpha: float = 0.5,
         contrastive_weight: float = 0.0,
+        contrastive_scale: float | None = None,
         regression_weight: float = 0.0,
         return_components: bool = False,
     ) -> None:
@@ -149,6 +152,7 @@ class ListwiseKLLoss(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.alpha = alpha
         self.contrastive_weight = contrastive_weight
+        self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
         self.regression_weight = regression_weight
         self.return_components = return_components
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
@@ -157,6 +161,7 @@ class ListwiseKLLoss(nn.Module):
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
         check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
+        check_range("contrastive_scale", self.contrastive_scale, 0 < self.contrastive_scale < math.inf, "positive")
         check_range("regression_weight", regression_weight, 0 <= regression_weight < math.inf, "at least 0")
 
     def forward(
@@ -180,10 +185,13 @@ class ListwiseKLLoss(nn.Module):
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         batch = read_batch(embeddings, labels)
+        first = not self._inspected
         self._inspect_once(batch)
         logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         targets = self._target_log_probs(batch)
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
+        if first and bool(batch.counts.any()):
+            warn_if_mismatched(_divergence_by_factor(student.detach(), targets[:, :1], batch), self.scale)
         divergence = mean_over(listwise_kl(student, targets, batch.mask[:, None]), batch.counts)  # (T,)
         if len(divergence) == 1:
             terms = {"kl_teacher": divergence[0]}
@@ -193,7 +201,9 @@ class ListwiseKLLoss(nn.Module):
                 "kl_assistant": (1 - self.alpha) * divergence[1:].mean(),
             }
         if self.contrastive_weight:
-            terms["contrastive"] = self.contrastive_weight * _contrast(logits, batch)
+            terms["contrastive"] = self.contrastive_weight * _contrast(
+                logits * (self.contrastive_scale / self.scale), batch
+            )
         if self.regression_weight:
             terms["regression"] = self.regression_weight * embedding_regression(batch)
         return terms
@@ -229,13 +239,22 @@ class ListwiseKLLoss(nn.Module):
             config["teacher_temperature"] = self.teacher_temperature
         else:
             config["targets"] = similarity_fct_name(self.targets)
-        weights = {name: getattr(self, name) for name in ("alpha", "contrastive_weight", "regression_weight")}
+        weights = {
+            name: getattr(self, name)
+            for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight")
+        }
         return {**config, **weights}
 
     @property
     def citation(self) -> str:
         """BibTeX of the paper."""
         return MTA4DPR
+
+
+def _divergence_by_factor(student: Tensor, teacher: Tensor, batch: ListwiseBatch) -> Callable[[float], float]:
+    """Factor on the student's logits -> mean KL from the teacher."""
+    mask = batch.mask[:, None]
+    return lambda factor: float(mean_over(listwise_kl(factor * student, teacher, mask), batch.counts))
 
 
 def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:

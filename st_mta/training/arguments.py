@@ -58,7 +58,9 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         alpha: Weight of the teacher; the selected assistant weighs 1 - alpha.
         alpha_end: Where alpha goes, linearly over all steps of all iterations; None leaves it where it is.
         contrastive_weight: Weight of the in-batch contrastive term on the positives.
-        scale: Factor on the student's similarities; None takes 20 for cosine and 1 for dot product.
+        scale: Factor on the student's similarities. None fits it before each training, so that the student's
+            distributions over the candidates have the target entropy too, and takes 20 for cosine and 1 for dot
+            product in the contrastive term.
         regression_epochs: Passes over the text in the warm-up that regresses the student's embeddings to the best
             bi-encoder assistant; 0 leaves it out.
         regression_learning_rate: Peak learning rate of that warm-up.

@@ -166,6 +166,9 @@ class Flow(RunState):
             "scorers": [scorer.name for scorer in self.pool.scorers],
             "temperatures": temperatures,
             "weights": self.fusion_weights(start_from, temperatures[1:]),
+            "student_scale": stations.fit_student_scale(
+                self.collection, lists, self.student_scorer(start_from, STUDENT), self.arguments
+            ),
             "dropped_queries": dropped,
             "candidates_per_query": len(lists.passages) / len(lists),
             **filtered,
@@ -179,7 +182,8 @@ class Flow(RunState):
         with np.load(folder / "queries.npz") as drawn:
             rows = rows_of(lists, np.concatenate([drawn["sample"], drawn["hard"]]))
         scored = self.journal.result(f"{folder.name}/score")
-        targets = stations.make_targets(self.pool, scored["temperatures"], scored["weights"], self.arguments)
+        fitted = scored["temperatures"], scored["weights"], scored["student_scale"]
+        targets = stations.make_targets(self.pool, *fitted, self.arguments)
         arguments = replace(self.arguments, seed=self.arguments.seed + iteration)
         set_seed(arguments.seed)  # for weights that a loss has of its own
         loss = self.make_loss(student, targets)

@@ -14,6 +14,7 @@ from st_mta.assistants.calibration import fit_temperatures
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.raw_scores import looks_like_sigmoid
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.assistants.temperature import fit_temperature
 from st_mta.errors import InputError
 from st_mta.mining import drop_false_negatives, mine, similarity_to_positives
 from st_mta.stores.embeddings import Embeddings
@@ -124,16 +125,36 @@ def fit_calibration(
     candidates: Candidates, scores: FloatArray, pool: AssistantPool, arguments: MultiAssistantTrainingArguments
 ) -> list[float]:
     """One temperature per scorer, from a sample of the queries."""
-    rows = np.unique(np.linspace(0, len(candidates) - 1, CALIBRATION_QUERIES).astype(np.int64))
+    rows = _calibration_rows(candidates)
     names = [scorer.name for scorer in pool.scorers]
     dense, mask = padded_scores(candidates, scores, rows)
     return fit_temperatures(dense, mask, arguments.calibration, arguments.target_entropy, names)
+
+
+def fit_student_scale(
+    collection: Collection,
+    candidates: Candidates,
+    student: Scorer,
+    arguments: MultiAssistantTrainingArguments,
+) -> float | None:
+    """The factor at which the student is as sure of its candidates as its teachers; None where the user named one."""
+    if arguments.scale is not None:
+        return None
+    sample = candidates.select(_calibration_rows(candidates))
+    scores = student.score(collection.queries, collection.corpus, sample.pair_queries, sample.passages)
+    dense, mask = padded_scores(sample, scores[None], np.arange(len(sample)))
+    return 1 / fit_temperature(dense[:, 0], mask, arguments.target_entropy, student.name)
+
+
+def _calibration_rows(candidates: Candidates) -> IntArray:
+    return np.unique(np.linspace(0, len(candidates) - 1, CALIBRATION_QUERIES).astype(np.int64))
 
 
 def make_targets(
     pool: AssistantPool,
     temperatures: list[float],
     weights: list[float] | None,
+    student_scale: float | None,
     arguments: MultiAssistantTrainingArguments,
 ) -> AssistantTargets:
     """The calibration, fusion and selection that the arguments ask for; ``weights`` are for fusion "weighted"."""
@@ -146,13 +167,14 @@ def make_targets(
         select_per=arguments.select_per,
         calibration=arguments.calibration,
         weights=weights,
+        student_scale=student_scale,
     )
 
 
 def unfitted_targets(pool: AssistantPool, arguments: MultiAssistantTrainingArguments) -> AssistantTargets:
     """The same before anything has been scored: it shows that the options go together, and describes them."""
     weights = [1.0] * len(pool.assistants) if arguments.fusion == "weighted" else None
-    return make_targets(pool, [1.0] * len(pool.scorers), weights, arguments)
+    return make_targets(pool, [1.0] * len(pool.scorers), weights, None, arguments)
 
 
 def make_collator(

@@ -20,6 +20,7 @@ from st_mta.evaluation import CollectionEvaluator, write_report
 from st_mta.evaluation.schema import Report
 from st_mta.hub import attach_lineage, push_run
 from st_mta.losses import ListwiseKLLoss
+from st_mta.losses.similarity import resolve_similarity
 from st_mta.precision import resolve_precision
 from st_mta.scorers import BiEncoderScorer, load_scorer
 from st_mta.stores import Store
@@ -229,10 +230,12 @@ def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
     """[`ListwiseKLLoss`] with the weights that the arguments name."""
 
     def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+        _, contrastive_scale = resolve_similarity(student, None, args.scale)
         return ListwiseKLLoss(
             student,
             targets=targets,
-            scale=args.scale,
+            scale=targets.student_scale or args.scale,
+            contrastive_scale=contrastive_scale,
             alpha=args.alpha,
             contrastive_weight=args.contrastive_weight,
             regression_weight=args.regression_weight or 0.0,

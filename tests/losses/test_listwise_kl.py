@@ -80,12 +80,13 @@ def test_the_gradient_is_student_minus_target():
 # --- the module against the reference ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("contrastive_weight", [0.0, 0.3])
+@pytest.mark.parametrize(("contrastive_weight", "contrastive_scale"), [(0.0, 1.5), (0.3, 1.5), (0.3, 4.0)])
 @pytest.mark.parametrize("scorers", [1, 2, 4])
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_the_loss_equals_the_reference(student, similarity, scorers, contrastive_weight):
+def test_the_loss_equals_the_reference(student, similarity, scorers, contrastive_weight, contrastive_scale):
     function, slow = SIMILARITIES[similarity]
     options = {"scale": 1.5, "alpha": 0.3, "contrastive_weight": contrastive_weight}
+    options["contrastive_scale"] = contrastive_scale
     loss = ListwiseKLLoss(student, similarity_fct=function, teacher_temperature=2.0, **options)
     for seed in range(6):
         flat = flat_batch(seed, scorers=scorers)
@@ -473,6 +474,20 @@ def test_the_card_gets_arguments_and_citation(student):
         "teacher_temperature": 2.0,
         "alpha": 0.5,
         "contrastive_weight": 0.0,
+        "contrastive_scale": 20.0,
         "regression_weight": 0.0,
     }
     assert "2024.emnlp-main.336" in ListwiseKLLoss(student).citation
+
+
+@pytest.mark.parametrize(("scale", "words"), [(20.0, "surer"), (0.2, "less sure"), (2.0, None)])
+def test_a_student_that_is_much_surer_than_its_teacher_is_named(student, caplog, scale, words):
+    """Cosines (1, 0, -1), a teacher of (2, 0, -2): at scale 2 the student equals it."""
+    query = torch.tensor([[1.0, 0.0]]).repeat(4, 1)
+    documents = [torch.tensor([row]).repeat(4, 1) for row in ([1.0, 0.0], [0.0, 1.0], [-1.0, 0.0])]
+    loss, label = ListwiseKLLoss(student, scale=scale), torch.tensor([[2.0, 0.0, -2.0]]).repeat(4, 1)
+    for _ in range(2):
+        loss.compute_loss_from_embeddings([query, *documents], label)
+    said = [record.getMessage() for record in caplog.records if "surer" in record.msg or "less sure" in record.msg]
+    assert len(said) == (words is not None)
+    assert not said or (f"the student is {words} of" in said[0] and "would be 0.00 at scale=" in said[0])
