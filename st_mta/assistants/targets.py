@@ -35,6 +35,7 @@ class AssistantTargets:
         select_per: "batch" or "query".
         calibration: With which the temperatures were fitted: "temperature", "zscore" or "affine".
         weights: A weights, for instance from `fit_weights`; for fusion "weighted" and no other.
+        alpha: Weight of the teacher beside the selected assistant; for the loss.
         student_scale: Factor at which the student's own distributions are as spread out as the targets; for the loss,
             and None where it was not fitted.
 
@@ -54,6 +55,7 @@ class AssistantTargets:
         *,
         calibration: str = "temperature",
         weights: Sequence[float] | None = None,
+        alpha: float = 0.5,
         student_scale: float | None = None,
     ) -> None:
         self.names = tuple(names)
@@ -61,7 +63,7 @@ class AssistantTargets:
         self._refuse_bad_temperatures()
         self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
         self.calibration, self.weights = calibration, None if weights is None else tuple(map(float, weights))
-        self.student_scale = student_scale
+        self.alpha, self.student_scale = alpha, student_scale
         check_calibration(calibration)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
         self._distance = find_selection(selection)

@@ -16,7 +16,8 @@ def alpha_schedule(
     """The schedule of an iteration, counted from 0; None where ``alpha_end`` is not given."""
     if arguments.alpha_end is None:
         return None
-    return AlphaSchedule(loss, arguments.alpha, arguments.alpha_end, iteration, arguments.num_iterations)
+    start = loss.alpha if arguments.alpha is None else arguments.alpha
+    return AlphaSchedule(loss, float(start), arguments.alpha_end, iteration, arguments.num_iterations)  # type: ignore[arg-type]
 
 
 class AlphaSchedule(TrainerCallback):

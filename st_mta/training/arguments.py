@@ -55,7 +55,9 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         select_per: Whether one assistant is selected for a whole "batch" or for each "query".
         target_entropy: The mean entropy to which temperatures are fitted (under "affine" only the teacher's), as a
             share of the entropy of a uniform distribution.
-        alpha: Weight of the teacher; the selected assistant weighs 1 - alpha.
+        alpha: Weight of the teacher; the selected assistant weighs 1 - alpha. None takes 1 where the teacher is better
+            on the development split than every assistant, whose distributions then add nothing that could be measured
+            (benchmarks/assistants), and 0.5 where it is not. Assistants mine and are regressed to in either case.
         alpha_end: Where alpha goes, linearly over all steps of all iterations; None leaves it where it is.
         contrastive_weight: Weight of the in-batch contrastive term on the positives.
         scale: Factor on the student's similarities. None fits it before each training, so that the student's
@@ -97,7 +99,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     selection: str = "kl"
     select_per: str = "batch"
     target_entropy: float = 0.5
-    alpha: float = 0.5
+    alpha: float | None = None
     alpha_end: float | None = None
     contrastive_weight: float = 1.0
     scale: float | None = None
@@ -157,7 +159,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
             raise _out_of_range("patience", "at least 1, or None", self.patience)
         for name in ("alpha", "alpha_end", "target_entropy"):
             value = getattr(self, name)
-            if value is None and name == "alpha_end":
+            if value is None and name != "target_entropy":
                 continue
             if not 0 <= value <= 1 or (name == "target_entropy" and value in (0, 1)):
                 raise _out_of_range(name, "between 0 and 1", value)

@@ -86,7 +86,13 @@ class DistillConfig:
     max_length: int | None = field(
         default=None, metadata={"help": "Longest text in tokens, for all models (each model's own if not given)."}
     )
-    alpha: float = field(default=0.5, metadata={"help": "Weight of the teacher; the assistant has 1 - alpha."})
+    alpha: float | None = field(
+        default=None,
+        metadata={
+            "help": "Weight of the teacher; the assistant has 1 - alpha (if not given 1 where the teacher is better "
+            "on dev than every assistant, else 0.5)."
+        },
+    )
     alpha_end: float | None = field(
         default=None, metadata={"help": "Where alpha goes, linearly over the run (it stays where it is if not given)."}
     )

@@ -166,6 +166,7 @@ class Flow(RunState):
             "scorers": [scorer.name for scorer in self.pool.scorers],
             "temperatures": temperatures,
             "weights": self.fusion_weights(start_from, temperatures[1:]),
+            "alpha": self.alpha(),
             "student_scale": stations.fit_student_scale(
                 self.collection, lists, self.student_scorer(start_from, STUDENT), self.arguments
             ),
@@ -182,7 +183,7 @@ class Flow(RunState):
         with np.load(folder / "queries.npz") as drawn:
             rows = rows_of(lists, np.concatenate([drawn["sample"], drawn["hard"]]))
         scored = self.journal.result(f"{folder.name}/score")
-        fitted = scored["temperatures"], scored["weights"], scored["student_scale"]
+        fitted = scored["temperatures"], scored["weights"], scored["alpha"], scored["student_scale"]
         targets = stations.make_targets(self.pool, *fitted, self.arguments)
         arguments = replace(self.arguments, seed=self.arguments.seed + iteration)
         set_seed(arguments.seed)  # for weights that a loss has of its own

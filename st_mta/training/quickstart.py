@@ -87,6 +87,7 @@ def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArgu
         contrastive_weight=0.5,
         regression_weight=0.0,
         scale=20.0,
+        alpha=0.5,
         regression_epochs=2.5,
         regression_learning_rate=1e-3,
         regression_batch_size=32,

@@ -25,6 +25,7 @@ from st_mta.training.dev_weights import fit_dev_weights
 from st_mta.training.files import RunFolder
 from st_mta.training.journal import Journal
 from st_mta.training.regression import regression_embeddings, regression_target
+from st_mta.training.teacher_check import weight_of_teacher
 from st_mta.types import Collection, IntArray, Qrels, Retrieved, Scorer
 
 LossFactory = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
@@ -93,6 +94,13 @@ class RunState:
             if station in self.journal:
                 quality[self.folder.iteration(iteration).name] = self.journal.result(station)["dev"][MAIN_MEASURE]
         return quality
+
+    def alpha(self) -> float:
+        """Weight of the teacher beside the selected assistant."""
+        if self.arguments.alpha is not None:
+            return self.arguments.alpha
+        teacher, *assistants = (scorer.name for scorer in self.initial_scorers)
+        return weight_of_teacher(teacher, assistants, self.dev_quality())
 
     def regression_target(self) -> BiEncoderScorer | None:
         """The bi-encoder to whose embeddings the student's are regressed, in the warm-up and in every iteration."""

@@ -154,6 +154,7 @@ def make_targets(
     pool: AssistantPool,
     temperatures: list[float],
     weights: list[float] | None,
+    alpha: float,
     student_scale: float | None,
     arguments: MultiAssistantTrainingArguments,
 ) -> AssistantTargets:
@@ -167,6 +168,7 @@ def make_targets(
         select_per=arguments.select_per,
         calibration=arguments.calibration,
         weights=weights,
+        alpha=alpha,
         student_scale=student_scale,
     )
 
@@ -174,7 +176,7 @@ def make_targets(
 def unfitted_targets(pool: AssistantPool, arguments: MultiAssistantTrainingArguments) -> AssistantTargets:
     """The same before anything has been scored: it shows that the options go together, and describes them."""
     weights = [1.0] * len(pool.assistants) if arguments.fusion == "weighted" else None
-    return make_targets(pool, [1.0] * len(pool.scorers), weights, None, arguments)
+    return make_targets(pool, [1.0] * len(pool.scorers), weights, 1.0, None, arguments)
 
 
 def make_collator(

@@ -19,7 +19,7 @@ def warn_if_teacher_knows_less(teacher: str, assistants: Sequence[str], quality:
     Returns:
         The names of the assistants that are better, the best first.
     """
-    better = sorted((name for name in assistants if quality[name] > quality[teacher]), key=lambda name: -quality[name])
+    better = _better(teacher, assistants, quality)
     if better:
         found = ", ".join(f"{name} ({quality[name]:.3f})" for name in better)
         logger.warning(
@@ -28,3 +28,12 @@ def warn_if_teacher_knows_less(teacher: str, assistants: Sequence[str], quality:
             "the best assistant may be the teacher."
         )
     return better
+
+
+def weight_of_teacher(teacher: str, assistants: Sequence[str], quality: Mapping[str, float]) -> float:
+    """1 where the teacher knows more than every assistant, 0.5 where their knowledge can add to its own."""
+    return 0.5 if _better(teacher, assistants, quality) else 1.0
+
+
+def _better(teacher: str, assistants: Sequence[str], quality: Mapping[str, float]) -> list[str]:
+    return sorted((name for name in assistants if quality[name] > quality[teacher]), key=lambda name: -quality[name])

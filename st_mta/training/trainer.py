@@ -236,7 +236,7 @@ def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
             targets=targets,
             scale=targets.student_scale or args.scale,
             contrastive_scale=contrastive_scale,
-            alpha=args.alpha,
+            alpha=targets.alpha,
             contrastive_weight=args.contrastive_weight,
             regression_weight=args.regression_weight or 0.0,
             return_components=True,
