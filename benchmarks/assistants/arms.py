@@ -105,8 +105,10 @@ def _target_embeddings(batch: ListwiseBatch) -> list[Tensor]:
 LIST_RATE, REGRESSION_RATE = 1e-4, 2e-4
 """Peak learning rates, chosen on development queries: what learns from lists, and what regresses embeddings."""
 LISTS = {"learning_rate": LIST_RATE}
-DEFAULT = {"regression_weight": 3.0, "contrastive_weight": 0.1, "learning_rate": REGRESSION_RATE}
-PAPER = {"regression_weight": 0.0, "contrastive_weight": 0.1, **LISTS}
+DEFAULT = {"learning_rate": REGRESSION_RATE}
+"""The package's own defaults: regression to the best bi-encoder, and the teacher alone where it knows most."""
+HALF = {**DEFAULT, "alpha": 0.5}
+PAPER = {"alpha": 0.5, "regression_weight": 0.0, **LISTS}
 TO_EMBEDDINGS = {"regression_weight": 1.0, "learning_rate": REGRESSION_RATE}
 FIXED = {"combinations": "none", "selection": "benchmarks.assistants.arms:never_far"}
 
@@ -117,13 +119,13 @@ ARMS: dict[str, Arm] = {
     "embed": Arm("EmbedDistillLoss, best bi-encoder", embed, TO_EMBEDDINGS),
     "uniform_mean": Arm("KL to the mean of all scorers", uniform_mean, LISTS),
     "st_mta": Arm("st_mta", None, DEFAULT),
-    "without_assistants": Arm("st_mta, the teacher alone", None, {**DEFAULT, "alpha": 1.0}),
-    "without_regression": Arm("st_mta, listwise terms alone", None, PAPER),
-    "without_fusion": Arm("st_mta, no fused assistants", None, {**DEFAULT, "combinations": "none"}),
-    "without_selection": Arm("st_mta, the best assistant fixed", None, {**DEFAULT, **FIXED}),
+    "with_assistants": Arm("st_mta, the selected assistant weighs half", None, HALF),
+    "paper": Arm("st_mta as in the paper, no regression", None, PAPER),
+    "without_fusion": Arm("the same half, no fused assistants", None, {**HALF, "combinations": "none"}),
+    "without_selection": Arm("the same half, the best assistant fixed", None, {**HALF, **FIXED}),
     "without_iterations": Arm("st_mta, one long iteration", None, DEFAULT, one_iteration=True),
     "without_harder_queries": Arm("st_mta, no harder queries", None, {**DEFAULT, "hard_queries": False}),
-    "per_query": Arm("st_mta, selection per query", None, {**DEFAULT, "select_per": "query"}),
-    "footrule": Arm("st_mta, selection by footrule", None, {**DEFAULT, "selection": "footrule"}),
-    "rbo": Arm("st_mta, selection by rank-biased overlap", None, {**DEFAULT, "selection": "rbo"}),
+    "per_query": Arm("the same half, selection per query", None, {**HALF, "select_per": "query"}),
+    "footrule": Arm("the same half, selection by footrule", None, {**HALF, "selection": "footrule"}),
+    "rbo": Arm("the same half, selection by rank-biased overlap", None, {**HALF, "selection": "rbo"}),
 }

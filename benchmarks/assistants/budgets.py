@@ -71,8 +71,8 @@ class Budget:
 
 BASELINES = ("mnrl", "margin_mse", "kl", "embed", "uniform_mean")
 ABLATIONS = (
-    "without_assistants",
-    "without_regression",
+    "with_assistants",
+    "paper",
     "without_fusion",
     "without_selection",
     "without_iterations",
@@ -92,7 +92,7 @@ BUDGETS = {
         zero_shot=(),
         seeds=(1, 2, 3),
         student_layers=((0, 2, 5),),
-        arms=(*BASELINES, "st_mta", "without_assistants", "without_regression"),
+        arms=(*BASELINES, "st_mta", "with_assistants", "paper"),
         tuning={"epochs": 1.0, "batch_size": 32, "learning_rate": 5e-5, "num_negatives": 2},
         teacher_tuning={"epochs": 2.0},
         cross_encoder_tuning={"batch_size": 16, "learning_rate": 1e-4, "num_negatives": 3},

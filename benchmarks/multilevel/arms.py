@@ -124,7 +124,7 @@ def _loss(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, As
         return MultiLevelDistillationLoss(
             student,
             contrastive=FilteredContrastiveLoss(student, filter=levels.filter, scale=SCALE),
-            sentence=ListwiseKLLoss(student, targets=targets, scale=SCALE, contrastive_weight=0.0, **alpha),
+            sentence=ListwiseKLLoss(student, targets=targets, scale=targets.student_scale, **alpha),
             word={name: WORD[name](readers, student) for name in levels.word},
             contrastive_weight=CONTRASTIVE_WEIGHT if levels.sentence else 1.0,
             sentence_weight=levels.sentence,

@@ -69,7 +69,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
         regression_batch_size: Texts per step of that warm-up.
         regression_max_texts: At most so many texts per pass (a seeded sample).
         regression_weight: Weight, in the loss of every iteration, of regressing the student's embeddings to those of
-            the same assistant; 0 leaves it to the warm-up; None takes 10 where such an assistant is at hand and the
+            the same assistant; 0 leaves it to the warm-up; None takes 3 where such an assistant is at hand and the
             loss is st_mta's own, else 0.
         dropout: Dropout of the student in training; 0 by default, which is faster, and the teacher's soft targets
             regularise; None leaves the model's own.
@@ -101,7 +101,7 @@ class MultiAssistantTrainingArguments(SentenceTransformerTrainingArguments):
     target_entropy: float = 0.5
     alpha: float | None = None
     alpha_end: float | None = None
-    contrastive_weight: float = 1.0
+    contrastive_weight: float = 0.1
     scale: float | None = None
     regression_epochs: float = 2.0
     regression_learning_rate: float = 1e-3

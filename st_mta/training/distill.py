@@ -96,7 +96,7 @@ class DistillConfig:
     alpha_end: float | None = field(
         default=None, metadata={"help": "Where alpha goes, linearly over the run (it stays where it is if not given)."}
     )
-    contrastive_weight: float = field(default=1.0, metadata={"help": "Weight of the in-batch contrastive term."})
+    contrastive_weight: float = field(default=0.1, metadata={"help": "Weight of the in-batch contrastive term."})
     calibration: str = field(
         default="temperature", metadata={"help": "One scale for all scorers: temperature, zscore or affine."}
     )

@@ -15,9 +15,8 @@ from st_mta.training.collator import DOCUMENTS
 from st_mta.training.queries import training_queries
 from st_mta.types import Collection, IntArray, Scorer
 
-WEIGHT = 10.0
-"""Of regression beside the listwise terms, chosen on development queries (benchmarks/assistants): cosine distances are
-small numbers, and at weight 1 the listwise terms undid what the warm-up had learned."""
+WEIGHT = 3.0
+"""Of regression beside the listwise terms, chosen on development queries (benchmarks/assistants)."""
 
 
 def fitting_bi_encoders(scorers: Sequence[Scorer], student: SentenceTransformer) -> list[BiEncoderScorer]:
@@ -40,7 +39,7 @@ def settle_regression_weight(
     student: SentenceTransformer,
     own_loss: bool,
 ) -> None:
-    """Fills in ``regression_weight`` where it was left open: 10 where a bi-encoder fits, 0 under a user's loss."""
+    """Fills in ``regression_weight`` where it was left open: 3 where a bi-encoder fits, 0 under a user's loss."""
     if arguments.regression_weight is None:
         fits = not own_loss and bool(fitting_bi_encoders(scorers, student))
         arguments.regression_weight = WEIGHT if fits else 0.0
