@@ -44,7 +44,7 @@ def test_no_patience_at_all_is_refused(tmp_path):
 
 def test_a_run_that_stops_early_says_so_and_goes_on_to_the_same_end(toy_collection, tmp_path):
     # So great a rate makes every iteration worse than the warm-up.
-    options = {"num_iterations": 4, "patience": 2, "learning_rate": 10.0}
+    options = {"num_iterations": 4, "patience": 2, "learning_rate": 100.0}
     paths = tmp_path / "out", tmp_path / "store", toy_collection
     report = toy_trainer(*paths, **options).train()
     assert [entry["iteration"] for entry in report["iterations"]] == [0, 1] and report["best_iteration"] == -1

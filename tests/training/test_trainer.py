@@ -180,7 +180,7 @@ def test_a_collection_without_queries_is_learned_from_crops(toy_collection, tmp_
 
 
 def test_an_iteration_that_makes_the_student_worse_is_not_kept(toy_collection, tmp_path):
-    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, num_iterations=1, learning_rate=10.0)
+    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, num_iterations=1, learning_rate=100.0)
     report = trainer.train()
     assert report["best_iteration"] == -1
     assert report["iterations"][0]["dev"]["ndcg@10"] <= report["warm_up"]["dev_ndcg@10"]
