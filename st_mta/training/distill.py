@@ -79,7 +79,7 @@ class DistillConfig:
     )
     regression_weight: float | None = field(
         default=None,
-        metadata={"help": "Weight of embedding regression in every iteration (if not given: 1 where that can be)."},
+        metadata={"help": "Weight of embedding regression in every iteration (if not given: 3 where that can be)."},
     )
     batch_size: int = field(default=32, metadata={"help": "Queries per training step."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate of an iteration."})
