@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 MISMATCH_RATIO, MISMATCH_NATS = 3.0, 0.1
 """How many times its least, and by how much, the divergence may be before somebody should know."""
+FACTORS = [2.0 ** (step / 4) for step in range(-24, 25)]
+"""On the student's logits: how much surer or less sure it might be."""
 
 
 def inspect_batch(batch: ListwiseBatch) -> None:
@@ -57,12 +59,6 @@ def warn_if_narrow(batch: ListwiseBatch, teacher_temperature: float) -> None:
             )
 
 
-def best_factor(divergence: Callable[[float], float]) -> float:
-    """The factor on the student's logits that brings it nearest to its targets, of 2 ** -6 to 2 ** 6."""
-    factors: list[float] = [2.0 ** (step / 4) for step in range(-24, 25)]
-    return min(factors, key=divergence)
-
-
 def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> None:
     """Warns if most of the loss would only change how sure the student is, and not what it prefers.
 
@@ -70,8 +66,8 @@ def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> No
         divergence: Factor on the student's logits -> its mean divergence from the targets.
         scale: What the similarities are multiplied by.
     """
-    now, factor = divergence(1.0), best_factor(divergence)
-    least = divergence(factor)
+    least, factor = min((divergence(factor), factor) for factor in FACTORS)
+    now = divergence(1.0)
     if now > MISMATCH_RATIO * least and now - least > MISMATCH_NATS:
         logger.warning(
             f"At scale={scale:g} the student is {'surer' if factor < 1 else 'less sure'} of its candidates than its "

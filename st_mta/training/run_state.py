@@ -115,7 +115,8 @@ class RunState:
         """Those of the best bi-encoder in the pool on dev; the student's where there is none."""
         quality = self.dev_quality()
         found = [scorer for scorer in self.initial_scorers if isinstance(scorer, BiEncoderScorer)]
-        best = max(found, key=lambda scorer: quality[scorer.name], default=self.student_scorer(student, STUDENT))
+        found = found or [self.student_scorer(student, STUDENT)]
+        best = max(found, key=lambda scorer: quality.get(scorer.name, 0.0))
         return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
 
     def fusion_weights(self, student: Path, temperatures: list[float]) -> list[float] | None:
