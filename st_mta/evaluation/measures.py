@@ -54,11 +54,26 @@ def _values(run: Run, qrels: Qrels, names: list[str], relevance_level: int) -> d
     """Measure -> query -> value. The one place where a query without an answer gets its 0."""
     _check(qrels, names)
     values = {name: dict.fromkeys(qrels, 0.0) for name in names}
-    measure_names = {_at_level(MEASURES[name], relevance_level): name for name in names}
+    measure_names = {_at_level(_native(MEASURES[name]), relevance_level): name for name in names}
     judged = {query_id: _without_ties(query_id, run[query_id]) for query_id in qrels if run.get(query_id)}
     for metric in ir_measures.iter_calc(list(measure_names), qrels, judged):
-        values[measure_names[metric.measure]][metric.query_id] = float(metric.value)
+        name = measure_names[metric.measure]
+        values[name][metric.query_id] = _cut(float(metric.value), MEASURES[name])
     return values
+
+
+def _native(measure: Any) -> Any:
+    """Reciprocal rank without its cutoff, which trec_eval computes many times faster than ir_measures the other."""
+    return ir_measures.RR if _is_cut_reciprocal_rank(measure) else measure
+
+
+def _cut(value: float, measure: Any) -> float:
+    """0 for a reciprocal rank beyond the measure's cutoff."""
+    return 0.0 if _is_cut_reciprocal_rank(measure) and value < 1 / measure["cutoff"] else value
+
+
+def _is_cut_reciprocal_rank(measure: Any) -> bool:
+    return bool(measure.NAME == "RR") and "cutoff" in measure.params
 
 
 def _at_level(measure: Any, relevance_level: int) -> Any:
@@ -98,7 +113,8 @@ def _without_ties(query_id: str, passages: dict[str, float]) -> dict[str, float]
             consequence="its rank would depend on the sorting algorithm",
             remedy="leave passages without a score out of the run",
         )
-    if len(np.unique(scores)) == len(scores):
+    ascending = np.sort(scores)
+    if (ascending[1:] != ascending[:-1]).all():
         return passages
     ranking = sorted(zip(scores.tolist(), passages), reverse=True)
     return {passage_id: -float(rank) for rank, (_, passage_id) in enumerate(ranking)}

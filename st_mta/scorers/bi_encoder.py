@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from st_mta.errors import InputError
 from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.cross_encoder import default_tokens_per_batch, model_name
 from st_mta.scorers.frozen import FrozenModel
-from st_mta.scorers.search import Search, exact_search, faiss_search, pair_products, search_corpus
+from st_mta.scorers.search import pair_products, search_corpus
+from st_mta.scorers.search_backends import BACKENDS
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
@@ -21,7 +21,6 @@ from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 COSINE_SCALE = 20.0
 BLOCK_SIZE = 2**12
 BLOCKS_AT_ONCE = 16
-BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact": exact_search, "faiss": faiss_search}
 
 
 class BiEncoderScorer(Scorer):

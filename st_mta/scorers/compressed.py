@@ -10,7 +10,8 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from st_mta.errors import InputError
 from st_mta.scorers.bi_encoder import BiEncoderScorer
-from st_mta.scorers.search import exact_search, search_corpus
+from st_mta.scorers.search import search_corpus
+from st_mta.scorers.search_backends import exact_search
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from st_mta.scorers import search as search_module
-from st_mta.scorers.bi_encoder import BACKENDS
-from st_mta.scorers.search import GROUP, best_columns, exact_search, pair_products, search_corpus
+from st_mta.scorers import search_backends
+from st_mta.scorers.search import pair_products, search_corpus
+from st_mta.scorers.search_backends import BACKENDS, GROUP, best_columns, exact_search
 from st_mta.stores.embeddings import Embeddings
 
 CPU = torch.device("cpu")
@@ -35,8 +36,8 @@ def backend(request):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(search_module, "QUERIES_PER_PASS", 7)
-    monkeypatch.setattr(search_module, "SCORES_AT_ONCE", 7 * 30)
-    monkeypatch.setattr(search_module, "PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr(search_backends, "SCORES_AT_ONCE", 7 * 30)
+    monkeypatch.setattr(search_module, "CANDIDATES_AT_ONCE", 50)
     monkeypatch.setattr(search_module, "EXTRA", 2)
 
 
