@@ -143,7 +143,6 @@ class Material:
             "per_device_train_batch_size": self.budget.batch_size,
             "learning_rate": self.budget.learning_rate,
             "regression_epochs": 0.0,
-            "regression_weight": 0.0,
             "max_length": self.budget.max_length,
             "max_eval_queries": self.cut.dev_queries,
             "save_strategy": "no",

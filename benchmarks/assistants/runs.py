@@ -20,6 +20,7 @@ from st_mta.training.configuration import run_configuration
 from st_mta.training.files import RunFolder
 from st_mta.training.flow import Flow
 from st_mta.training.journal import Journal
+from st_mta.training.regression import settle_regression_weight
 from st_mta.training.trainer import default_loss
 from st_mta.types import Collection
 
@@ -83,6 +84,7 @@ def _flow(
     arguments = material.arguments(folder, **{"seed": seed, **arm.arguments, **whole, **overrides})
     student = SentenceTransformer(str(material.warmed_student(layers)), device=DEVICE)
     student.max_seq_length = material.budget.max_length
+    settle_regression_weight(arguments, pool.scorers, student, own_loss=arm.loss is not None)
     root = RunFolder(folder)
     configuration = run_configuration(arguments, material.collection, pool, student)
     folder.mkdir(parents=True, exist_ok=True)

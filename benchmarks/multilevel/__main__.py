@@ -1,6 +1,7 @@
 """Whether word-level distillation and the false-negative filter pay, level by level, at equal compute.
 
-    python -m benchmarks.multilevel --budget cpu|gpu [--arms ARM ...] [--seeds N ...] [--work-dir DIR]
+    python -m benchmarks.multilevel --budget cpu|gpu [--arms ARM ...] [--collections NAME ...]
+                                   [--seeds N ...] [--work-dir DIR]
 
 Assistants, teachers and warmed-up students are those of `python -m benchmarks.assistants` where the work folder holds
 them already. Resumable: every run that ended is kept there and not done again. Needs the collections ($ST_MTA_DATA).
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
     parser.add_argument("--arms", nargs="+", choices=NAMES, default=list(NAMES), help="Only these.")
+    parser.add_argument("--collections", nargs="+", help="Only these; one command for each may run at the same time.")
     parser.add_argument("--seeds", nargs="+", type=int, help="Only these.")
     parser.add_argument("--work-dir", type=Path, default=Path(platformdirs.user_cache_dir("st_mta-assistants")))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="For result.json, .md and plots.")
@@ -52,6 +54,8 @@ def main() -> None:
     budget = BUDGETS[options.budget]
     if options.seeds:
         budget = replace(budget, seeds=tuple(options.seeds))
+    if options.collections:
+        budget = replace(budget, collections={name: budget.collections[name] for name in options.collections})
     result = all_runs(budget, options.arms, data, options.work_dir / options.budget)
     result["budget"] = {"name": options.budget, **asdict(budget)}
     result["environment"] = environment()

@@ -7,7 +7,7 @@ query with its positive in the cross-encoder that was tuned for the teacher, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,8 +29,11 @@ from st_mta.losses import (
 from st_mta.losses.word_level import WordLevelLoss
 
 BASELINE = "sentence"
-CONTRASTIVE_WEIGHT, WORD_WEIGHT = 0.1, 0.1
-"""Beside a sentence level of weight 1; the first is st_mta's default."""
+CONTRASTIVE_WEIGHT = 0.1
+"""Beside a sentence level of weight 1, as st_mta's default has it."""
+WEIGHTS = {"interaction": 0.1, "self": 0.1, "relation": 0.1, "hidden": 0.1, "hidden_bi_encoder": 0.1}
+"""Of the word level: the better of 0.1 and 1 on development queries (`python -m benchmarks.multilevel.weights`)."""
+FROM_CROSS_ENCODER = {name: WEIGHTS[name] for name in ("interaction", "self", "relation", "hidden")}
 MARGINS = (-0.1, 0.05)
 """Relative margins of the dynamic filter in the two iterations: from lenient to strict."""
 OFF = DynamicFilter(absolute_margin=-1e9)
@@ -45,7 +48,7 @@ class Levels:
     Attributes:
         what: In words, for the table.
         sentence: Weight of the sentence level.
-        word: Names of word-level losses.
+        word: Weights of word-level losses by name.
         filter: Of the contrastive loss.
         assistants: Whether the sentence level has the assistants, or the teacher alone.
         arguments: Training arguments that differ from the default.
@@ -53,29 +56,34 @@ class Levels:
 
     what: str
     sentence: float = 1.0
-    word: tuple[str, ...] = ()
+    word: Mapping[str, float] = field(default_factory=dict)
     filter: DynamicFilter = OFF
     assistants: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-EVERY_WORD = ("interaction", "self", "relation", "hidden")
+def _only(name: str) -> dict[str, float]:
+    return {name: WEIGHTS[name]}
+
+
 LEVELS: dict[str, Levels] = {
     "contrastive": Levels("contrastive", sentence=0.0),
     BASELINE: Levels("contrastive + sentence"),
-    "interaction": Levels("+ attention, interaction", word=("interaction",)),
-    "self": Levels("+ attention, self", word=("self",)),
-    "relation": Levels("+ attention, relation", word=("relation",)),
-    "hidden": Levels("+ hidden states", word=("hidden",)),
-    "hidden_bi_encoder": Levels("+ hidden states of the bi-encoder", word=("hidden_bi_encoder",)),
-    "every_level": Levels("+ all attention and hidden states", word=EVERY_WORD),
+    "interaction": Levels("+ attention, interaction", word=_only("interaction")),
+    "self": Levels("+ attention, self", word=_only("self")),
+    "relation": Levels("+ attention, relation", word=_only("relation")),
+    "hidden": Levels("+ hidden states", word=_only("hidden")),
+    "hidden_bi_encoder": Levels("+ hidden states of the bi-encoder", word=_only("hidden_bi_encoder")),
+    "every_level": Levels("+ all attention and hidden states", word=FROM_CROSS_ENCODER),
     "static_filter": Levels("contrastive, filtered + sentence", filter=STATIC),
     "dynamic_filter": Levels("contrastive, dynamically filtered + sentence", filter=DYNAMIC),
     "filtered_lists": Levels(
         "contrastive + sentence, lists dynamically filtered",
         arguments={"filter_false_negatives": "relative", "filter_margins": list(MARGINS)},
     ),
-    "everything": Levels("all levels, dynamic filter, assistants", word=EVERY_WORD, filter=DYNAMIC, assistants=True),
+    "everything": Levels(
+        "all levels, dynamic filter, assistants", word=FROM_CROSS_ENCODER, filter=DYNAMIC, assistants=True
+    ),
 }
 NAMES = tuple(LEVELS)
 
@@ -115,10 +123,12 @@ class Readers:
 def arms_of(material: Material) -> dict[str, Arm]:
     """The arms on one collection."""
     readers = Readers(material)
-    return {name: Arm(levels.what, _loss(levels, readers), levels.arguments) for name, levels in LEVELS.items()}
+    return {name: Arm(levels.what, loss_of(levels, readers), levels.arguments) for name, levels in LEVELS.items()}
 
 
-def _loss(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, AssistantTargets], nn.Module]:
+def loss_of(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, AssistantTargets], nn.Module]:
+    """Makes the loss of these levels."""
+
     def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
         alpha = {} if levels.assistants else {"alpha": 1.0}
         return MultiLevelDistillationLoss(
@@ -128,7 +138,7 @@ def _loss(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, As
             word={name: WORD[name](readers, student) for name in levels.word},
             contrastive_weight=CONTRASTIVE_WEIGHT if levels.sentence else 1.0,
             sentence_weight=levels.sentence,
-            word_weight=WORD_WEIGHT,
+            word_weight=levels.word,
             return_components=True,
         )
 
