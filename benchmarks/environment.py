@@ -50,7 +50,10 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def data_folder() -> Path | None:
-    """The folder of test collections, from $ST_MTA_DATA or beside the project."""
+def data_folder() -> Path:
+    """The folder of test collections, from $ST_MTA_DATA or beside the project; without one the command ends."""
     places = [os.environ.get("ST_MTA_DATA"), Path(__file__).parents[2] / "shared" / "data"]
-    return next((Path(place) for place in places if place and Path(place).is_dir()), None)
+    for place in places:
+        if place and Path(place).is_dir():
+            return Path(place)
+    raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")

@@ -45,8 +45,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE, help="Folder for taught_by.json and taught_by.md.")
     options = parser.parse_args()
     data = data_folder()
-    if data is None:
-        raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")
     quiet()
     found = {
         name: _one_collection(Material(name, budget, data, options.work_dir / "cpu"), options.seeds)

@@ -36,8 +36,6 @@ RUN_TOLERANCE, MODEL_TOLERANCE = 1e-6, 1e-4
 def main() -> None:
     """Measures, writes the result, and fails where a difference is too large."""
     data = data_folder()
-    if data is None:
-        sys.exit("No collections: set ST_MTA_DATA to a folder of them.")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=sorted(path.parent.name for path in data.glob("*/corpus.jsonl")))
     parser.add_argument("--model-on", nargs="*", default=MODEL_ON)

@@ -59,8 +59,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("result.json"))
     options = parser.parse_args()
     folder = data_folder()
-    if folder is None:
-        raise SystemExit("The collection openbookqa is needed: set ST_MTA_DATA to the folder that holds it.")
     collection = load_collection(folder / "openbookqa")
     queries = collection.queries_of("train")[: options.queries]
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -42,8 +42,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("result.json"))
     options = parser.parse_args()
     data = data_folder()
-    if data is None:
-        raise SystemExit("The test collections are needed: set ST_MTA_DATA to the folder that holds them.")
     start = time.perf_counter()
     result: dict[str, Any] = {"settings": {}}
     for name in options.settings:
