@@ -32,6 +32,8 @@ SAMPLE = 2**13, 2**16
 """Passages drawn to guess what the best score, at least and at most; a sixteenth of the corpus in between."""
 SPARE = 1.3
 """Rounding leaves close neighbours in doubt, so that so many times the passages asked for are given."""
+COARSEST = 2.0
+"""A passage so long that it makes its group's scale this many times the usual one would hide its neighbours."""
 DEVIATIONS = 3.5
 """Of the sample's luck; a query whose guess was too high is searched exactly."""
 
@@ -68,6 +70,8 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
             return exact(queries, k)
         sample = np.sort(np.random.default_rng(0).choice(len(corpus), sampled, replace=False))
         found = _search(queries, corpus, tensor_over(corpus.rows(sample)), rank, min(block_size, BLOCK_SIZE))
+        if found is None:
+            return exact(queries, k)
         scores, positions, enough = found.best(wanted)
         if not enough.all():
             few = np.flatnonzero(~enough)
@@ -87,8 +91,8 @@ def _rank_in_sample(expected: float) -> int:
     return math.ceil(((DEVIATIONS + math.sqrt(DEVIATIONS**2 + 4 * expected)) / 2) ** 2)
 
 
-def _search(queries: FloatArray, corpus: Embeddings, sample: Tensor, rank: int, block_size: int) -> _Found:
-    """All passages that score, roughly, as high as the one with this rank in the sample."""
+def _search(queries: FloatArray, corpus: Embeddings, sample: Tensor, rank: int, block_size: int) -> _Found | None:
+    """All passages that score, roughly, as high as the one with this rank in the sample; None if that is too rough."""
     # Taken from all passages: it moves every score of a query alike, and embeddings that all point one way would
     # lose in the rounding what tells them apart.
     mean = sample.mean(dim=0)
@@ -101,7 +105,10 @@ def _search(queries: FloatArray, corpus: Embeddings, sample: Tensor, rank: int, 
     bounds = [_highest(drawn, _products(drawn, part)).topk(rank, dim=0).values[-1] for part in columns]
     with progress("Comparing passages", len(corpus), "passages") as bar, _one_core_each() as cores:
         for places, rows in corpus.sweep(block_size):
-            compare = partial(_above, _round(tensor_over(rows), mean))
+            block = _round(tensor_over(rows), mean)
+            if block.scales.amax() > COARSEST * drawn.scales.median():
+                return None
+            compare = partial(_above, block)
             for number, (row, scores, column) in enumerate(cores.map(compare, columns, bounds)):
                 found.add(row + number * QUERIES_AT_ONCE, scores, torch.from_numpy(places)[column])
             bar.update(len(rows))

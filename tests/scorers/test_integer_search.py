@@ -56,6 +56,13 @@ def test_passages_of_very_different_length():
     np.testing.assert_array_equal(searched(queries, corpus)[1], brute_force(queries, corpus, 5))
 
 
+def test_very_long_passages_do_not_hide_their_neighbours():
+    """They are far from every query, and what shares a group with one is rounded to almost nothing."""
+    queries, corpus = np.abs(random_rows(40, seed=1)), random_rows(3001)
+    corpus[::400] = -1000 * np.abs(corpus[::400])
+    np.testing.assert_array_equal(searched(queries, corpus)[1], brute_force(queries, corpus, 5))
+
+
 def test_the_best_may_all_stand_together():
     """A corpus sorted by its scores: the first blocks hold nothing, the last everything."""
     queries = np.repeat(random_rows(1, seed=1), 9, axis=0)
