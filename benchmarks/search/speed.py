@@ -54,7 +54,7 @@ def in_memory(rows: FloatArray) -> Embeddings:
 
 
 def compare(
-    num_queries: int = 2000, num_passages: int = 100_000, dimension: int = 384, repeats: int = 3
+    num_queries: int = 2000, num_passages: int = 100_000, dimension: int = 384, repeats: int = 5
 ) -> dict[str, Any]:
     """Seconds of both, alternating; their ratio; and both sets of measures."""
     collection, queries, corpus = synthetic(num_queries, num_passages, dimension)

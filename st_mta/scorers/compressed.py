@@ -9,8 +9,8 @@ import numpy as np
 from sentence_transformers.util.quantization import quantize_embeddings
 
 from st_mta.errors import InputError
-from st_mta.scorers.bi_encoder import BiEncoderScorer
-from st_mta.scorers.search import search_corpus
+from st_mta.scorers.bi_encoder import BiEncoderScorer, distinct
+from st_mta.scorers.search import pair_products, search_corpus
 from st_mta.scorers.search_backends import exact_search
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
@@ -127,10 +127,11 @@ class ServedScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """Gathered inner products; see ``Scorer.score``."""
-        left = self._query_rows(self.queries.embed(queries, "query", query_positions))
-        right = self._passages(corpus).rows(np.asarray(passage_positions, dtype=np.int64))
-        products: FloatArray = np.einsum("pd,pd->p", left.rows(slice(None)), right)
-        return products
+        distinct_queries, query_of = distinct(query_positions, len(queries))
+        left = self._query_rows(self.queries.embed(queries, "query", distinct_queries))
+        return pair_products(
+            left.rows, self._passages(corpus).rows, query_of, np.asarray(passage_positions, dtype=np.int64)
+        )
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages of the index, searched exhaustively."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from st_mta.progress import progress
 from st_mta.scorers.search import Search, tensor_over
@@ -22,7 +25,7 @@ from st_mta.types import FloatArray, IntArray
 
 # One block's integers, and its products with these queries, fit into a core's cache.
 BLOCK_SIZE = 2**11
-QUERIES_AT_ONCE = 2**8
+QUERIES_AT_ONCE = 2**9
 # Passages g, g + n, g + 2n, ... of the n groups of a block share a scale, and only their maximum is looked at first.
 GROUP = 16
 LARGEST = 127
@@ -30,13 +33,21 @@ FEWEST_QUERIES, FEWEST_PASSAGES = 2**9, 2**15
 """Below these, turning the corpus into integers costs more than it saves."""
 SAMPLE = 2**13, 2**16
 """Passages drawn to guess what the best score, at least and at most; a sixteenth of the corpus in between."""
-SPARE = 1.3
+SPARE = 1.4
 """Rounding leaves close neighbours in doubt, so that so many times the passages asked for are given."""
 COARSEST = 2.0
 """A passage so long that it makes its group's scale this many times the usual one would hide its neighbours."""
 DEVIATIONS = 3.5
 """Of the sample's luck; a query whose guess was too high is searched exactly."""
+BLOCKS_AHEAD = 16
+"""Blocks of passages in the hands of the threads."""
+FURTHEST = 2**30
+"""Beyond every product of two rows of integers, and within what 32 bits hold."""
 
+Result = TypeVar("Result")
+_Hits = tuple[IntArray, FloatArray, IntArray]
+"""Rows of queries, scores in their steps, positions in the corpus; in any order."""
+_Best = tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]
 
 _of_thread = threading.local()
 
@@ -59,7 +70,7 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
         block_size: Passages rounded at once.
 
     Returns:
-        A search that gives up to 1.3 times as many passages as asked for.
+        A search that gives up to 1.4 times as many passages as asked for.
     """
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
@@ -69,10 +80,10 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
         if len(queries) < FEWEST_QUERIES or len(corpus) < FEWEST_PASSAGES or rank > sampled // GROUP:
             return exact(queries, k)
         sample = np.sort(np.random.default_rng(0).choice(len(corpus), sampled, replace=False))
-        found = _search(queries, corpus, tensor_over(corpus.rows(sample)), rank, min(block_size, BLOCK_SIZE))
+        found = _search(queries, corpus, tensor_over(corpus.rows(sample)), rank, wanted, min(block_size, BLOCK_SIZE))
         if found is None:
             return exact(queries, k)
-        scores, positions, enough = found.best(wanted)
+        scores, positions, enough = found
         if not enough.all():
             few = np.flatnonzero(~enough)
             scores[few], positions[few] = (part[:, :wanted] for part in exact(queries[few], wanted))
@@ -91,28 +102,44 @@ def _rank_in_sample(expected: float) -> int:
     return math.ceil(((DEVIATIONS + math.sqrt(DEVIATIONS**2 + 4 * expected)) / 2) ** 2)
 
 
-def _search(queries: FloatArray, corpus: Embeddings, sample: Tensor, rank: int, block_size: int) -> _Found | None:
-    """All passages that score, roughly, as high as the one with this rank in the sample; None if that is too rough."""
+def _search(
+    queries: FloatArray, corpus: Embeddings, sample: Tensor, rank: int, k: int, block_size: int
+) -> _Best | None:
+    """The k best of all that score, roughly, as high as the one with this rank in the sample; None if too rough."""
     # Taken from all passages: it moves every score of a query alike, and embeddings that all point one way would
     # lose in the rounding what tells them apart.
     mean = sample.mean(dim=0)
-    left = tensor_over(queries)
-    scales = _scales(left.abs().amax(dim=1))
-    found = _Found(left @ mean, scales)
-    rounded = (left / scales[:, None]).round_().to(torch.int8)
-    columns = [part.T.contiguous() for part in torch.split(rounded, QUERIES_AT_ONCE)]
     drawn = _round(sample, mean)
-    bounds = [_highest(drawn, _products(drawn, part)).topk(rank, dim=0).values[-1] for part in columns]
+    coarsest = COARSEST * drawn.scales.median()
     with progress("Comparing passages", len(corpus), "passages") as bar, _one_core_each() as cores:
-        for places, rows in corpus.sweep(block_size):
-            block = _round(tensor_over(rows), mean)
-            if block.scales.amax() > COARSEST * drawn.scales.median():
+        parts = list(
+            cores.map(partial(_rounded_queries, mean=mean), torch.split(tensor_over(queries), QUERIES_AT_ONCE))
+        )
+        bounds = list(cores.map(partial(_bounds, drawn, rank), parts))
+        compare = partial(_compare, list(zip(parts, bounds)), mean, coarsest)
+        hits = []
+        for of_block in _ahead(cores, compare, _blocks(corpus, block_size, bar)):
+            if of_block is None:
                 return None
-            compare = partial(_above, block)
-            for number, (row, scores, column) in enumerate(cores.map(compare, columns, bounds)):
-                found.add(row + number * QUERIES_AT_ONCE, scores, torch.from_numpy(places)[column])
-            bar.update(len(rows))
-    return found
+            hits.append(of_block)
+        scores, positions, enough = zip(*cores.map(partial(_best, k), parts, zip(*hits)))
+    return np.concatenate(scores), np.concatenate(positions), np.concatenate(enough)
+
+
+def _blocks(corpus: Embeddings, size: int, bar: tqdm) -> Iterator[tuple[IntArray, Tensor]]:
+    for places, rows in corpus.sweep(size):
+        yield places, tensor_over(rows)
+        bar.update(len(rows))
+
+
+def _compare(
+    queries: Sequence[tuple[_Queries, Tensor]], mean: Tensor, coarsest: Tensor, places: IntArray, rows: Tensor
+) -> list[_Hits] | None:
+    """What reaches the bounds, for each part of the queries; None if the block would be rounded too coarsely."""
+    block = _round(rows, mean)
+    if block.scales.amax() > coarsest:
+        return None
+    return [_above(block, part, bounds, places) for part, bounds in queries]
 
 
 @contextmanager
@@ -124,6 +151,19 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
             yield threads
     finally:
         torch.set_num_threads(cores)
+
+
+def _ahead(
+    threads: ThreadPoolExecutor, function: Callable[..., Result], items: Iterable[tuple[Any, ...]]
+) -> Iterator[Result]:
+    """Results in order; only so many items are taken in advance as keep the threads busy."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(threads.submit(function, *item))
+        if len(waiting) > BLOCKS_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @dataclass(frozen=True)
@@ -151,17 +191,38 @@ def _round(passages: Tensor, mean: Tensor) -> _Block:
     return _Block(integers, scales, len(passages))
 
 
+@dataclass(frozen=True)
+class _Queries:
+    """Some queries in integers.
+
+    Attributes:
+        integers: (D, Q).
+        scales: (Q,) what the integers of each query count.
+        offsets: (Q,) what the scores of each query lack.
+    """
+
+    integers: Tensor
+    scales: FloatArray
+    offsets: FloatArray
+
+
+def _rounded_queries(queries: Tensor, mean: Tensor) -> _Queries:
+    scales = _scales(queries.abs().amax(dim=1))
+    integers = (queries / scales[:, None]).round_().to(torch.int8).T.contiguous()
+    return _Queries(integers, scales.numpy(), (queries @ mean).numpy())
+
+
 def _scales(highest: Tensor) -> Tensor:
     """What one step of the integers counts, so that the highest value is the largest integer."""
     return (highest / LARGEST).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _products(block: _Block, queries: Tensor) -> Tensor:
-    """(GROUP * groups, Q) products in integers; padding is lower than all."""
-    products = _scratch(len(block.integers), queries.shape[1])
-    torch._int_mm(block.integers, queries, out=products)
+def _products(block: _Block, queries: _Queries) -> Tensor:
+    """(GROUP, groups, Q) products in integers; padding is lower than all."""
+    products = _scratch(len(block.integers), queries.integers.shape[1])
+    torch._int_mm(block.integers, queries.integers, out=products)
     products[block.length :] = torch.iinfo(torch.int32).min
-    return products
+    return products.view(GROUP, len(block.scales), -1)
 
 
 def _scratch(rows: int, columns: int) -> Tensor:
@@ -173,51 +234,33 @@ def _scratch(rows: int, columns: int) -> Tensor:
     return products
 
 
-def _highest(block: _Block, products: Tensor) -> Tensor:
-    """(groups, Q) the highest score of each group."""
-    return products.view(GROUP, len(block.scales), -1).amax(dim=0) * block.scales[:, None]
+def _bounds(sample: _Block, rank: int, queries: _Queries) -> Tensor:
+    """(Q,) the score, in steps of each query, of the group of the sample with this rank."""
+    highest = _products(sample, queries).amax(dim=0) * sample.scales[:, None]
+    return highest.T.contiguous().topk(rank, dim=1).values[:, -1]
 
 
-def _above(block: _Block, queries: Tensor, bound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, score and place in the block of all that reach the bounds (Q,) of the queries (D, Q)."""
+def _above(block: _Block, queries: _Queries, bounds: Tensor, places: IntArray) -> _Hits:
+    """All passages of a block (its places in the corpus) that reach the bounds of the queries (Q,)."""
     products = _products(block, queries)
-    groups, width = len(block.scales), len(bound)
-    promising = (_highest(block, products) >= bound).flatten().nonzero().squeeze(1)
-    group, row = promising // width, promising % width
-    # NumPy gathers along the last axis several times faster than torch.
-    members = torch.from_numpy(np.take(products.view(GROUP, -1).numpy(), promising.numpy(), axis=1))
-    scores = (members * block.scales[group]).flatten()
-    hits = (scores.view(GROUP, -1) >= bound[row]).flatten().nonzero().squeeze(1)
-    member, hit = hits // max(len(promising), 1), hits % max(len(promising), 1)
-    return row[hit], scores[hits], member * groups + group[hit]
+    least = (bounds / block.scales[:, None]).ceil_().clamp_(-FURTHEST, FURTHEST).to(torch.int32).flatten().numpy()
+    promising = np.flatnonzero(products.amax(dim=0).flatten().numpy() >= least)
+    members = products.view(GROUP, -1).numpy().take(promising, axis=1)
+    member, hit = np.divmod(np.flatnonzero(members >= least.take(promising)), max(len(promising), 1))
+    group, row = np.divmod(promising.take(hit), len(bounds))
+    scores = members[member, hit] * block.scales.numpy().take(group)
+    return row, scores.astype(np.float32), places.take(member * len(block.scales) + group)
 
 
-class _Found:
-    """What was found, in the order in which it was.
-
-    Args:
-        offsets: (Q,) what is missing in the scores of a query.
-        scales: (Q,) what the scores of a query count.
-    """
-
-    def __init__(self, offsets: Tensor, scales: Tensor) -> None:
-        self.offsets, self.scales = offsets, scales
-        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def add(self, rows: Tensor, scores: Tensor, positions: Tensor) -> None:
-        """Notes passages of the queries ``rows``."""
-        self.parts.append((rows.to(torch.int16), scores, positions))
-
-    def best(self, k: int) -> tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]:
-        """The k best of each query: scores and positions (Q, k), best first; and whether there were so many (Q,)."""
-        rows, scores, positions = (torch.cat(part) for part in zip(*self.parts))
-        order = torch.from_numpy(np.argsort(rows.numpy(), kind="stable"))
-        rows, scores, positions = rows[order].long(), scores[order], positions[order]
-        counts = torch.bincount(rows, minlength=len(self.scales))
-        place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
-        table = torch.full((len(counts), max(k, int(counts.max()))), -torch.inf)
-        where = torch.zeros(table.shape, dtype=torch.int64)
-        table[rows, place], where[rows, place] = scores, positions
-        best = table.topk(k, dim=1)
-        scores = torch.addcmul(self.offsets[:, None], best.values, self.scales[:, None])
-        return scores.numpy(), where.gather(1, best.indices).numpy(), (counts >= k).numpy()
+def _best(k: int, queries: _Queries, hits: Iterable[_Hits]) -> _Best:
+    """The k best of each query: scores and positions (Q, k), best first; and whether there were so many (Q,)."""
+    rows, scores, positions = (np.concatenate(part) for part in zip(*hits))
+    order = np.argsort(rows.astype(np.int16), kind="stable")
+    counts = np.bincount(rows, minlength=len(queries.scales))
+    found = np.arange(max(k, counts.max())) < counts[:, None]
+    table = np.full(found.shape, -np.inf, dtype=np.float32)
+    where = np.zeros(found.shape, dtype=np.int64)
+    table[found], where[found] = scores[order], positions[order]
+    best = torch.from_numpy(table).topk(k, dim=1)
+    chosen = np.take_along_axis(where, best.indices.numpy(), axis=1)
+    return best.values.numpy() * queries.scales[:, None] + queries.offsets[:, None], chosen, counts >= k

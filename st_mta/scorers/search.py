@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,8 +20,6 @@ Search = Callable[[FloatArray, int], tuple[FloatArray, IntArray]]
 # Queries searched per pass over the corpus.
 QUERIES_PER_PASS = 2**13
 PAIRS_AT_ONCE = 2**16
-# Rows of candidates gathered at once: few enough for the processor's cache.
-CANDIDATES_AT_ONCE = 2**11
 EXTRA = 16
 # Rounding of two float32 sums over the same products in different order, relative to the norms.
 TOLERANCE = 1e-5
@@ -61,7 +60,8 @@ def _search_block(queries: FloatArray, corpus: Embeddings, k: int, search: Searc
     pending, fetch = np.arange(len(queries)), min(k + EXTRA, len(corpus))
     while len(pending):
         rough, candidates = search(queries[pending], fetch)
-        exact = _products_of_rows(queries[pending], corpus, candidates)
+        rows = np.repeat(pending, candidates.shape[1])
+        exact = pair_products(queries.__getitem__, corpus.rows, rows, candidates.ravel()).reshape(candidates.shape)
         order = np.lexsort((candidates, -exact))[:, :k]
         scores[pending] = np.take_along_axis(exact, order, axis=1)
         positions[pending] = np.take_along_axis(candidates, order, axis=1)
@@ -74,25 +74,6 @@ def _search_block(queries: FloatArray, corpus: Embeddings, k: int, search: Searc
     return scores, positions
 
 
-def _products_of_rows(queries: FloatArray, corpus: Embeddings, candidates: IntArray) -> FloatArray:
-    """Inner products (Q, K) of each query with its candidates, the same bits as ``pair_products`` gives.
-
-    Passage by passage, whosever candidate it is: the corpus is swept once, and the queries stay in the cache.
-    """
-    passages = candidates.ravel()
-    order = np.argsort(passages, kind="stable")
-    products = np.empty(len(passages), dtype=np.float32)
-
-    def multiply(start: int) -> None:
-        pairs = order[start : start + CANDIDATES_AT_ONCE]
-        rows = corpus.rows(passages[pairs])
-        products[pairs] = np.einsum("pd,pd->p", rows, queries[pairs // candidates.shape[1]])
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        list(threads.map(multiply, range(0, len(passages), CANDIDATES_AT_ONCE)))
-    return products.reshape(candidates.shape)
-
-
 def pair_products(
     query_rows: Callable[[IntArray], FloatArray],
     passage_rows: Callable[[IntArray], FloatArray],
@@ -103,7 +84,7 @@ def pair_products(
 
     Args:
         query_rows: Gives the embeddings at some places.
-        passage_rows: The same for passages.
+        passage_rows: The same for passages; they are read once, in ascending order.
         queries: (P,) places of queries.
         passages: (P,) places of passages.
 
@@ -111,17 +92,59 @@ def pair_products(
         (P,) float32.
     """
     products = np.empty(len(queries), dtype=np.float32)
-    for start in range(0, len(queries), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        distinct_queries, query_of = np.unique(queries[part], return_inverse=True)
-        distinct_passages, passage_of = np.unique(passages[part], return_inverse=True)
-        left, right = query_rows(distinct_queries), passage_rows(distinct_passages)
-        products[part] = np.einsum("pd,pd->p", left[query_of], right[passage_of])
+    by_passage = torch.from_numpy(passages).argsort().numpy()
+
+    def multiply(start: int) -> None:
+        pairs = by_passage[start : start + PAIRS_AT_ONCE]
+        distinct_queries, query_of = np.unique(queries[pairs], return_inverse=True)
+        distinct_passages, counts = np.unique(passages[pairs], return_counts=True)
+        products[pairs] = _products_where(
+            passage_rows(distinct_passages), query_rows(distinct_queries), counts, query_of
+        )
+
+    with (
+        _without_warnings("Sparse CSR tensor support is in beta"),
+        ThreadPoolExecutor(torch.get_num_threads()) as threads,
+    ):
+        list(threads.map(multiply, range(0, len(queries), PAIRS_AT_ONCE)))
+    return products
+
+
+def _products_where(left: FloatArray, right: FloatArray, counts: IntArray, columns: IntArray) -> FloatArray:
+    """Inner products of some rows: of ``left[0]`` with the first ``counts[0]`` of the columns, and so on.
+
+    Args:
+        left: (M, D).
+        right: (N, D).
+        counts: (M,) numbers of products.
+        columns: (P,) rows of ``right``; P is the sum of the counts.
+
+    Returns:
+        (P,) float32.
+    """
+    if len(columns) > len(left) * len(right):  # Some pair is there twice, and torch keeps no more than the matrix has.
+        right, columns = right[columns], np.arange(len(columns))
+    places = torch.sparse_csr_tensor(
+        torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])),
+        torch.from_numpy(columns),
+        torch.zeros(len(columns)),
+        (len(left), len(right)),
+        check_invariants=False,  # They ask for ascending columns, which the product does not need.
+    )
+    torch.sparse.sampled_addmm(places, torch.from_numpy(left), torch.from_numpy(right).T, beta=0, out=places)
+    products: FloatArray = places.values().numpy()
     return products
 
 
 def tensor_over(rows: FloatArray) -> torch.Tensor:
     """A tensor over the same memory; it is only read, so that it may be a read-only map of a file."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+    with _without_warnings("The given NumPy array is not writable"):
         return torch.from_numpy(rows)
+
+
+@contextmanager
+def _without_warnings(message: str) -> Iterator[None]:
+    """For the main thread: filters of warnings are all threads'."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=message)
+        yield

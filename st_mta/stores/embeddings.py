@@ -57,13 +57,15 @@ class Embeddings:
             (len(index), D) float32.
         """
         block_of, row_of = self.block_of[index], self.row_of[index]
+        blocks = np.unique(block_of)
+        if len(blocks) == 1 and (np.diff(row_of) > 0).all():
+            return _copied(self.block_arrays[blocks[0]], row_of)
         gathered = np.empty((len(block_of), self.dimension), dtype=np.float32)
-        for block in np.unique(block_of):
+        for block in blocks:
             here = np.flatnonzero(block_of == block)
             # Ascending rows turn random reads of the disk into one sweep.
             here = here[np.argsort(row_of[here], kind="stable")]
-            gathered[here] = self.block_arrays[block][row_of[here]]
-            _forget_pages(self.block_arrays[block])
+            gathered[here] = _copied(self.block_arrays[block], row_of[here])
         return gathered
 
     def blocks(self, size: int) -> Iterator[tuple[int, FloatArray]]:
@@ -92,6 +94,13 @@ def _rows_of_block(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArra
     consecutive = bool((np.diff(rows) == 1).all())
     taken = block[rows[0] : rows[-1] + 1] if consecutive else block[rows]
     return np.asarray(taken, dtype=np.float32)
+
+
+def _copied(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
+    """A copy of ascending rows of one block as float32."""
+    taken = np.asarray(block.take(rows, axis=0), dtype=np.float32)
+    _forget_pages(block)
+    return taken
 
 
 def _forget_pages(block: npt.NDArray[np.floating]) -> None:

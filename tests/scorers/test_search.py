@@ -37,7 +37,7 @@ def backend(request):
 def small_blocks(monkeypatch):
     monkeypatch.setattr(search_module, "QUERIES_PER_PASS", 7)
     monkeypatch.setattr(search_backends, "SCORES_AT_ONCE", 7 * 30)
-    monkeypatch.setattr(search_module, "CANDIDATES_AT_ONCE", 50)
+    monkeypatch.setattr(search_module, "PAIRS_AT_ONCE", 50)
     monkeypatch.setattr(search_module, "EXTRA", 2)
 
 
