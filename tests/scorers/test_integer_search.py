@@ -81,6 +81,18 @@ def test_the_wanted_may_lie_below_the_mean():
     np.testing.assert_array_equal(positions, brute_force(queries, corpus, 50))
 
 
+def test_passages_that_are_the_mean_itself(monkeypatch):
+    """Nothing is left of them: as bounds in their steps, scores are infinite."""
+    monkeypatch.setattr(module, "SAMPLE", (3001, 3001))
+    corpus = np.zeros((3001, 24), dtype=np.float32)
+    corpus[:600] = np.random.default_rng(0).integers(-9, 10, (600, 24))
+    corpus[600:1200] = -corpus[:600]
+    queries = random_rows(20, seed=1)
+    _, positions, taken_over = searched(queries, corpus, block_size=17)
+    np.testing.assert_array_equal(positions, brute_force(queries, corpus, 5))
+    assert taken_over <= 4
+
+
 def test_repeated_passages_go_by_position():
     queries, corpus = random_rows(9, seed=1), np.repeat(random_rows(300), 10, axis=0)
     np.testing.assert_array_equal(searched(queries, corpus)[1], brute_force(queries, corpus, 5))
