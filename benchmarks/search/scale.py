@@ -64,7 +64,7 @@ def write_collection(folder: Path, num_passages: int, num_queries: int) -> None:
     """Passages of random words in the layout of BEIR; a query is some words of its relevant passage."""
     random = np.random.default_rng(1)
     tokenizer = SentenceTransformer(model_path("minilm")).tokenizer
-    words = np.asarray([word for word in tokenizer.get_vocab() if word.isalpha() and len(word) > 2])
+    words = np.asarray(sorted(word for word in tokenizer.get_vocab() if word.isalpha() and len(word) > 2))
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     relevant = set(random.choice(num_passages, num_queries, replace=False).tolist())
     queries: list[tuple[int, str]] = []

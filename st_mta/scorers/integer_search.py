@@ -122,6 +122,8 @@ def _search(
             if of_block is None:
                 return None
             hits.append(of_block)
+            if len(hits) % BLOCKS_AHEAD == 0:
+                corpus.forget()
         scores, positions, enough = zip(*cores.map(partial(_best, k), parts, zip(*hits)))
     return np.concatenate(scores), np.concatenate(positions), np.concatenate(enough)
 

@@ -76,8 +76,8 @@ class Embeddings:
     def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """All rows in the order in which they are stored, at most ``size`` at a time, as (places, rows).
 
-        Whole stretches of a block come as views of it, which are valid until the next step: nothing is copied, and
-        memory does not grow with the number of rows.
+        Whole stretches of a block come as views of it: nothing is copied, and memory does not grow with the number of
+        rows, provided that a stretch is read before the next step, or that who reads it later calls ``forget``.
         """
         order = np.lexsort((self.row_of, self.block_of))
         ends = np.flatnonzero(np.diff(self.block_of[order])) + 1
@@ -87,6 +87,11 @@ class Embeddings:
                 places = stretch[start : start + size]
                 yield places, _rows_of_block(block, self.row_of[places])
                 _forget_pages(block)
+
+    def forget(self) -> None:
+        """Gives back the memory of what was read of mapped blocks; views of them stay valid, and are read again."""
+        for block in self.block_arrays:
+            _forget_pages(block)
 
 
 def _rows_of_block(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
