@@ -21,6 +21,8 @@ Search = Callable[[FloatArray, int], tuple[FloatArray, IntArray]]
 QUERIES_PER_PASS = 2**13
 PAIRS_AT_ONCE = 2**16
 EXTRA = 16
+# Where many passages are equally good, all of them are fetched, for so many queries at once as memory allows.
+CANDIDATES_AT_ONCE = 2**24
 # Rounding of two float32 sums over the same products in different order, relative to the norms.
 TOLERANCE = 1e-5
 
@@ -49,28 +51,30 @@ def search_corpus(queries: Embeddings, corpus: Embeddings, k: int, search: Searc
     with progress("Searching", len(queries), "queries") as bar:
         for start, rows in queries.blocks(QUERIES_PER_PASS):
             block = slice(start, start + len(rows))
-            scores[block, :found], positions[block, :found] = _search_block(rows, corpus, found, search)
+            scores[block, :found], positions[block, :found] = _search_block(rows, corpus, found, search, found + EXTRA)
             bar.update(len(rows))
     return scores, positions
 
 
-def _search_block(queries: FloatArray, corpus: Embeddings, k: int, search: Search) -> tuple[FloatArray, IntArray]:
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    positions = np.empty((len(queries), k), dtype=np.int64)
-    pending, fetch = np.arange(len(queries)), min(k + EXTRA, len(corpus))
-    while len(pending):
-        rough, candidates = search(queries[pending], fetch)
-        rows = np.repeat(pending, candidates.shape[1])
-        exact = pair_products(queries.__getitem__, corpus.rows, rows, candidates.ravel()).reshape(candidates.shape)
-        order = np.lexsort((candidates, -exact))[:, :k]
-        scores[pending] = np.take_along_axis(exact, order, axis=1)
-        positions[pending] = np.take_along_axis(candidates, order, axis=1)
-        # Integers, and TF32, round coarsely. No other passage can reach the k-th if none is rounded more than twice as
-        # badly as those that were fetched.
-        error = np.abs(rough - exact).max(axis=1)
-        margin = 2 * error + TOLERANCE * (1 + np.linalg.norm(queries[pending], axis=1))
-        settled = (scores[pending, -1] - rough[:, -1] > margin) | (candidates.shape[1] >= len(corpus))
-        pending, fetch = pending[~settled], min(4 * fetch, len(corpus))
+def _search_block(
+    queries: FloatArray, corpus: Embeddings, k: int, search: Search, fetch: int
+) -> tuple[FloatArray, IntArray]:
+    """The k best of each query (Q, k), from at least ``fetch`` candidates."""
+    rough, candidates = search(queries, min(fetch, len(corpus)))
+    rows = np.repeat(np.arange(len(queries)), candidates.shape[1])
+    exact = pair_products(queries.__getitem__, corpus.rows, rows, candidates.ravel()).reshape(candidates.shape)
+    order = np.lexsort((candidates, -exact))[:, :k]
+    scores, positions = np.take_along_axis(exact, order, axis=1), np.take_along_axis(candidates, order, axis=1)
+    # Integers, and TF32, round coarsely. No other passage can reach the k-th if none is rounded more than twice as
+    # badly as those that were fetched.
+    error = np.abs(rough - exact).max(axis=1)
+    margin = 2 * error + TOLERANCE * (1 + np.linalg.norm(queries, axis=1))
+    settled = (scores[:, -1] - rough[:, -1] > margin) | (candidates.shape[1] >= len(corpus))
+    fetch, unsettled = 4 * fetch, np.flatnonzero(~settled)
+    at_once = max(1, CANDIDATES_AT_ONCE // fetch)
+    for start in range(0, len(unsettled), at_once):
+        part = unsettled[start : start + at_once]
+        scores[part], positions[part] = _search_block(queries[part], corpus, k, search, fetch)
     return scores, positions
 
 

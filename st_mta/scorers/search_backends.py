@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from st_mta.progress import progress
-from st_mta.scorers.integer_search import integer_products_are_fast, integer_search
+from st_mta.scorers.integer_products import integer_products_are_fast
+from st_mta.scorers.integer_search import integer_search
 from st_mta.scorers.search import Search, tensor_over
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from st_mta.scorers import integer_search as module
-from st_mta.scorers.integer_search import integer_products_are_fast, integer_search
+from st_mta.scorers.integer_products import integer_products_are_fast
+from st_mta.scorers.integer_search import integer_search
 from st_mta.scorers.search import search_corpus
 from st_mta.scorers.search_backends import float_search
 from tests.scorers.test_search import brute_force, in_memory, random_rows
@@ -96,6 +97,14 @@ def test_passages_that_are_the_mean_itself(monkeypatch):
 def test_repeated_passages_go_by_position():
     queries, corpus = random_rows(9, seed=1), np.repeat(random_rows(300), 10, axis=0)
     np.testing.assert_array_equal(searched(queries, corpus)[1], brute_force(queries, corpus, 5))
+
+
+def test_copies_of_a_few_texts_are_searched_exactly():
+    """All would be kept as equally good, for every query: more than memory may hold."""
+    queries, corpus = random_rows(20, seed=1), np.repeat(random_rows(5), 601, axis=0)
+    _, positions, taken_over = searched(queries, corpus)
+    np.testing.assert_array_equal(positions, brute_force(queries, corpus, 5))
+    assert taken_over >= 20
 
 
 def test_a_query_that_hopes_for_too_much_is_searched_exactly(monkeypatch):

@@ -68,6 +68,19 @@ def test_ties_go_to_the_lower_position_even_across_the_cut(backend, small_blocks
         assert same.any()
 
 
+def test_many_ties_are_fetched_for_few_queries_at_once(small_blocks, monkeypatch):
+    monkeypatch.setattr(search_module, "CANDIDATES_AT_ONCE", 400)
+    corpus, queries, fetched = np.repeat(random_rows(2), 100, axis=0), random_rows(9, seed=1), []
+
+    def search(rows, k):
+        fetched.append((len(rows), k))
+        return exact_search(in_memory(corpus), CPU)(rows, k)
+
+    _, positions = search_corpus(in_memory(queries), in_memory(corpus), 10, search)
+    np.testing.assert_array_equal(positions, brute_force(queries, corpus, 10))
+    assert max(rows * k for rows, k in fetched if rows > 1) <= 400 and fetched[-1] == (2, 192)
+
+
 def test_a_backend_that_rounds_coarsely_finds_the_same(small_blocks):
     """As a GPU does where TF32 is switched on."""
     queries, corpus = random_rows(20, seed=1), random_rows(200)
