@@ -48,7 +48,7 @@ class HostLoss(nn.Module):
         return value
 
 
-class NoForeignPositives(DefaultBatchSampler):  # type: ignore[misc]
+class NoForeignPositives(DefaultBatchSampler):
     """Shuffled batches in which no query's relevant passage is listed for another query.
 
     What the host's NO_DUPLICATES does for MultipleNegativesRankingLoss, on rows that hold lists of passages. Queries

@@ -130,7 +130,7 @@ def loss_of(levels: Levels, readers: Readers) -> Callable[[SentenceTransformer, 
     """Makes the loss of these levels."""
 
     def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
-        alpha = {} if levels.assistants else {"alpha": 1.0}
+        alpha: dict[str, Any] = {} if levels.assistants else {"alpha": 1.0}
         return MultiLevelDistillationLoss(
             student,
             contrastive=FilteredContrastiveLoss(student, filter=levels.filter, scale=SCALE),

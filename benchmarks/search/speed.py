@@ -113,4 +113,4 @@ def stock_measures(collection: Collection, queries: FloatArray, corpus: FloatArr
         encode_query=lambda texts, **_: torch.from_numpy(queries),
         model_card_data=SimpleNamespace(set_evaluation_metrics=lambda *_, **__: None),
     )
-    return evaluator(model, corpus_embeddings=torch.from_numpy(corpus))  # type: ignore[arg-type]
+    return evaluator(model, corpus_embeddings=torch.from_numpy(corpus))

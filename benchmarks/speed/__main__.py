@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,16 @@ def main() -> None:
 
     timed("stock", "mine", bench.stock_mine)
     lists = timed("st_mta", "mine", bench.mine)
-    timed("stock", "score", lambda: bench.stock_score(lists))
-    timed("st_mta", "score", lambda: bench.score(lists))
+    timed("stock", "score", partial(bench.stock_score, lists))
+    timed("st_mta", "score", partial(bench.score, lists))
     labels = bench.labels(lists)
     quality: dict[str, list[float]] = {"stock": [], "st_mta": []}
     for seed in range(options.seeds):
-        student = timed("stock", "train", lambda seed=seed: bench.stock_train(lists, labels, seed))
-        timed("stock", "evaluate", lambda student=student: bench.stock_evaluate(student))
+        student = timed("stock", "train", partial(bench.stock_train, lists, labels, seed))
+        timed("stock", "evaluate", partial(bench.stock_evaluate, student))
         quality["stock"].append(bench.quality(student))
-        student = timed("st_mta", "train", lambda seed=seed: bench.train(lists, labels, seed))
-        quality["st_mta"].append(timed("st_mta", "evaluate", lambda student=student: bench.quality(student)))
+        student = timed("st_mta", "train", partial(bench.train, lists, labels, seed))
+        quality["st_mta"].append(timed("st_mta", "evaluate", partial(bench.quality, student)))
     medians = {side: {s: statistics.median(v) for s, v in stations.items()} for side, stations in seconds.items()}
     ratio = {station: medians["st_mta"][station] / medians["stock"][station] for station in medians["stock"]}
     ratio["iteration"] = sum(medians["st_mta"].values()) / sum(medians["stock"].values())
