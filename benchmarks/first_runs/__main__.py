@@ -16,8 +16,7 @@ from benchmarks.environment import data_folder, environment
 
 COMMON = (
     "--teacher minilm --student minilm --student-layers 0 3 5 "
-    "--num-iterations 2 --patience 2 --num-candidates 6 --contrastive-weight 0.5 --regression-weight 0 --alpha 0.5 "
-    '--learning-rate 3e-4 --max-length 64 --device cpu --training {"scale":20}'
+    "--num-iterations 2 --num-candidates 6 --contrastive-weight 0.5 --learning-rate 3e-4 --max-length 64 --device cpu"
 )
 OPTIONS = {
     "openbookqa": "--assistants late-interaction:minilm bm25 --regression-epochs 2 --queries-per-iteration 1600",
