@@ -235,10 +235,7 @@ class Flow(RunState):
     def measure_throughput(self, best: Path) -> Result:
         """Queries per second of every scorer, on a few queries of the corpus at hand."""
         students = [self.student_scorer(self.folder.student_before, BEFORE), self.student_scorer(best, STUDENT)]
-        return {
-            scorer.name: queries_per_second(scorer, self.collection, self.arguments.eval_depth)
-            for scorer in [*self.initial_scorers, *students]
-        }
+        return queries_per_second([*self.initial_scorers, *students], self.collection, self.arguments.eval_depth)
 
     def serving(self, best: Path) -> Result:
         """The student's quality with compressed passages, and with those of the models that share its space."""
