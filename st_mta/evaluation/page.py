@@ -47,6 +47,8 @@ def _parts(report: Report, student_path: str) -> Iterator[str]:
     yield markdown_table(iteration_rows(report))
     yield best_sentence(report)
     yield "![How often each assistant was selected, by iteration](plots/selection.png)"
+    if sentence := imitation_sentence(report):
+        yield sentence
     yield from _optional(report)
     yield "## Compute"
     yield markdown_table(reuse_rows(report["compute"]))
@@ -165,6 +167,17 @@ def _kept_sentence(report: Report) -> str:
         f"No iteration improved on the {kept} student on the development queries, "
         "so that student is the one reported above."
     )
+
+
+def imitation_sentence(report: Report) -> str:
+    """What the selected assistants were worth beside the teacher; empty where the report does not know."""
+    alphas = [entry["alpha"] for entry in report["iterations"] if "alpha" in entry]
+    if not alphas:
+        return ""
+    if min(alphas) == 1:
+        return "The student imitated the teacher's distributions alone (alpha 1); selection was only noted."
+    weights = f"{alphas[0]:g}" if len(set(alphas)) == 1 else f"{alphas[0]:.2f} to {alphas[-1]:.2f}"
+    return f"In the targets the teacher weighed {weights} (alpha), the selected assistant the rest."
 
 
 def _bold(row: dict[str, str]) -> dict[str, str]:

@@ -139,7 +139,8 @@ class SelectedOverSteps(TypedDict):
 class Iteration(TypedDict):
     """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by station.
 
-    ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives.
+    ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives, ``alpha`` the weight
+    of the teacher beside the selected assistant (at the end of the iteration, where it moves).
     """
 
     iteration: int
@@ -154,6 +155,7 @@ class Iteration(TypedDict):
     temperatures: dict[str, float]
     seconds: dict[str, float]
     filter_rate: NotRequired[float]
+    alpha: NotRequired[float]
     selected_over_steps: NotRequired[SelectedOverSteps | None]
 
 

@@ -202,7 +202,7 @@ class Flow(RunState):
             callbacks=self.callbacks,
         )
         stations.save_student(student, folder / STUDENT)
-        return done
+        return {**done, "alpha": getattr(loss, "alpha", None)}
 
     def evaluate(self, folder: Path) -> Result:
         """The student on the development split."""

@@ -85,6 +85,7 @@ def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArgu
         queries_per_iteration=480,
         learning_rate=2e-4,
         contrastive_weight=0.5,
+        alpha=0.5,
         regression_epochs=2.5,
         regression_learning_rate=1e-3,
         regression_batch_size=32,

@@ -139,6 +139,8 @@ def _iteration(journal: Journal, index: int) -> Iteration:
     )
     if "filter_rate" in scored:
         entry["filter_rate"] = scored["filter_rate"]
+    if trained.get("alpha") is not None:
+        entry["alpha"] = trained["alpha"]
     return entry
 
 

@@ -19,6 +19,7 @@ def iteration(number: int, dev: float, selected: dict[str, float], promoted: str
         "candidates_per_query": 15.7,
         "loss": {"first": 1.42 - 0.2 * number, "last": 0.91 - 0.1 * number},
         "selected": selected,
+        "alpha": 0.6,
         "dev": {"ndcg@10": dev, "mrr@10": dev + 0.03, "map": dev - 0.04, "recall@100": dev + 0.4},
         "promoted": promoted,
         "pool": ["minilm", "bm25"],

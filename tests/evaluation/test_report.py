@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 from st_mta.evaluation import schema, summary_table, write_report
-from st_mta.evaluation.page import page
+from st_mta.evaluation.page import imitation_sentence, page
 from st_mta.evaluation.wording import (
     count,
     duration,
@@ -19,6 +19,25 @@ from st_mta.evaluation.wording import (
 )
 from tests.evaluation.sample_evidence import full_report
 from tests.evaluation.sample_report import sample_report
+
+
+@pytest.mark.parametrize(
+    "alphas, expected",
+    [
+        ([0.5, 0.5], "In the targets the teacher weighed 0.5 (alpha), the selected assistant the rest."),
+        ([0.75, 0.5], "In the targets the teacher weighed 0.75 to 0.50 (alpha), the selected assistant the rest."),
+        ([1.0, 1.0], "The student imitated the teacher's distributions alone (alpha 1); selection was only noted."),
+        ([None, None], ""),
+    ],
+)
+def test_what_the_selected_assistants_were_worth(alphas, expected):
+    report = sample_report()
+    report["iterations"] = report["iterations"][:2]
+    for entry, alpha in zip(report["iterations"], alphas):
+        entry.pop("alpha")
+        entry.update({} if alpha is None else {"alpha": alpha})
+    assert imitation_sentence(report) == expected
+    assert expected in page(report, "out/student")
 
 
 def test_writes_json_page_and_plots(report, tmp_path):

@@ -15,6 +15,7 @@ from st_mta.evaluation.page import (
     best_sentence,
     conditions,
     data_sentence,
+    imitation_sentence,
     loading_code,
     plain_iteration_rows,
     warm_up_sentence,
@@ -90,6 +91,7 @@ def _iterations(report: Report) -> dict[str, Any]:
         "iterations": plain_iteration_rows(report),
         "best_row": numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else -1,
         "best": best_sentence(report),
+        "imitation": imitation_sentence(report),
         "warm_up": "" if warm_up is None else warm_up_sentence(warm_up, before),
     }
 
