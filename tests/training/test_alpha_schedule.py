@@ -61,7 +61,9 @@ def test_every_step_has_its_alpha_and_a_resumed_run_the_same_weights(toy_collect
     whole, collect = tmp_path / "whole", Collect()
     report = toy_trainer(whole, tmp_path / "store", toy_collection, callbacks=[collect], **options).train()
     assert collect.alphas == pytest.approx([0.9 - 0.8 * step / 6 for step in range(6)], abs=1e-6)
-    assert [entry["alpha"] for entry in report["iterations"]] == pytest.approx([collect.alphas[2], collect.alphas[5]])
+    assert [entry["alpha"] for entry in report["iterations"]] == pytest.approx(
+        [collect.alphas[2], collect.alphas[5]], abs=1e-6
+    )
 
     steps = []
 
