@@ -114,9 +114,11 @@ def _draw_student(axes: Axes, values: Sequence[float], best: int) -> None:
     for step, value in enumerate(values):
         if step not in (0, best):  # these two stand at the right edge
             last = step == len(values) - 1
+            # On white, so that no other line strikes it through.
             axes.annotate(
                 f"{value:.3f}", (step, value), xytext=(0 if last else 7, -16 if last else -13), color=BLUE,
                 textcoords="offset points", ha="center" if last else "left", fontsize=SMALL_SIZE, zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             )  # fmt: skip
 
 
