@@ -8,6 +8,8 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Beyond four processes, starting them costs more than they save.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .PHONY: help quickstart test check clean
@@ -20,13 +22,13 @@ quickstart: $(VENV)/.installed
 	$(BIN)/st-mta quickstart
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 clean:
 	rm -rf build dist quickstart-out .pytest_cache .ruff_cache .mypy_cache *.egg-info
