@@ -202,7 +202,8 @@ class Flow(RunState):
             callbacks=self.callbacks,
         )
         stations.save_student(student, folder / STUDENT)
-        return {**done, "alpha": getattr(loss, "alpha", None)}
+        alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
+        return {**done, "alpha": float(alpha) if isinstance(alpha, (int, float)) else None}
 
     def evaluate(self, folder: Path) -> Result:
         """The student on the development split."""

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from st_mta.errors import InputError
+from st_mta.losses import ListwiseKLLoss
 from st_mta.training import checkpoints
 from st_mta.training.alpha_schedule import AlphaSchedule, alpha_schedule
 from tests.training.test_trainer import assert_same, weights
@@ -82,3 +83,14 @@ def test_every_step_has_its_alpha_and_a_resumed_run_the_same_weights(toy_collect
     assert_same(weights(whole / "iteration-01" / "student"), weights(resumed))
     toy_trainer(tmp_path / "constant", tmp_path / "store", toy_collection, **(options | {"alpha_end": None})).train()
     assert any(not torch.equal(a, b) for a, b in zip(weights(resumed).values(), weights(constant).values()))
+
+
+def test_a_loss_may_mean_something_else_by_alpha(toy_collection, tmp_path):
+    def loss(student, targets):
+        own = ListwiseKLLoss(student, targets=targets)
+        own.alpha = torch.tensor(0.5)
+        return own
+
+    options = {"regression_epochs": 0.0, "regression_weight": 0.0, "loss": loss}
+    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
+    assert not any("alpha" in entry for entry in report["iterations"])
