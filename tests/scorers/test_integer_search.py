@@ -101,10 +101,15 @@ def test_repeated_passages_go_by_position():
 
 def test_copies_of_a_few_texts_are_searched_exactly():
     """All would be kept as equally good, for every query: more than memory may hold."""
-    queries, corpus = random_rows(20, seed=1), np.repeat(random_rows(5), 601, axis=0)
-    _, positions, taken_over = searched(queries, corpus)
-    np.testing.assert_array_equal(positions, brute_force(queries, corpus, 5))
-    assert taken_over >= 20
+    queries, corpus, asked = random_rows(20, seed=1), np.repeat(random_rows(2), 1501, axis=0), []
+
+    def exact(rows, wanted):
+        asked.append((len(rows), wanted))
+        return float_search(in_memory(corpus), CPU)(rows, wanted)
+
+    scores, _ = integer_search(in_memory(corpus), exact, 300)(queries, 21)
+    assert asked == [(20, 21)]
+    np.testing.assert_allclose(scores, np.repeat((queries @ corpus.T).max(axis=1)[:, None], 21, axis=1), rtol=1e-5)
 
 
 def test_a_query_that_hopes_for_too_much_is_searched_exactly(monkeypatch):
