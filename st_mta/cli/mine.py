@@ -12,7 +12,7 @@ from st_mta.collections import load_collection
 from st_mta.mining import mine
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.training.exchange import write_pairs
+from st_mta.training.exchange import refuse_unwritable, write_pairs
 from st_mta.training.queries import training_queries
 
 
@@ -35,6 +35,7 @@ class MineConfig:
 def run(arguments: list[str]) -> None:
     """Mines and writes one row per candidate."""
     config = parse(MineConfig, arguments, "mine", "Mines candidates for every query from several retrievers.")
+    refuse_unwritable(Path(config.output), ".parquet")
     collection = load_collection(config.collection)
     store = Store(config.store)
     queries = training_queries(collection) if config.split == "train" else collection.queries_of(config.split)
@@ -50,6 +51,6 @@ def run(arguments: list[str]) -> None:
         seed=config.seed,
     )
     write_pairs(Path(config.output), collection, candidates)
-    Console(highlight=False).print(
+    Console(highlight=False, markup=False).print(
         f"{len(candidates.passages):,} candidates of {len(candidates):,} queries in {config.output}"
     )

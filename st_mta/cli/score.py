@@ -11,7 +11,7 @@ from st_mta.cli.parse import parse
 from st_mta.collections import load_collection
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.training.exchange import read_pairs, write_scores
+from st_mta.training.exchange import read_pairs, refuse_unwritable, write_scores
 
 
 @dataclass
@@ -29,13 +29,16 @@ class ScoreConfig:
 def run(arguments: list[str]) -> None:
     """Scores and writes one row per pair."""
     config = parse(ScoreConfig, arguments, "score", "Scores candidates with a model (raw logits) and keeps them.")
+    output = Path(config.output)
+    refuse_unwritable(output, ".parquet", ".trec")
     collection = load_collection(config.collection)
     store = Store(config.store)
     scorer = load_scorer(config.scorer, store=store, max_length=config.max_length)
     queries, passages = read_pairs(Path(config.pairs), collection)
     scores = scorer.score(collection.queries, collection.corpus, queries, passages)
-    write_scores(Path(config.output), collection, queries, passages, scores, tag=scorer.name)
+    written = write_scores(output, collection, queries, passages, scores, tag=scorer.name)
+    left_out = "" if written == len(scores) else f" of {len(scores):,}, the others unknown to the scorer or repeated"
     ledger = store.ledger
-    Console(highlight=False).print(
-        f"{len(scores):,} pairs in {config.output} ({ledger.pairs_scored:,} scored, {ledger.pairs_reused:,} reused)"
+    Console(highlight=False, markup=False).print(
+        f"{written:,} pairs{left_out} in {output} ({ledger.pairs_scored:,} scored, {ledger.pairs_reused:,} reused)"
     )

@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 from st_mta.errors import InputError
-from st_mta.hub.public import local_paths, public
+from st_mta.hub.public import HUB_TOKEN, local_paths, public, without_secrets
 
 EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""
-EVIDENCE_FILES = ("report.json", "report.md", "report.html", "config.yaml", "plots/*", "runs/*.trec")
+CONFIG = "config.yaml"
+EVIDENCE_FILES = ("report.json", "report.md", "report.html", CONFIG, "plots/*", "runs/*.trec")
 PLACEHOLDER = "sentence_transformers_model_id"
 """What the host writes in the usage example of a card whose repository is not known yet."""
 
@@ -81,7 +82,7 @@ def refuse_unfinished(folder: Path) -> None:
 
 def _replacements(folder: Path, repo_id: str) -> dict[str, str]:
     """Private text -> what stands for it in public."""
-    config = folder / "config.yaml"
+    config = folder / CONFIG
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     options: Any = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else {}
     replaced = {path: public(path) for path in local_paths([report, options])}
@@ -105,8 +106,10 @@ def _published(path: Path, replaced: dict[str, str]) -> Path | bytes:
     """The file as it is, or its text without what is private."""
     if path.suffix == ".png":
         return path
-    text = path.read_text(encoding="utf-8")
-    public_text = _replace(text, replaced)
+    text = open_text = path.read_text(encoding="utf-8")
+    if path.name == CONFIG and (options := yaml.safe_load(text)) != (kept := without_secrets(options)):
+        open_text = yaml.safe_dump(kept, sort_keys=False)
+    public_text = _replace(HUB_TOKEN.sub("(token)", open_text), replaced)
     return path if public_text == text else public_text.encode()
 
 

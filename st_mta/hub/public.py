@@ -1,9 +1,32 @@
-"""Names as strangers may read them: without the folders of the machine a run took place on."""
+"""Names and options as strangers may read them: without secrets, and without the folders of the machine of the run."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
+
+SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential)s?$", re.IGNORECASE)
+"""Names of options whose values are nobody else's business, such as ``hub_token`` and ``WANDB_API_KEY``."""
+HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+
+
+def without_secrets(value: Any) -> Any:
+    """Nested options without those that are secret by their name, also inside JSON in a string; tokens are blanked."""
+    if isinstance(value, dict):
+        return {name: without_secrets(inner) for name, inner in value.items() if not SECRET.search(str(name))}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, (dict, list)):
+        value = json.dumps(without_secrets(parsed))
+    return HUB_TOKEN.sub("(token)", value)
 
 
 def public(text: str) -> str:

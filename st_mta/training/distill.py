@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from st_mta.collections import load_collection
 from st_mta.errors import InputError
 from st_mta.evaluation.schema import Report
+from st_mta.hub.public import without_secrets
 from st_mta.scorers import load_student
 from st_mta.stores.atomic import atomic_write_text
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -137,12 +137,12 @@ def distill(config: DistillConfig) -> Report:
         InputError: For everything a user can mend; nothing is written before all inputs are loaded.
     """
     folder = RunFolder(Path(config.output_dir))
+    folder.refuse_unusable(inputs_of(config))
     if (finished := finished_report(folder, config)) is not None:
         return finished
     arguments = training_arguments(config)
     collection = load_collection(config.collection)
     student = build_student(config)
-    prepare_folder(folder, config.overwrite)
     trainer = MultiAssistantTrainer(
         student,
         arguments,
@@ -154,8 +154,16 @@ def distill(config: DistillConfig) -> Report:
     return run_trainer(trainer, folder, config)
 
 
+def inputs_of(config: DistillConfig) -> list[str]:
+    """What the user named to be read."""
+    return [config.collection, config.teacher, config.student, *config.assistants, *filter(None, [config.store])]
+
+
 def run_trainer(trainer: MultiAssistantTrainer, folder: RunFolder, config: Any) -> Report:
-    """Trains, going on with what the folder holds, and keeps the configuration beside the result."""
+    """Trains, resuming what the folder holds, and keeps the configuration beside the result."""
+    if config.overwrite:
+        trainer.refuse_what_fails_later()
+        folder.clear()
     report = trainer.train(resume_from_checkpoint=folder.journal.exists())
     atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(_kept(config), sort_keys=False))
     return report
@@ -174,20 +182,8 @@ def finished_report(folder: RunFolder, config: Any) -> Report | None:
 
 def _kept(config: Any) -> dict[str, Any]:
     """The options that describe the run (not those that say how to treat an earlier one)."""
-    return {name: value for name, value in asdict(config).items() if name != "overwrite"}
-
-
-def prepare_folder(folder: RunFolder, overwrite: bool) -> None:
-    """Empties the folder of an earlier run where the user asked for it; never touches a folder of anything else."""
-    if overwrite and folder.journal.exists():
-        shutil.rmtree(folder.root)
-    if folder.root.exists() and not folder.root.is_dir():
-        raise InputError(
-            expected="an output folder",
-            got=f"the file {folder.root}",
-            consequence="nothing could be written into it",
-            remedy="name another --output-dir",
-        )
+    kept: dict[str, Any] = without_secrets({k: v for k, v in asdict(config).items() if k != "overwrite"})
+    return kept
 
 
 def build_student(config: DistillConfig) -> SentenceTransformer:

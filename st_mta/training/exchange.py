@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from st_mta.errors import InputError
-from st_mta.evaluation import read_run
+from st_mta.evaluation import read_run, write_run
 from st_mta.stores.atomic import atomic_path
-from st_mta.types import Candidates, Collection, FloatArray, IntArray
+from st_mta.types import Candidates, Collection, FloatArray, IntArray, Run
 
 
 def write_pairs(path: Path, collection: Collection, candidates: Candidates) -> None:
@@ -64,25 +64,46 @@ def _ids(path: Path) -> tuple[list[str], list[str]]:
     return table["query_id"].cast(pa.string()).to_pylist(), table["passage_id"].cast(pa.string()).to_pylist()
 
 
+def refuse_unwritable(path: Path, *formats: str) -> None:
+    """Raises ``InputError`` unless the file's name ends in one of the formats; called before anything is computed."""
+    if path.suffix in formats and not path.is_dir():
+        return
+    raise InputError(
+        expected=f"the name of a file ending in {' or '.join(formats)}",
+        got=str(path),
+        consequence="its name would promise another format than it has",
+        remedy=f"write {path.with_suffix(formats[0])}",
+    )
+
+
 def write_scores(
     path: Path, collection: Collection, queries: IntArray, passages: IntArray, scores: FloatArray, tag: str
-) -> None:
-    """Scores as Parquet, or as a TREC run where the name ends in ``.trec``."""
-    table = pa.table(
-        {
-            "query_id": collection.queries.take_ids(queries),
-            "passage_id": collection.corpus.take_ids(passages),
-            "score": pa.array(scores),
-        }
-    )
-    with atomic_path(path) as temporary:
-        if path.suffix == ".parquet":
-            pq.write_table(table, temporary)
-            return
-        ranked = (
-            "SELECT query_id, 'Q0', passage_id, row_number() OVER (PARTITION BY query_id ORDER BY score DESC, "
-            f"passage_id), score, '{tag.replace(' ', '-')}' FROM scored ORDER BY query_id, 4"
-        )
-        with duckdb.connect() as connection:
-            connection.register("scored", table)
-            connection.execute(f"COPY ({ranked}) TO '{temporary}' (FORMAT csv, DELIMITER ' ', HEADER false, QUOTE '')")
+) -> int:
+    """Scores as Parquet, or as a TREC run where the name ends in ``.trec``: every known pair once.
+
+    Args:
+        path: File to write.
+        collection: Gives the ids.
+        queries: (P,) query positions.
+        passages: (P,) passage positions.
+        scores: (P,) scores; pairs with NaN, about which a stored scorer knows nothing, are left out.
+        tag: Name of the system in a TREC run.
+
+    Returns:
+        The number of pairs written.
+    """
+    known = np.flatnonzero(~np.isnan(scores))
+    codes = queries[known].astype(np.int64) * len(collection.corpus) + passages[known]
+    kept = known[np.sort(np.unique(codes, return_index=True)[1])]
+    query_ids = collection.queries.take_ids(queries[kept])
+    passage_ids = collection.corpus.take_ids(passages[kept])
+    if path.suffix == ".parquet":
+        columns = {"query_id": query_ids, "passage_id": passage_ids, "score": pa.array(scores[kept])}
+        with atomic_path(path) as temporary:
+            pq.write_table(pa.table(columns), temporary)
+    else:
+        run: Run = {}
+        for query_id, passage_id, score in zip(query_ids, passage_ids, scores[kept].tolist()):
+            run.setdefault(query_id, {})[passage_id] = score
+        write_run(path, run, tag)
+    return len(kept)

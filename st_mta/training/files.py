@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from st_mta.errors import InputError
+
+WRITTEN = (
+    "student",
+    "student.unfinished",
+    "student-before",
+    "student-before.unfinished",
+    "student-embeddings",
+    "warm-up",
+    "iteration-[0-9][0-9]",
+    "runs/*.trec",
+    "plots/*.png",
+    "report.json",
+    "report.md",
+    "report.html",
+    "dev-qrels.tsv",
+    "config.yaml",
+    "state.json",
+)
+"""Everything a run writes into its folder, as patterns, in the order in which it is deleted: the journal last."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,60 @@ class RunFolder:
     def report(self) -> Path:
         """The report as JSON."""
         return self.root / "report.json"
+
+    def written(self) -> list[Path]:
+        """What lies there under the names that a run writes."""
+        return [path for pattern in WRITTEN for path in sorted(self.root.glob(pattern))]
+
+    def clear(self) -> None:
+        """Deletes what a run wrote and nothing else; does nothing in a folder where no run was begun."""
+        if not self.journal.exists():
+            return
+        for path in self.written():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def refuse_unusable(self, inputs: Iterable[str] = ()) -> None:
+        """Checks that the folder can take a run, before anything is loaded or written.
+
+        Args:
+            inputs: How the user named collection, models and store.
+
+        Raises:
+            InputError: If it is a file, holds other things under the names that a run writes, or if an input lies
+                where the run would write.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(
+                expected="an output folder",
+                got=f"the file {self.root}",
+                consequence="nothing could be written into it",
+                remedy="name another --output-dir",
+            )
+        if not self.journal.exists() and (foreign := self.written()):
+            raise InputError(
+                expected=f"no {foreign[0].relative_to(self.root)} in {self.root}, where no run was begun",
+                got="something of that name",
+                consequence="the run would replace it",
+                remedy="name another --output-dir, or move it away",
+            )
+        for spec in inputs:
+            path = Path(spec.partition(":")[2] if not Path(spec).exists() else spec).expanduser()
+            if path.exists() and self._would_write(path.resolve()):
+                raise InputError(
+                    expected=f"inputs outside of what the run writes in {self.root}",
+                    got=spec,
+                    consequence="the run would replace what it learns from",
+                    remedy="name another --output-dir, or copy the input elsewhere",
+                )
+
+    def _would_write(self, path: Path) -> bool:
+        root = self.root.resolve()
+        inner = path.relative_to(root) if path.is_relative_to(root) else Path()
+        inside = [Path(*inner.parts[:depth]) for depth in range(1, len(inner.parts) + 1)]
+        return any(part.match(pattern) for part in inside for pattern in WRITTEN)
 
     def iteration(self, index: int) -> Path:
         """Folder of one iteration."""

@@ -13,7 +13,7 @@ from st_mta.evaluation.schema import Report
 from st_mta.scorers import BM25, BiEncoderScorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.distill import finished_report, prepare_folder, run_trainer
+from st_mta.training.distill import finished_report, run_trainer
 from st_mta.training.files import RunFolder
 from st_mta.training.students import prune_layers
 from st_mta.training.trainer import MultiAssistantTrainer
@@ -50,10 +50,10 @@ def quickstart(config: QuickstartConfig) -> Report:
         The report, as in ``report.json``.
     """
     folder = RunFolder(Path(config.output_dir))
+    folder.refuse_unusable()
     if (finished := finished_report(folder, config)) is not None:
         return finished
     weights = model_path("minilm")
-    prepare_folder(folder, config.overwrite)
     store = Store(config.store)
     options: dict[str, Any] = {"store": store, "max_length": MAX_LENGTH, "device": "cpu"}
 

@@ -123,7 +123,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             InputError: If the output folder holds a run and ``resume_from_checkpoint`` is not given, or a run with
                 other arguments; if an argument names a function that does not exist, or the loss would not heed one.
         """
-        self._refuse_what_fails_later()
+        self.refuse_what_fails_later()
         flow = self._flow(bool(resume_from_checkpoint))
         standing = flow.run()
         student = flow.load_student(standing.best)
@@ -136,7 +136,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         self.model.model_card_data = student.model_card_data
         return report
 
-    def _refuse_what_fails_later(self) -> None:
+    def refuse_what_fails_later(self) -> None:
         """Fusion and selection are looked up, and a user's loss is made once to see whether it heeds the arguments."""
         targets = stations.unfitted_targets(self.pool, self.args)
         if self.args.regression_weight or self.args.alpha_end is not None:

@@ -44,6 +44,16 @@ def refused(capsys, *arguments):
     return captured.err
 
 
+def test_no_secret_of_the_options_is_published(out):
+    secret = "hf_" + "abcDEF123" * 3
+    for training in ({"hub_token": secret, "warmup_steps": 3}, json.dumps({"hub_token": secret, "warmup_steps": 3})):
+        options = {"teacher": "T", "training": training, "seed": 3, "api_key": "k1", "comment": f"with {secret}"}
+        (out / "config.yaml").write_text(yaml.safe_dump(options))
+        published = next(file for file in run_files(out, "me/small") if file.path == "distillation/config.yaml")
+        assert secret.encode() not in content(published) and b"k1" not in content(published)
+        assert b"warmup_steps" in content(published) and yaml.safe_load(content(published))["seed"] == 3
+
+
 def test_student_card_and_evidence_are_published(out):
     paths = {file.path for file in run_files(out, "me/small")}
     assert {
