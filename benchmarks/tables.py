@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from st_mta.evaluation import markdown_table
+from st_mta.report import markdown_table
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"

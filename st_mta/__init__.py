@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         MultiLevelDistillationLoss,
     )
     from st_mta.mining import mine
+    from st_mta.recipes.distill import DistillConfig, distill
+    from st_mta.recipes.evaluate import evaluate_models
+    from st_mta.recipes.make_assistants import make_assistants
+    from st_mta.recipes.make_teacher import make_teacher
     from st_mta.scorers import (
         BM25,
         BiEncoderScorer,
@@ -31,10 +35,6 @@ if TYPE_CHECKING:
     )
     from st_mta.stores import Store
     from st_mta.training.arguments import MultiAssistantTrainingArguments
-    from st_mta.training.compare import evaluate_models
-    from st_mta.training.distill import DistillConfig, distill
-    from st_mta.training.make_assistants import make_assistants
-    from st_mta.training.make_teacher import make_teacher
     from st_mta.training.students import prune_layers
     from st_mta.training.trainer import MultiAssistantTrainer
     from st_mta.types import Candidates, Collection, Qrels, Run, Scorer
@@ -50,10 +50,10 @@ _HOMES = {
     "Collection": "st_mta.types",
     "CollectionEvaluator": "st_mta.evaluation",
     "CrossEncoderScorer": "st_mta.scorers",
-    "distill": "st_mta.training.distill",
-    "DistillConfig": "st_mta.training.distill",
+    "distill": "st_mta.recipes.distill",
+    "DistillConfig": "st_mta.recipes.distill",
     "DynamicFilter": "st_mta.filters",
-    "evaluate_models": "st_mta.training.compare",
+    "evaluate_models": "st_mta.recipes.evaluate",
     "FilteredContrastiveLoss": "st_mta.losses",
     "from_dictionaries": "st_mta.collections",
     "HiddenStateMSELoss": "st_mta.losses",
@@ -66,8 +66,8 @@ _HOMES = {
     "MultiAssistantTrainer": "st_mta.training.trainer",
     "MultiAssistantTrainingArguments": "st_mta.training.arguments",
     "MultiLevelDistillationLoss": "st_mta.losses",
-    "make_assistants": "st_mta.training.make_assistants",
-    "make_teacher": "st_mta.training.make_teacher",
+    "make_assistants": "st_mta.recipes.make_assistants",
+    "make_teacher": "st_mta.recipes.make_teacher",
     "prune_layers": "st_mta.training.students",
     "Qrels": "st_mta.types",
     "Run": "st_mta.types",

@@ -31,7 +31,7 @@ def test_commands_and_options_in_the_readme_exist():
     from dataclasses import fields
 
     from st_mta.cli.main import VERBS
-    from st_mta.training.distill import DistillConfig
+    from st_mta.recipes.distill import DistillConfig
 
     assert set(re.findall(r"st-mta ([a-z]+)", README)) <= set(VERBS)
     block = re.search(r"    st-mta distill.*?\n\n", README, re.S).group()

@@ -28,8 +28,8 @@ from benchmarks.assistants.runs import run_arm
 from benchmarks.assistants.summary import comparisons, compute, measures, table_rows, verdict
 from benchmarks.assistants.teacher import recovered, references
 from benchmarks.environment import data_folder, environment
-from st_mta.evaluation import markdown_table
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text
+from st_mta.report import markdown_table
 
 HERE = Path(__file__).parent
 

@@ -21,8 +21,8 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import Tensor, nn
 
 from benchmarks.assistants.host_losses import HostLoss, NoForeignPositives
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.distributions import masked_log_softmax
 from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.batch import ListwiseBatch
 

@@ -15,18 +15,18 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.assistants.budgets import Budget
 from benchmarks.assistants.collections import SEED, cut_collection
 from st_mta.assistants.pool import AssistantPool
+from st_mta.atomic import atomic_write_text
+from st_mta.recipes.diagnose import diagnose
+from st_mta.recipes.make_assistants import Made, make_assistants
+from st_mta.recipes.make_teacher import TeacherChoice, make_teacher
+from st_mta.recipes.tune import TuningSettings
 from st_mta.scorers import BM25, BiEncoderScorer, PairScorer, load_scorer, model_path
 from st_mta.stores import Store
-from st_mta.stores.atomic import atomic_write_text
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import DOCUMENTS
-from st_mta.training.diagnose import diagnose
-from st_mta.training.make_assistants import Made, make_assistants
-from st_mta.training.make_teacher import TeacherChoice, make_teacher
 from st_mta.training.regression import regression_embeddings, regression_positions, regression_target
 from st_mta.training.stations import save_student
 from st_mta.training.students import prune_layers
-from st_mta.training.tune import TuningSettings
 from st_mta.training.warm_up import regress_embeddings
 from st_mta.types import Scorer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.assistants.summary import OURS
-from st_mta.evaluation.plot_style import BLUE, FAINT, INK, LABEL_SIZE, ORANGE, SOFT, canvas, save, title
+from st_mta.report.plots.style import BLUE, FAINT, INK, LABEL_SIZE, ORANGE, SOFT, canvas, save, title
 
 
 def plot_arms(result: dict[str, Any], folder: Path, ours: str = OURS) -> None:

@@ -13,13 +13,13 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.assistants.arms import ARMS, Arm
 from benchmarks.assistants.material import DEVICE, Material
 from st_mta.assistants.pool import AssistantPool
+from st_mta.atomic import atomic_write_text
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
-from st_mta.stores.atomic import atomic_write_text
-from st_mta.training.configuration import run_configuration
-from st_mta.training.files import RunFolder
+from st_mta.run.folder import RunFolder
+from st_mta.run.identity import run_configuration
+from st_mta.run.journal import Journal
 from st_mta.training.flow import Flow
-from st_mta.training.journal import Journal
 from st_mta.training.regression import settle_regression_weight
 from st_mta.training.trainer import default_loss
 from st_mta.types import Collection

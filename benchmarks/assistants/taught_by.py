@@ -24,8 +24,8 @@ from benchmarks.assistants.material import Material
 from benchmarks.assistants.runs import run_arm
 from benchmarks.environment import data_folder, environment
 from st_mta.assistants.pool import AssistantPool
-from st_mta.evaluation import markdown_table
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text
+from st_mta.report import markdown_table
 
 HERE = Path(__file__).parent
 QUERIES = {"openbookqa": 800, "squad-sent": 500}

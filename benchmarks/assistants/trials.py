@@ -21,9 +21,9 @@ from benchmarks.assistants.budgets import BUDGETS, Budget
 from benchmarks.assistants.material import Material
 from benchmarks.assistants.runs import run_arm
 from benchmarks.environment import data_folder, environment
-from st_mta.evaluation import markdown_table
+from st_mta.atomic import atomic_write_text
 from st_mta.evaluation.significance import paired_test
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.report import markdown_table
 
 SEED = 4
 """None of those that are tested."""

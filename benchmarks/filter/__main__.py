@@ -22,10 +22,10 @@ from benchmarks.filter.curves import curve
 from benchmarks.filter.hidden import SOURCES, Hidden, hide, several_positives
 from benchmarks.filter.plots import plot_rules
 from benchmarks.filter.rules import ALSO, FILTERS, RANDOM, RELATIVE, excesses, same_decisions
-from st_mta.evaluation import markdown_table
+from st_mta.atomic import atomic_write_text
+from st_mta.report import markdown_table
 from st_mta.scorers import BM25, BiEncoderScorer, model_path
-from st_mta.scorers.search import pair_products
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.search.corpus import pair_products
 from st_mta.types import Collection, FloatArray
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from benchmarks.filter.rules import RANDOM, RELATIVE
-from st_mta.evaluation.plot_style import (
+from st_mta.report.plots.style import (
     FAINT,
     INK,
     LABEL_SIZE,

@@ -30,8 +30,8 @@ from benchmarks.environment import data_folder, environment
 from benchmarks.multilevel.arms import BASELINE, NAMES, arms_of
 from benchmarks.multilevel.budgets import BUDGETS
 from benchmarks.multilevel.summary import against_sentence_level, table_rows, verdict
-from st_mta.evaluation import markdown_table
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text
+from st_mta.report import markdown_table
 
 
 def main() -> None:

@@ -31,16 +31,17 @@ from benchmarks.assistants.collections import SEED
 from benchmarks.assistants.material import BASE, DEVICE, Material
 from benchmarks.environment import data_folder, environment
 from benchmarks.multilevel.budgets import BUDGETS
-from st_mta.evaluation import evaluate_scorer, markdown_table
+from st_mta.atomic import atomic_write_text
+from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
 from st_mta.evaluation.significance import paired_test
 from st_mta.losses import HiddenStateMSELoss
+from st_mta.recipes.tune import column_dataset, tune, tuning_lists
+from st_mta.report import markdown_table
 from st_mta.scorers import BiEncoderScorer, model_path
-from st_mta.stores.atomic import atomic_write_text
 from st_mta.training.collator import DOCUMENTS
 from st_mta.training.regression import regression_embeddings, regression_positions
 from st_mta.training.students import prune_layers
-from st_mta.training.tune import column_dataset, tune, tuning_lists
 from st_mta.training.warm_up import regress_embeddings
 
 HERE = Path(__file__).parent

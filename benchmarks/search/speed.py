@@ -14,8 +14,8 @@ from sentence_transformers.util import cos_sim
 
 from st_mta.collections import from_dictionaries
 from st_mta.evaluation import evaluate_scorer
-from st_mta.scorers.search import search_corpus
-from st_mta.scorers.search_backends import exact_search
+from st_mta.search.backends import exact_search
+from st_mta.search.corpus import search_corpus
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import Collection, FloatArray, IntArray, Retrieved, Scorer, Texts
 

@@ -26,7 +26,7 @@ from scipy import stats
 from benchmarks.environment import data_folder, environment
 from benchmarks.word_level_cost.memory import peak_memory
 from benchmarks.word_level_cost.steps import BASELINE, LOSSES, SETTINGS, Steps, batches, models
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text
 
 WARM_UP = 2
 """Rounds that do not count."""

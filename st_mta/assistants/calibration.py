@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from st_mta.assistants.distributions import centre, standardise
 from st_mta.assistants.raw_scores import check_scores, queries_with_spread
 from st_mta.assistants.temperature import fit_temperature
+from st_mta.distributions import centre, standardise
 from st_mta.errors import InputError
 
 CALIBRATIONS = ("temperature", "zscore", "affine")

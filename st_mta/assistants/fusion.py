@@ -14,7 +14,7 @@ from itertools import combinations as combinations_of
 import torch
 from torch import Tensor
 
-from st_mta.assistants.distributions import masked_log_softmax, standardise
+from st_mta.distributions import masked_log_softmax, standardise
 from st_mta.errors import InputError
 
 Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from st_mta.assistants.by_name import find_fusion, find_selection, word_of
 from st_mta.assistants.calibration import calibrate, check_calibration
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.raw_scores import check_shape
 from st_mta.assistants.selection import Metric, refuse_unknown_per, select
+from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 
 

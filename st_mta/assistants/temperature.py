@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from st_mta.assistants.distributions import centre, masked_log_softmax
 from st_mta.assistants.raw_scores import check_scores, queries_with_spread
+from st_mta.distributions import centre, masked_log_softmax
 from st_mta.errors import InputError
 
 _MOST_ROWS = 50_000

@@ -13,8 +13,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from st_mta.assistants.distributions import centre
 from st_mta.assistants.raw_scores import check_scores
+from st_mta.distributions import centre
 from st_mta.errors import InputError
 
 Doubles = npt.NDArray[np.float64]

@@ -10,16 +10,16 @@ from typing import Any
 from st_mta.assistants.by_name import check_fusion
 from st_mta.assistants.calibration import check_calibration
 from st_mta.assistants.pool import AssistantPool
+from st_mta.atomic import atomic_write_text
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection, with_dev_split
-from st_mta.evaluation import console_table
-from st_mta.evaluation.agreement_plot import plot_agreement
+from st_mta.recipes.diagnose import diagnose
+from st_mta.recipes.diagnosis import Agreement, Diagnosis
+from st_mta.report import console_table
+from st_mta.report.plots.agreement import plot_agreement
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.stores.atomic import atomic_write_text
-from st_mta.training.diagnose import diagnose
-from st_mta.training.diagnosis import Agreement, Diagnosis
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from st_mta.cli.parse import parse
 from st_mta.cli.show import show
-from st_mta.training.distill import DistillConfig, distill
+from st_mta.recipes.distill import DistillConfig, distill
 
 
 def run(arguments: list[str]) -> None:

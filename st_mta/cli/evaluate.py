@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.collections.benchmarks import benchmark, expand
-from st_mta.evaluation import console_table
 from st_mta.evaluation.side_by_side import comparison_rows, test_rows
-from st_mta.training.compare import evaluate_models
+from st_mta.recipes.evaluate import evaluate_models
+from st_mta.report import console_table
 
 BENCHMARK_HELP = (
     "Public benchmarks, each on the split of published figures: a set of BEIR (scifact), nano-scifact, trec-dl-2019, "

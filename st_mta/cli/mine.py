@@ -10,9 +10,9 @@ from rich.console import Console
 from st_mta.cli.parse import parse
 from st_mta.collections import load_collection
 from st_mta.mining import mine
+from st_mta.mining.pairs import refuse_unwritable, write_pairs
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.training.exchange import refuse_unwritable, write_pairs
 from st_mta.training.queries import training_queries
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from st_mta.cli.cache import readable_size
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
-from st_mta.evaluation import console_table
 from st_mta.hub.files import PublishedFile
 from st_mta.hub.push import push_run, run_files
+from st_mta.report import console_table
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from st_mta.cli.parse import parse
 from st_mta.cli.show import show
-from st_mta.training.quickstart import QuickstartConfig, quickstart
+from st_mta.recipes.quickstart import QuickstartConfig, quickstart
 
 
 def run(arguments: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from st_mta.training.rewrite import rewrite_report
+from st_mta.report.rewrite import rewrite_report
 
 
 def run(arguments: list[str]) -> None:

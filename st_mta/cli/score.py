@@ -9,9 +9,9 @@ from rich.console import Console
 
 from st_mta.cli.parse import parse
 from st_mta.collections import load_collection
+from st_mta.mining.pairs import read_pairs, refuse_unwritable, write_scores
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.training.exchange import read_pairs, refuse_unwritable, write_scores
 
 
 @dataclass

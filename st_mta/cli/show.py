@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from st_mta.evaluation import console_table, summary_table, verdict
-from st_mta.evaluation.schema import Report
+from st_mta.report import console_table, summary_table, verdict
+from st_mta.report.schema import Report
 
 
 def wide_console() -> Console:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.cli.tuning import TuningOptions
-from st_mta.evaluation import console_table
-from st_mta.training.make_teacher import FUSION_NAME, make_teacher
+from st_mta.recipes.make_teacher import FUSION_NAME, make_teacher
+from st_mta.report import console_table
 
 
 @dataclass

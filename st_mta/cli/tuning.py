@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from st_mta.training.tune import TuningSettings
+from st_mta.recipes.tune import TuningSettings
 
 
 @dataclass

@@ -12,8 +12,8 @@ from sentence_transformers.sentence_transformer import SentenceTransformer
 
 from st_mta.evaluation.measures import MEASURES, evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
-from st_mta.evaluation.runs import write_run
 from st_mta.progress import progress
+from st_mta.trec import write_run
 from st_mta.types import Collection, Retrieved, Run
 
 PASSAGES_PER_BLOCK = 8_192

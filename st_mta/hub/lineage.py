@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from st_mta.evaluation.page import best_sentence, iteration_rows, warm_up_sentence
-from st_mta.evaluation.schema import ModelEntry, Report
-from st_mta.evaluation.table import markdown_table
-from st_mta.evaluation.wording import NOTHING, count, duration, verdict
 from st_mta.hub.public import public, public_rows
+from st_mta.report.markdown import best_sentence, iteration_rows, warm_up_sentence
+from st_mta.report.schema import ModelEntry, Report
+from st_mta.report.tables import markdown_table
+from st_mta.report.wording import NOTHING, count, duration, verdict
 
 HUB = "https://huggingface.co"
 

@@ -13,13 +13,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
 from torch import nn
 
-from st_mta.evaluation.schema import Report
-from st_mta.evaluation.wording import duration
 from st_mta.hub.lineage import lineage_section, summary
 from st_mta.hub.losses import losses_of, with_method
 from st_mta.hub.public import is_local_path, public
 from st_mta.hub.results import MEASURES, eval_results, evaluation_section
 from st_mta.hub.training_data import training_data
+from st_mta.report.schema import Report
+from st_mta.report.wording import duration
 
 TOP_ANCHOR, ANCHOR = "## Model Details", "### Framework Versions"
 TOP = "{% if summary %}{{ summary }}\n{% endif %}"

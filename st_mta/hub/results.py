@@ -6,10 +6,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from st_mta.evaluation.schema import Report
-from st_mta.evaluation.table import markdown_table
-from st_mta.evaluation.wording import measure_in_words, significance_sentence, summary_table
 from st_mta.hub.public import public, public_rows
+from st_mta.report.schema import Report
+from st_mta.report.tables import markdown_table
+from st_mta.report.wording import measure_in_words, significance_sentence, summary_table
 
 MEASURES = ("ndcg@10", "mrr@10", "recall@100")
 RESULT_COLUMNS = ("Role", "Model", "nDCG@10", "MRR@10", "Recall@100", "queries/s")

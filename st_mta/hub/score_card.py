@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from st_mta.evaluation.table import markdown_table
+from st_mta.report.tables import markdown_table
 from st_mta.stores.store import StoredScorer
 
 TEXT = """\

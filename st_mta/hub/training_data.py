@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from st_mta.evaluation.schema import Report
 from st_mta.hub.public import public
+from st_mta.report.schema import Report
 
 
 def training_data(report: Report, loss: nn.Module) -> dict[str, Any]:

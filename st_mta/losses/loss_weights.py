@@ -11,8 +11,8 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
-from st_mta.stores.atomic import atomic_path
 
 FILE = "loss.pt"
 

@@ -17,8 +17,8 @@ from st_mta.losses.embedding import embed
 from st_mta.losses.filtered_contrastive import MD2PR, FilteredContrastiveLoss
 from st_mta.losses.listwise_kl import ListwiseKLLoss
 from st_mta.losses.similarity import check_range
-from st_mta.losses.student_pass import run_student
-from st_mta.losses.word_level import WordLevelLoss, share_readings
+from st_mta.losses.word_level.base import WordLevelLoss, share_readings
+from st_mta.losses.word_level.student_pass import run_student
 
 
 class MultiLevelDistillationLoss(nn.Module):

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
-from st_mta.stores.atomic import atomic_path
 from st_mta.types import Candidates
 
 COLUMNS = {"query": pa.int64(), "passages": pa.list_(pa.int64()), "positive": pa.list_(pa.bool_()),

@@ -12,8 +12,8 @@ from st_mta.errors import InputError
 from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.cross_encoder import default_tokens_per_batch, model_name
 from st_mta.scorers.frozen import FrozenModel
-from st_mta.scorers.search import pair_products, search_corpus
-from st_mta.scorers.search_backends import BACKENDS
+from st_mta.search.backends import BACKENDS
+from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts

@@ -10,8 +10,8 @@ from sentence_transformers.util.quantization import quantize_embeddings
 
 from st_mta.errors import InputError
 from st_mta.scorers.bi_encoder import BiEncoderScorer, distinct
-from st_mta.scorers.search import pair_products, search_corpus
-from st_mta.scorers.search_backends import exact_search
+from st_mta.search.backends import exact_search
+from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 

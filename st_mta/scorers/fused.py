@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
-from st_mta.stores.atomic import atomic_write_text
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.progress import progress
-from st_mta.stores.atomic import atomic_path
 from st_mta.stores.damage import set_aside
 from st_mta.stores.keys import KeyArray, text_keys
 from st_mta.stores.ledger import Ledger

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
-from st_mta.stores.atomic import atomic_path
 from st_mta.stores.damage import set_aside
 from st_mta.stores.keys import KeyArray
 from st_mta.types import FloatArray

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from st_mta.stores.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text
 from st_mta.stores.embeddings import EmbeddingStore
 from st_mta.stores.ledger import Ledger
 from st_mta.stores.scores import ScoreStore

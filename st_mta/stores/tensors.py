@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from st_mta.stores.atomic import atomic_path
+from st_mta.atomic import atomic_path
 
 SUFFIX = ".safetensors"
 BETWEEN = "/"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from st_mta.assistants.calibration import calibrate
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.weights import fit_weights
+from st_mta.distributions import masked_log_softmax
 from st_mta.mining import mine
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.lists import fill_missing, padded_scores

@@ -10,27 +10,28 @@ from pathlib import Path
 import numpy as np
 from transformers import set_seed
 
-from st_mta.evaluation import CollectionEvaluator, evaluate_scorer, write_run
+from st_mta.evaluation import CollectionEvaluator, evaluate_scorer
 from st_mta.losses import set_filter_iteration
 from st_mta.mining import load_candidates, save_candidates
+from st_mta.run.best import Standing
+from st_mta.run.folder import file_name
+from st_mta.run.journal import Result
 from st_mta.training import stations
 from st_mta.training.alpha_schedule import alpha_schedule
 from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import DOCUMENTS
 from st_mta.training.curriculum import count_hard, draw_queries
 from st_mta.training.dataset import listwise_dataset
-from st_mta.training.files import file_name
-from st_mta.training.journal import Result
 from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
 from st_mta.training.lists import rows_of
 from st_mta.training.queries import training_positives, training_queries
 from st_mta.training.regression import regression_embeddings, regression_positions
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, RunState
 from st_mta.training.serving import measure_serving
-from st_mta.training.standing import Standing
 from st_mta.training.teacher_check import warn_if_teacher_knows_less
 from st_mta.training.throughput import queries_per_second
 from st_mta.training.warm_up import regress_embeddings
+from st_mta.trec import write_run
 
 
 class Flow(RunState):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from st_mta.atomic import atomic_write_text
 from st_mta.collections.files import read_qrels
 from st_mta.mining import mine
-from st_mta.stores.atomic import atomic_write_text
 from st_mta.types import Collection, IntArray, Qrels, Scorer
 
 RELEVANT = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from st_mta.mining import load_candidates
-from st_mta.training.files import RunFolder
+from st_mta.run.folder import RunFolder
 from st_mta.types import Collection, IntArray, Qrels
 
 

@@ -16,14 +16,14 @@ from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.evaluation import evaluate_scorer
 from st_mta.mining import positive_ranks
+from st_mta.run.folder import RunFolder
+from st_mta.run.journal import Journal
 from st_mta.scorers import BiEncoderScorer
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training import stations
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.dev_weights import fit_dev_weights
-from st_mta.training.files import RunFolder
-from st_mta.training.journal import Journal
 from st_mta.training.regression import regression_embeddings, regression_target
 from st_mta.training.teacher_check import weight_of_teacher
 from st_mta.types import Collection, IntArray, Qrels, Retrieved, Scorer

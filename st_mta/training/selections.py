@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from st_mta.evaluation.schema import SelectedOverSteps
+from st_mta.report.schema import SelectedOverSteps
 
 SELECTED = "selected/"
 """Prefix of the log entries with the share of queries for which an assistant was selected."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from st_mta.evaluation import evaluate_scorer
-from st_mta.evaluation.schema import ServingEntry
+from st_mta.report.schema import ServingEntry
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.compressed import ServedScorer, mean_cosine
 from st_mta.types import Collection, Scorer

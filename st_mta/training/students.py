@@ -44,12 +44,6 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
     return student
 
 
-def num_layers(model: SentenceTransformer) -> int | None:
-    """The number of transformer layers, or None where the model has no transformer."""
-    backbone = model.transformers_model
-    return None if backbone is None else int(backbone.config.num_hidden_layers)
-
-
 def set_dropout(student: SentenceTransformer, probability: float) -> None:
     """Sets every dropout of the student; off, training is faster and the soft targets regularise enough."""
     for module in student.modules():

@@ -16,25 +16,26 @@ from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.collections import load_collection, with_dev_split, with_training_queries
 from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator, write_report
-from st_mta.evaluation.schema import Report
+from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
 from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.precision import resolve_precision
+from st_mta.report import write_report
+from st_mta.report.build import build_report
+from st_mta.report.schema import Report
+from st_mta.run.best import Standing
+from st_mta.run.folder import RunFolder
+from st_mta.run.identity import run_configuration
+from st_mta.run.journal import Journal
 from st_mta.scorers import BiEncoderScorer, load_scorer
 from st_mta.stores import Store
 from st_mta.training import stations
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.configuration import run_configuration
 from st_mta.training.custom_loss import refuse_heedless_loss
-from st_mta.training.files import RunFolder
 from st_mta.training.flow import Flow
-from st_mta.training.journal import Journal
 from st_mta.training.regression import refuse_regression_to_nobody, settle_regression_weight
-from st_mta.training.report import build_report
 from st_mta.training.run_state import BEFORE, STUDENT, LossFactory
-from st_mta.training.standing import Standing
 from st_mta.types import Collection
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from st_mta.assistants.agreement import agreement
-from st_mta.assistants.distributions import masked_log_softmax
+from st_mta.distributions import masked_log_softmax
 from tests import reference
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.fusion import FUSION_WORDS
 from st_mta.assistants.selection import SELECTIONS
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from tests import reference
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.weights import fit_log_linear, fit_weights
+from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from tests import reference
 

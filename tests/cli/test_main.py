@@ -111,7 +111,7 @@ def test_flags_win_over_the_file(data, tmp_path):
     options = {"collection": str(data / "data"), "teacher": "bm25", "student": str(data / "student"), "seed": 3}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(options))
     from st_mta.cli.parse import parse
-    from st_mta.training.distill import DistillConfig
+    from st_mta.recipes.distill import DistillConfig
 
     given = ["--config", str(tmp_path / "recipe.yaml"), "--output-dir", "out", "--seed", "4"]
     config = parse(DistillConfig, given, "distill", "")
@@ -120,7 +120,7 @@ def test_flags_win_over_the_file(data, tmp_path):
 
 def test_the_options_of_the_iterations_reach_the_trainer(tmp_path):
     from st_mta.cli.parse import parse
-    from st_mta.training.distill import DistillConfig, training_arguments
+    from st_mta.recipes.distill import DistillConfig, training_arguments
 
     given = {
         "calibration": "zscore", "alpha_end": 0.25, "curriculum": "weighted", "patience": 3, "target_entropy": 0.7,

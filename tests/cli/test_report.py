@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from st_mta.cli.main import main
-from tests.evaluation.html.parsed import Page
+from tests.report.html.parsed import Page
 from tests.training.toy_run import toy_trainer
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from st_mta.cli.main import main
-from st_mta.evaluation import read_run
+from st_mta.trec import read_run
 from tests.cli.test_main import data, refused  # noqa: F401
 
 INJECTION = "x' FROM scored) TO '/dev/null'; COPY (SELECT 42 AS stolen) TO 'stolen.csv' (HEADER); --"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.fusion import FUSIONS, memberships, weighted_mean
+from st_mta.distributions import masked_log_softmax
 
 RULES = {
     **FUSIONS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.distributions import masked_log_softmax
 from st_mta.assistants.selection import SELECTIONS
+from st_mta.distributions import masked_log_softmax
 
 
 @pytest.fixture(params=SELECTIONS)

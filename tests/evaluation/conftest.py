@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from st_mta.types import Collection, Retrieved, Scorer, Texts
-from tests.evaluation.sample_report import sample_report
 
 
 class TableScorer(Scorer):
@@ -68,8 +67,3 @@ def collection():
         "test": {"q4": {"p10": 1}, "q5": {"p11": 1}},
     }
     return Collection("toy", Texts.from_dict(passages), Texts.from_dict(queries), qrels)
-
-
-@pytest.fixture
-def report():
-    return sample_report()

@@ -9,7 +9,8 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from torch import nn
 
 from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator, evaluate_run, evaluator, read_run
+from st_mta.evaluation import CollectionEvaluator, evaluate_run, evaluator
+from st_mta.trec import read_run
 from st_mta.types import Collection, Texts
 from tests.tiny import tiny_sentence_transformer
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-from tests.evaluation.sample_report import sample_report
 from tests.hub.local_hub import LocalHub
+from tests.report.sample_report import sample_report
 from tests.training.toy_run import toy_trainer
 
 TOKEN = "hf_secretSecretSecretSecret"

@@ -15,9 +15,9 @@ from st_mta.hub import LineageModelCardData, attach_lineage
 from st_mta.hub.lineage import lineage_section
 from st_mta.hub.losses import METHOD, losses_of
 from st_mta.hub.model_card import ANCHOR, SECTION, TOP, TOP_ANCHOR, insert_section
-from st_mta.hub.origin import hub_origin
 from st_mta.hub.results import MEASURES
 from st_mta.losses import ListwiseKLLoss
+from st_mta.scorers.origin import hub_origin
 from tests.tiny import tiny_sentence_transformer
 
 CITATION = "\n@misc{somebody-2024, title = {Assistants}}\n"

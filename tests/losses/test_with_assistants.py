@@ -13,7 +13,7 @@ from st_mta import (
     MultiAssistantTrainer,
     MultiLevelDistillationLoss,
 )
-from tests.losses.bpe import bpe_cross_encoder
+from tests.losses.word_level.bpe import bpe_cross_encoder
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments
 

@@ -7,7 +7,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from st_mta.errors import InputError
-from st_mta.training.students import num_layers, prune_layers
+from st_mta.scorers.origin import num_layers
+from st_mta.training.students import prune_layers
 from tests.tiny import tiny_sentence_transformer
 
 

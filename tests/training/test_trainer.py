@@ -12,10 +12,11 @@ from sentence_transformers import SentenceTransformer
 
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
-from st_mta.evaluation import evaluate_run, read_run
+from st_mta.evaluation import evaluate_run
 from st_mta.scorers import BiEncoderScorer
 from st_mta.stores.fingerprints import fingerprint_model
 from st_mta.training import checkpoints, flow
+from st_mta.trec import read_run
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_trainer
 

@@ -1,0 +1,186 @@
+"""Word-level distillation of attention: a bi-encoder's tokens look at each other as a cross-encoder's do."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from torch import Tensor
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import Labels
+from st_mta.losses.filtered_contrastive import MD2PR
+from st_mta.losses.similarity import mean_over
+from st_mta.losses.word_level.attention import (
+    Distance,
+    Heads,
+    aligned_attention,
+    attention_distance,
+    interaction_logits,
+    relation_logits,
+)
+from st_mta.losses.word_level.base import Reading, WordLevelLoss, teacher_error
+from st_mta.losses.word_level.capture import Attention
+from st_mta.losses.word_level.layers import Layers
+from st_mta.losses.word_level.student_pass import StudentPass
+from st_mta.stores import Store
+
+Variant = Literal["interaction", "self", "relation"]
+
+
+class AttentionMSELoss(WordLevelLoss):
+    """Makes the student's tokens attend to each other as they do in a cross-encoder that reads query and passage.
+
+    Implements the word level of MD2PR (https://arxiv.org/abs/2312.16821), which does not say which blocks of the
+    cross-encoder's attention are compared; the variants are:
+
+    - "interaction": query to passage and passage to query. The student, which computes none, gets
+      softmax(H_q H_d^T / sqrt(D)) over its token states of the layer, one head, against the teacher's head mean.
+    - "self": query to query and passage to passage, the student's own attention on each.
+    - "relation": the same blocks of the query-query, key-key and value-value relations of MiniLM v2
+      (https://arxiv.org/abs/2012.15828), which need no equal number of heads.
+
+    Deviations: attention is taken before dropout and renormalised over the tokens that both models have (no special
+    token, padding, prompt or truncated rest); the mean over blocks, layers and pairs.
+
+    Args:
+        model: The student.
+        teacher: A cross-encoder, read without gradient on every batch; frozen, and no submodule of the loss.
+        variant: "interaction", "self" or "relation".
+        layers: "last", "uniform" or pairs (student's layer, teacher's layer) counted from 1.
+        heads: "mean" over the heads, or in variant "self" also "each" head with the teacher's of the same number.
+        relation_heads: Number of heads relations are cut into, the same for both; default the student's heads.
+        distance: "mse", or "kl", which does not shrink with the number of tokens.
+        num_candidates: With how many of a query's candidates (positives first) it is read; None for all.
+        min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
+        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
+            some kilobytes per token and layer.
+
+    Attributes:
+        coverage: Scalar, the share of the student's tokens that aligned in the last batch.
+
+    Inputs:
+        (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
+
+    Raises:
+        InputError: If an argument is unknown, heads do not fit each other, or tokens do not align.
+
+    Example:
+        ::
+
+            teacher = CrossEncoder("cross-encoder/ms-marco-MiniLM-L6-v2")
+            loss = AttentionMSELoss(model, teacher=teacher)
+            trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss)
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        teacher: CrossEncoder,
+        variant: Variant = "interaction",
+        layers: Layers = "last",
+        heads: Heads = "mean",
+        relation_heads: int | None = None,
+        distance: Distance = "mse",
+        num_candidates: int | None = 1,
+        min_coverage: float = 0.5,
+        store: Store | None = None,
+    ) -> None:
+        if not isinstance(teacher, CrossEncoder):
+            raise teacher_error("AttentionMSELoss", "CrossEncoder", teacher)
+        for name, word, words in (
+            ("variant", variant, get_args(Variant)),
+            ("heads", heads, get_args(Heads)),
+            ("distance", distance, get_args(Distance)),
+        ):
+            _check_word(name, word, words)
+        super().__init__(
+            model,
+            teacher=teacher,
+            layers=layers,
+            num_candidates=num_candidates,
+            min_coverage=min_coverage,
+            store=store,
+        )
+        self.variant, self.heads, self.distance = variant, heads, distance
+        student, teacher_config = (each.transformers_model.config for each in (model, teacher))
+        self.relation_heads = relation_heads or student.num_attention_heads
+        self._check_heads(student, teacher_config)
+        layers_of_student, layers_of_teacher = (frozenset(side) for side in zip(*self.layers))
+        if variant == "interaction":
+            self.states_of_student = layers_of_student
+        else:
+            self.attentions_of_student = layers_of_student
+        self.attentions_of_teacher = layers_of_teacher
+
+    def _check_heads(self, student: Any, teacher: Any) -> None:
+        numbers = student.num_attention_heads, teacher.num_attention_heads
+        if self.variant == "interaction" and self.heads == "each":
+            _refuse("heads='mean' for an interaction, which has one head", "'each'", "heads='mean'")
+        if self.variant == "self" and self.heads == "each" and numbers[0] != numbers[1]:
+            _refuse("as many heads in the student as in the teacher", f"{numbers[0]} and {numbers[1]}", "heads='mean'")
+        if self.variant == "relation" and any(side.hidden_size % self.relation_heads for side in (student, teacher)):
+            widths = f"widths {student.hidden_size} and {teacher.hidden_size} for {self.relation_heads} relation heads"
+            _refuse("widths that relation_heads divides", widths, "relation_heads that divides both")
+
+    def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
+        reading = self.read_pairs(student, labels)
+        with torch.autocast(student.queries.input_ids.device.type, enabled=False):
+            distances = self._distances(reading)
+        queries, documents = (alignment.compared.any(dim=-1) for alignment in reading.alignments)
+        return mean_over(torch.stack(distances).mean(dim=0), queries & documents)
+
+    def _distances(self, reading: Reading) -> list[Tensor]:
+        """(P,) for every layer, block and kind of relation."""
+        blocks = [(0, 1), (1, 0)] if self.variant == "interaction" else [(0, 0), (1, 1)]
+        heads: Heads = "each" if self.variant == "relation" else self.heads
+        distances = []
+        for of_student, of_teacher in self.layers:
+            teacher_logits = self._own_logits(reading.recorded.attentions[of_teacher])
+            for looking, seen in blocks:
+                rows, columns = reading.alignments[looking], reading.alignments[seen]
+                for mine, theirs in zip(self._student_logits(reading, of_student, looking, seen), teacher_logits):
+                    target = aligned_attention(theirs, rows, columns)
+                    distances.append(
+                        attention_distance(mine, target, rows.compared, columns.compared, self.distance, heads)
+                    )
+        return distances
+
+    def _student_logits(self, reading: Reading, layer: int, looking: int, seen: int) -> list[Tensor]:
+        """(P, H, I, J) for every kind of relation."""
+        side, row = reading.sides[looking], reading.rows[looking]
+        if self.variant == "interaction":
+            other = reading.sides[seen].recorded.hidden_states[layer][reading.rows[seen]]
+            return [interaction_logits(side.recorded.hidden_states[layer][row], other)]
+        return [logits[row] for logits in self._own_logits(side.recorded.attentions[layer])]
+
+    def _own_logits(self, attention: Attention) -> list[Tensor]:
+        return relation_logits(attention, self.relation_heads) if self.variant == "relation" else [attention.logits()]
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        config = {**super().get_config_dict(), "variant": self.variant, "distance": self.distance}
+        if self.variant == "relation":
+            return {**config, "relation_heads": self.relation_heads}
+        return {**config, "heads": self.heads}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the paper."""
+        return MD2PR
+
+
+def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        _refuse(f"{name} to be one of {', '.join(words)}", repr(word), f"one of {', '.join(words)}")
+
+
+def _refuse(expected: str, got: str, remedy: str) -> None:
+    raise InputError(
+        expected=expected,
+        got=got,
+        consequence="attention would be compared with something else than its counterpart",
+        remedy=f"use {remedy}",
+    )

@@ -1,0 +1,159 @@
+"""Word-level distillation of token states, from a cross-encoder or from a bi-encoder."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, get_args
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import Labels
+from st_mta.losses.filtered_contrastive import MD2PR
+from st_mta.losses.similarity import mean_over
+from st_mta.losses.word_level.base import Reading, WordLevelLoss
+from st_mta.losses.word_level.layers import Layers
+from st_mta.losses.word_level.projection import Projection, make_projection, share_gradients, share_weights
+from st_mta.losses.word_level.student_pass import StudentPass
+from st_mta.stores import Store
+
+
+def state_distance(student: Tensor, teacher: Tensor, compared: Tensor, *, normalize: bool) -> Tensor:
+    """Mean over compared tokens and dimensions of (h_student - h_teacher)^2.
+
+    Args:
+        student: (P, I, D) projected token states.
+        teacher: (P, I, D) the teacher's states of the same tokens.
+        compared: (P, I) bool.
+        normalize: Whether each state first gets mean 0 and variance 1 over its dimensions, so that the distance is
+            2 - 2 * correlation whatever the scale of either model.
+
+    Returns:
+        (P,), 0 where no token is compared.
+
+    Example:
+        >>> student, teacher = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0, 4.0]]])
+        >>> state_distance(student, teacher, torch.tensor([[True]]), normalize=False)
+        tensor([2.])
+    """
+    width = student.shape[-1]
+    if normalize:
+        student, teacher = F.layer_norm(student, (width,)), F.layer_norm(teacher, (width,))
+    squares = torch.where(compared[..., None], (student - teacher) ** 2, 0.0).sum(dim=(1, 2))
+    return squares / (width * compared.sum(dim=-1).clamp(min=1))
+
+
+class HiddenStateMSELoss(WordLevelLoss):
+    """Makes the student's token states those of a teacher.
+
+    Implements the word level of MD2PR (https://arxiv.org/abs/2312.16821) over hidden states. A cross-encoder reads
+    each query with its candidates; a bi-encoder, such as an assistant, reads every text by itself. Where tokenizers
+    differ, a student's token follows the mean of the teacher's tokens that cover its text. Deviations: a projection
+    where widths differ; states normalised by default; the mean over the tokens of a text, then over texts, layers and
+    pairs.
+
+    Args:
+        model: The student.
+        teacher: A CrossEncoder or SentenceTransformer, read without gradient on every batch; frozen, and no submodule
+            of the loss. It reads texts without prompts.
+        layers: "last", "uniform" or pairs (student's layer, teacher's layer) counted from 1.
+        projection: "learned" or "orthogonal", one per pair of layers and kept on the loss, where the trainer's
+            optimizer finds it; "none"; or "auto" for "learned" where widths differ and "none" otherwise.
+        normalize: Whether states are compared by their correlation instead of raw.
+        num_candidates: With how many of a query's candidates (positives first) a cross-encoder reads it; None for all.
+        min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
+        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
+            some kilobytes per token and layer.
+
+    Attributes:
+        coverage: Scalar, the share of the student's tokens that aligned in the last batch.
+
+    Inputs:
+        (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
+
+    Raises:
+        InputError: If an argument is unknown, widths differ without a projection, or tokens do not align.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        teacher: CrossEncoder | SentenceTransformer,
+        layers: Layers = "last",
+        projection: Projection = "auto",
+        normalize: bool = True,
+        num_candidates: int | None = 1,
+        min_coverage: float = 0.5,
+        store: Store | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            teacher=teacher,
+            layers=layers,
+            num_candidates=num_candidates,
+            min_coverage=min_coverage,
+            store=store,
+        )
+        width, teacher_width = (each.transformers_model.config.hidden_size for each in (model, teacher))
+        _check_projection(projection, width, teacher_width)
+        self.projection, self.normalize = projection, normalize
+        self.projections = nn.ModuleList(make_projection(projection, width, teacher_width) for _ in self.layers)
+        share_gradients(self.projections)
+        self._shared = False
+        self.states_of_student, self.states_of_teacher = (frozenset(side) for side in zip(*self.layers))
+
+    def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
+        if not self._shared:
+            self._shared = True
+            share_weights(self.projections)
+        if isinstance(self.teacher, CrossEncoder):
+            return self._distance(self.read_pairs(student, labels))
+        sides = [self._distance(self.read_texts(student, side)) for side in (student.queries, student.documents)]
+        return torch.stack(sides).mean()
+
+    def _distance(self, reading: Reading) -> Tensor:
+        """Mean over layers, texts of a row, and rows."""
+        distances = []
+        for (of_student, of_teacher), projection in zip(self.layers, self.projections):
+            theirs = reading.recorded.hidden_states[of_teacher]
+            theirs = theirs.to(torch.promote_types(theirs.dtype, torch.float32))
+            for side, rows, alignment in zip(reading.sides, reading.rows, reading.alignments):
+                mine = side.recorded.hidden_states[of_student]
+                with torch.autocast(theirs.device.type, enabled=False):
+                    projected = projection(mine.to(torch.promote_types(mine.dtype, torch.float32)))[rows]
+                    states = alignment.average(theirs)
+                distances.append(state_distance(projected, states, alignment.compared, normalize=self.normalize))
+        compared = torch.stack([alignment.compared.any(dim=-1) for alignment in reading.alignments]).all(dim=0)
+        return mean_over(torch.stack(distances).mean(dim=0), compared)
+
+    def save_projection(self, path: str | os.PathLike[str]) -> None:
+        """Writes the projections' weights; the host's checkpoints hold the student alone."""
+        torch.save(self.projections.state_dict(), path)
+
+    def load_projection(self, path: str | os.PathLike[str]) -> None:
+        """Reads what ``save_projection`` wrote, before training goes on."""
+        self.projections.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The arguments, for the model card."""
+        return {**super().get_config_dict(), "projection": self.projection, "normalize": self.normalize}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the paper."""
+        return MD2PR
+
+
+def _check_projection(projection: str, width: int, teacher_width: int) -> None:
+    fits = projection in get_args(Projection) and (projection != "none" or width == teacher_width)
+    if not fits:
+        raise InputError(
+            expected=f"projection to be one of {', '.join(get_args(Projection))}, and not 'none' where widths differ",
+            got=f"{projection!r} for {width} dimensions of the student and {teacher_width} of the teacher",
+            consequence="states could not be compared",
+            remedy="use projection='auto'",
+        )

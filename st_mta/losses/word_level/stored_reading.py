@@ -1,0 +1,143 @@
+"""What a teacher computes inside, once per row of tokens, and from a store ever after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from torch import Tensor
+
+from st_mta.losses.word_level.capture import Attention, Recorded
+from st_mta.stores import Store, fingerprint_model
+
+Features = dict[str, Tensor]
+STATES, QUERIES, KEYS, VALUES, BIAS, SCALING = "states", "queries", "keys", "values", "bias", "scaling"
+
+
+class StoredReading:
+    """The inside of a frozen teacher behind a store.
+
+    A row is known by its very tokens, so that the same texts are read once whatever the batch, the padding, the
+    student or the run. In fp32 a token takes 4 bytes per dimension for a layer's states, and three times that for its
+    attention.
+
+    Args:
+        teacher: What reads; its weights are part of the address, so they must not change any more.
+        store: Where rows are kept.
+    """
+
+    def __init__(self, teacher: CrossEncoder | SentenceTransformer, store: Store) -> None:
+        self.teacher, self.store = teacher, store
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the teacher."""
+        fingerprint = fingerprint_model(self.teacher)
+        name = str(self.teacher.model_card_data.base_model or "")
+        self.store.describe(fingerprint, name, "token states")
+        return fingerprint
+
+    def __call__(
+        self,
+        features: Features,
+        states: Collection[int],
+        attentions: Collection[int],
+        compute: Callable[[Features], Recorded],
+    ) -> Recorded:
+        """The recorded layers of P rows.
+
+        Args:
+            features: The teacher's input, "input_ids" and "attention_mask" (P, T) among it.
+            states: Layers to have the token states of.
+            attentions: Layers to have the attention of.
+            compute: Lets the teacher read some rows; called with those that are not in the store.
+        """
+        room = self._room(features["input_ids"].device.type, states, attentions)
+        keys = _row_keys(features)
+        missing = self.store.tensors.missing(room, keys)
+        if missing:
+            place = [keys.index(key) for key in missing]
+            masks = features["attention_mask"][place].bool()
+            recorded = compute({name: tensor[place] for name, tensor in features.items()})
+            rows = [_row(recorded, row, mask) for row, mask in enumerate(masks)]
+            self.store.tensors.put(room, dict(zip(missing, rows)))
+        stored = self.store.tensors.get(room, keys, _names(states, attentions))
+        return _together(stored, features["attention_mask"].bool(), states, attentions)
+
+    def _room(self, device: str, states: Collection[int], attentions: Collection[int]) -> str:
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.teacher.dtype
+        layers = [f"{kind}-{'-'.join(map(str, sorted(of)))}" for kind, of in (("s", states), ("a", attentions)) if of]
+        return "/".join([self.fingerprint, "_".join([str(precision).removeprefix("torch."), *layers])])
+
+
+def _row_keys(features: Features) -> list[str]:
+    """A digest of each row's tokens, whatever its padding."""
+    names = [name for name in ("input_ids", "token_type_ids") if name in features]
+    columns = torch.stack([features[name] for name in names]).cpu()
+    masks = features["attention_mask"].bool().cpu()
+    rows = [columns[:, row, mask].contiguous().numpy().tobytes() for row, mask in enumerate(masks)]
+    return [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
+
+
+def _names(states: Collection[int], attentions: Collection[int]) -> list[str]:
+    kinds = (QUERIES, KEYS, VALUES, BIAS, SCALING)
+    return [f"{STATES}.{layer}" for layer in states] + [f"{kind}.{layer}" for layer in attentions for kind in kinds]
+
+
+def _row(recorded: Recorded, row: int, mask: Tensor) -> dict[str, Tensor]:
+    """One row without its padding: states (t, D), sides of attention (t, H, D / H), bias (t, t, 1 or H)."""
+    tensors = {f"{STATES}.{layer}": states[row][mask] for layer, states in recorded.hidden_states.items()}
+    for layer, attention in recorded.attentions.items():
+        for kind, side in ((QUERIES, attention.queries), (KEYS, attention.keys), (VALUES, attention.values)):
+            tensors[f"{kind}.{layer}"] = side[row].transpose(0, 1)[mask]
+        tensors[f"{BIAS}.{layer}"] = _additive(attention, row).permute(1, 2, 0)[mask][:, mask]
+        tensors[f"{SCALING}.{layer}"] = torch.tensor(attention.scaling, dtype=torch.float64)
+    return tensors
+
+
+def _additive(attention: Attention, row: int) -> Tensor:
+    """(1 or H, T, T) of a row: what is added to its logits."""
+    length = attention.queries.shape[2]
+    bias = attention.bias
+    if bias is None:
+        return torch.zeros(1, length, length, device=attention.queries.device)
+    if bias.dtype == torch.bool:
+        bias = torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, torch.finfo(torch.float32).min)
+    bias = bias.reshape(*[1] * (4 - bias.ndim), *bias.shape)
+    return bias[row % bias.shape[0]].expand(-1, length, length)
+
+
+def _together(
+    stored: dict[str, list[Tensor]], mask: Tensor, states: Collection[int], attentions: Collection[int]
+) -> Recorded:
+    """Rows under each other, padded as the teacher's input is."""
+    pairs = mask[:, :, None] & mask[:, None]
+
+    def side(kind: str, layer: int) -> Tensor:
+        return _scatter(stored[f"{kind}.{layer}"], mask).transpose(1, 2)
+
+    def attention(layer: int) -> Attention:
+        biases = [bias.flatten(0, 1) for bias in stored[f"{BIAS}.{layer}"]]
+        return Attention(
+            queries=side(QUERIES, layer),
+            keys=side(KEYS, layer),
+            values=side(VALUES, layer),
+            bias=_scatter(biases, pairs).permute(0, 3, 1, 2),
+            scaling=float(stored[f"{SCALING}.{layer}"][0]),
+        )
+
+    return Recorded(
+        {layer: _scatter(stored[f"{STATES}.{layer}"], mask) for layer in states},
+        {layer: attention(layer) for layer in attentions},
+    )
+
+
+def _scatter(rows: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Rows (t, ...) into the places that (P, T) or (P, T, T) marks; zero elsewhere."""
+    together = torch.cat(list(rows)).to(mask.device)
+    out = together.new_zeros(*mask.shape, *together.shape[1:])
+    out[mask] = together
+    return out

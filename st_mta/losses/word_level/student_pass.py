@@ -1,0 +1,139 @@
+"""One forward pass of the student over all columns, with what word-level losses need of its inside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from st_mta.errors import InputError
+from st_mta.losses.batch import Labels
+from st_mta.losses.embedding import embed
+from st_mta.losses.word_level.capture import Attention, Recorded, capture, unwrap
+
+
+@dataclass(frozen=True)
+class Side:
+    """The tokens of all queries, or of all passages.
+
+    Attributes:
+        input_ids: (R, L).
+        text: (R, L) bool, True for tokens of the text itself: no padding, special token or prompt.
+        recorded: What the backbone computed, R rows padded to L tokens.
+    """
+
+    input_ids: Tensor
+    text: Tensor
+    recorded: Recorded
+
+
+@dataclass(frozen=True)
+class StudentPass:
+    """What the student made of a batch.
+
+    Attributes:
+        embeddings: One (rows, D) tensor per column, the queries' first.
+        queries: B rows.
+        documents: U rows, column after column.
+        readings: What teachers made of the same batch, so that losses with the same teacher run it once.
+    """
+
+    embeddings: list[Tensor]
+    queries: Side
+    documents: Side
+    readings: dict[Hashable, Any] = field(default_factory=dict)
+
+
+def run_student(
+    model: nn.Module,
+    sentence_features: Iterable[dict[str, Any]],
+    labels: Labels | None,
+    *,
+    hidden_states: Collection[int] = (),
+    attentions: Collection[int] = (),
+) -> StudentPass:
+    """Embeds all columns, each once, and keeps what the named layers computed.
+
+    Args:
+        model: The student, as the trainer wrapped it.
+        sentence_features: The columns, the queries' first.
+        labels: The label as the trainer hands it over.
+        hidden_states: Layers to keep the token states of.
+        attentions: Layers to keep the attention of.
+
+    Raises:
+        InputError: If the model was not really called, as in all but the first dimension of ``MatryoshkaLoss``.
+    """
+    columns = list(sentence_features)
+    with capture(model, hidden_states=hidden_states, attentions=attentions) as calls:
+        embeddings = embed(model, columns, labels)
+    if len(calls) < 2:
+        raise InputError(
+            expected="a forward pass for the queries and at least one for the passages",
+            got=f"{len(calls)}",
+            consequence="there would be no token states to compare",
+            remedy="give a query column and at least one passage column, and wrap the losses over embeddings alone in "
+            "MatryoshkaLoss, which repeats the same forward pass for every dimension",
+        )
+    tokenizer = unwrap(model).tokenizer
+    return StudentPass(embeddings, _side(tokenizer, columns[:1], calls[:1]), _side(tokenizer, columns[1:], calls[1:]))
+
+
+def _side(tokenizer: Any, columns: Sequence[dict[str, Any]], calls: Sequence[Recorded]) -> Side:
+    texts = [text_tokens(tokenizer, column) for column in columns]
+    return Side(
+        _stack([column["input_ids"] for column in columns], axis=1), _stack(texts, axis=1), _stack_recorded(calls)
+    )
+
+
+def text_tokens(tokenizer: Any, features: dict[str, Any]) -> Tensor:
+    """(R, L) bool: tokens of the text itself."""
+    mask: Tensor = features["attention_mask"].bool()
+    # An unknown word is part of the text.
+    special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    text: Tensor = mask & ~torch.isin(features["input_ids"], torch.tensor(sorted(special), device=mask.device))
+    prompt = features.get("prompt_length")
+    if prompt is None:
+        return text
+    # The host counts the prompt from the first token that is no padding, special tokens included.
+    return text & (mask.cumsum(dim=-1) > torch.as_tensor(prompt, device=mask.device).reshape(-1, 1))
+
+
+def _stack_recorded(calls: Sequence[Recorded]) -> Recorded:
+    first = calls[0]
+    return Recorded(
+        {layer: _stack([call.hidden_states[layer] for call in calls], axis=1) for layer in first.hidden_states},
+        {layer: _stack_attention([call.attentions[layer] for call in calls]) for layer in first.attentions},
+    )
+
+
+def _stack_attention(attentions: Sequence[Attention]) -> Attention:
+    queries, keys, values = (
+        _stack([getattr(attention, name) for attention in attentions], axis=2)
+        for name in ("queries", "keys", "values")
+    )
+    return Attention(queries, keys, values, _stack_bias(attentions), attentions[0].scaling)
+
+
+def _stack_bias(attentions: Sequence[Attention]) -> Tensor | None:
+    if all(attention.bias is None for attention in attentions):
+        return None
+    biases = []
+    for attention in attentions:
+        rows, _, length, _ = attention.queries.shape
+        bias = attention.bias if attention.bias is not None else attention.queries.new_ones((), dtype=torch.bool)
+        biases.append(bias.expand(rows, -1 if bias.ndim == 4 else 1, length, length))
+    return _stack([_widen(bias, 3, max(bias.shape[-1] for bias in biases)) for bias in biases], axis=2)
+
+
+def _stack(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Puts rows under each other, padded with zeros to the longest along ``axis``."""
+    return torch.cat([_widen(part, axis, max(part.shape[axis] for part in parts)) for part in parts])
+
+
+def _widen(part: Tensor, axis: int, length: int) -> Tensor:
+    return F.pad(part, (*[0, 0] * (part.ndim - axis - 1), 0, length - part.shape[axis]))

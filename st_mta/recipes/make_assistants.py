@@ -1,0 +1,241 @@
+"""Assistants from one base: different enough to disagree, all tuned on the collection they are to help with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize
+from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import Pooling
+
+from st_mta.assistants.temperature import fit_temperature
+from st_mta.atomic import atomic_write_text
+from st_mta.collections import load_collection, with_dev_split
+from st_mta.errors import InputError
+from st_mta.evaluation import evaluate_scorer
+from st_mta.losses import ListwiseKLLoss
+from st_mta.recipes.tune import Model, TuningSettings, column_dataset, refuse_without_judgements, tune, tuning_lists
+from st_mta.run.identity import refuse_other_configuration
+from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student
+from st_mta.scorers.late_interaction import token_by_token
+from st_mta.scorers.origin import num_layers
+from st_mta.stores import Store
+from st_mta.training.lists import padded
+from st_mta.training.stations import save_student
+from st_mta.training.students import prune_layers
+from st_mta.types import Candidates, Collection, Scorer
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an assistant is made from.
+
+    Attributes:
+        base: Hub id, folder or "minilm": the pretrained encoder.
+        collection: With a train and a dev split.
+        lists: Positives and hard negatives of the training queries.
+        settings: How to train.
+        folder: For checkpoints.
+        teacher: For the assistant that imitates it, or None.
+    """
+
+    base: str
+    collection: Collection
+    lists: Candidates
+    settings: TuningSettings
+    folder: Path
+    teacher: Scorer | None = None
+
+    def load(self) -> SentenceTransformer:
+        """A fresh base."""
+        model = load_student(self.base, device=self.settings.device)
+        if self.settings.max_length is not None:
+            model.max_seq_length = self.settings.max_length
+        return model
+
+
+def contrastive(material: Material) -> Model:
+    """The whole base, tuned by in-batch and hard negatives."""
+    return _contrasted(material.load(), material)
+
+
+def shallow(material: Material) -> Model:
+    """Two thirds of the base's layers, spread over its depth, tuned alike: sees less, errs elsewhere."""
+    model = material.load()
+    depth = num_layers(model) or 0
+    kept = max(1, round(2 * depth / 3))
+    layers = [round(place * (depth - 1) / max(1, kept - 1)) for place in range(kept)]
+    return _contrasted(prune_layers(model, layers), material)
+
+
+def pooled(material: Material) -> Model:
+    """The base read from its first token where it takes the mean, and the other way round, tuned alike."""
+    model = material.load()
+    mode = "mean" if "cls" in str(getattr(model[1], "pooling_mode", "")) else "cls"
+    dimension = int(model.get_embedding_dimension() or 0)
+    modules = [model[0], Pooling(dimension, pooling_mode=mode), Normalize()]
+    prompts = {name: text for name, text in (model.prompts or {}).items() if text}
+    return _contrasted(
+        SentenceTransformer(modules=modules, prompts=prompts or None, device=str(model.device)), material
+    )
+
+
+def imitating(material: Material) -> Model:
+    """The whole base, tuned to the teacher's distributions over the lists (listwise KL)."""
+    assert material.teacher is not None  # refused before anything was made
+    model = material.load()
+    dataset, lists = column_dataset(material.collection, material.lists)
+    pairs = lists.pair_queries, lists.passages
+    scores = material.teacher.score(material.collection.queries, material.collection.corpus, *pairs)
+    temperature = fit_temperature(*padded(lists, scores, np.arange(len(lists))), target_entropy=0.5)
+    dataset = dataset.add_column("label", scores.reshape(len(lists), -1).tolist())
+    loss = ListwiseKLLoss(model, teacher_temperature=temperature)
+    tune(model, dataset, loss, material.settings, material.folder)
+    return model
+
+
+def late_interaction(material: Material) -> Model:
+    """The base's token vectors, tuned by in-batch and hard negatives under late interaction."""
+    model = token_by_token(material.load())
+    dataset, _ = column_dataset(material.collection, material.lists)
+    loss = MultiVectorMultipleNegativesRankingLoss(model)
+    tune(model, dataset, loss, material.settings, material.folder)
+    return model
+
+
+def _contrasted(model: SentenceTransformer, material: Material) -> SentenceTransformer:
+    dataset, _ = column_dataset(material.collection, material.lists)
+    tune(model, dataset, MultipleNegativesRankingLoss(model), material.settings, material.folder)
+    return model
+
+
+ASSISTANTS: dict[str, Callable[[Material], Model]] = {
+    "contrastive": contrastive,
+    "shallow": shallow,
+    "pooled": pooled,
+    "imitating": imitating,
+    "late-interaction": late_interaction,
+}
+"""Every assistant that can be made, by the name of its folder; a new one is one function and one line here."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that was made.
+
+    Attributes:
+        name: What it is called in the table.
+        model: How to name it to ``st-mta distill``.
+        dev: Its measures on the development split.
+    """
+
+    name: str
+    model: str
+    dev: dict[str, float] = field(default_factory=dict)
+
+
+def make_assistants(
+    base: str,
+    collection: Collection | str | Path,
+    output_dir: str | Path,
+    *,
+    kinds: Sequence[str] = ("contrastive", "pooled", "late-interaction"),
+    teacher: Any = None,
+    settings: TuningSettings | None = None,
+    store: Store | str | Path | None = None,
+) -> list[Made]:
+    """Makes a set of diverse assistants from one pretrained encoder and a collection with training queries.
+
+    Negatives are drawn from what the base and BM25 find. What was made before in the folder is not made again.
+
+    Args:
+        base: Hub id, folder or "minilm".
+        collection: What [`load_collection`] takes or returns.
+        output_dir: One folder per assistant, and ``assistants.json`` with their quality.
+        kinds: Names of ``ASSISTANTS``.
+        teacher: A scorer or its name, needed by "imitating".
+        settings: How to train.
+        store: Where scores and embeddings are kept.
+
+    Returns:
+        The assistants, BM25 and the untuned base among them, with their quality on the development split.
+
+    Raises:
+        InputError: For an unknown kind, a folder of other assistants, or a collection without judged training queries.
+    """
+    _refuse_unknown(kinds)
+    _refuse_without_teacher(kinds, teacher)
+    settings = settings or TuningSettings()
+    collection = with_dev_split(load_collection(collection), settings.seed)
+    refuse_without_judgements(collection)
+    folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
+    options: dict[str, Any] = {
+        "max_length": settings.max_length,
+        "precision": settings.precision,
+        "device": settings.device,
+    }
+    untuned = BiEncoderScorer(load_student(base, device=settings.device), name=base, store=store, **options)
+    bm25 = BM25(store=store)
+    scorer = None if teacher is None else load_scorer(teacher, store=store, **options)
+    _refuse_other_run(folder, base, collection, settings, scorer)
+    lists = tuning_lists(collection, [untuned, bm25], settings)
+    made = [_measured(untuned, base, collection, untuned), _measured(bm25, "bm25", collection, untuned)]
+    for kind in kinds:
+        if not (folder / kind).exists():
+            material = Material(base, collection, lists, settings, folder / f"{kind}.tuning" / "checkpoints", scorer)
+            save_student(ASSISTANTS[kind](material), folder / kind)
+            material.folder.parent.rmdir()
+        assistant = load_scorer(str(folder / kind), store=store, **options)
+        made.append(_measured(assistant, str(folder / kind), collection, untuned, kind))
+        _write(folder, made)
+    return made
+
+
+def _measured(scorer: Scorer, model: str, collection: Collection, searcher: Scorer, name: str | None = None) -> Made:
+    stage = None
+    if not scorer.can_retrieve:
+        depth = min(101, len(collection.corpus))
+        stage = searcher.retrieve(collection.queries, collection.corpus, collection.queries_of("dev"), depth)
+    return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=stage)[1])
+
+
+def _write(folder: Path, made: list[Made]) -> None:
+    atomic_write_text(folder / "assistants.json", json.dumps([asdict(one) for one in made], indent=2) + "\n")
+
+
+def _refuse_unknown(kinds: Sequence[str]) -> None:
+    unknown = [kind for kind in kinds if kind not in ASSISTANTS]
+    if unknown or len(set(kinds)) < len(kinds):
+        raise InputError(
+            expected=f"different assistants out of {', '.join(ASSISTANTS)}",
+            got=", ".join(unknown or kinds),
+            consequence="nobody would know what to make",
+            remedy="choose from these; bm25 and the untuned base need no making",
+        )
+
+
+def _refuse_without_teacher(kinds: Sequence[str], teacher: Any) -> None:
+    if teacher is None and "imitating" in kinds:
+        raise InputError(
+            expected="a teacher for the assistant 'imitating'",
+            got="none",
+            consequence="there would be nobody to imitate",
+            remedy="name one with --teacher, or leave this assistant out",
+        )
+
+
+def _refuse_other_run(
+    folder: Path, base: str, collection: Collection, settings: TuningSettings, teacher: Scorer | None
+) -> None:
+    """A folder belongs to one base, collection and set of settings; which kinds are made may grow."""
+    described = {"base": base, "collection": f"{collection.name} ({collection.fingerprint})", **asdict(settings)}
+    if teacher is not None:
+        described["teacher"] = teacher.fingerprint
+    refuse_other_configuration(folder, described)

@@ -1,0 +1,204 @@
+"""A teacher for a collection: a cross-encoder tuned on it, fused with other scorers where that is better."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder.losses import ListNetLoss
+from torch import Tensor
+
+from st_mta.assistants.weights import fit_log_linear
+from st_mta.atomic import atomic_write_text
+from st_mta.collections import load_collection, with_dev_split
+from st_mta.evaluation import evaluate_run
+from st_mta.mining import mine
+from st_mta.recipes.tune import TuningSettings, refuse_without_judgements, tune, tuning_lists
+from st_mta.run.identity import refuse_other_configuration
+from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student, model_path
+from st_mta.scorers.fused import SUFFIX, write_fusion
+from st_mta.stores import Store
+from st_mta.training.lists import as_run, padded
+from st_mta.training.stations import save_student
+from st_mta.types import Candidates, Collection, FloatArray, Scorer
+
+RELEVANT = 10.0
+"""Label of a relevant passage; ListNet takes a softmax over the labels, which so is one-hot to four digits."""
+PAIRS_AT_ONCE = 16
+"""Pairs per forward pass in training: few are padded little and stay in a CPU's caches; a GPU does not mind."""
+FUSION_NAME = "fusion"
+KEEP_ABOVE = 1e-3
+"""Weights below this share of the largest are left out: they would cost a model's scores and change no ranking."""
+
+
+@dataclass(frozen=True)
+class TeacherChoice:
+    """What [`make_teacher`] found on the development split.
+
+    Attributes:
+        teacher: How to name the best to ``st-mta distill``.
+        ndcg: nDCG@10 over the same candidates: each scorer's, and the fusion's (fitted on one half of the queries and
+            measured on the other, both ways).
+        weights: Of the fusion, by scorer; those left out are missing.
+        queries: Development queries.
+        candidates: Mean number of candidates.
+    """
+
+    teacher: str
+    ndcg: dict[str, float]
+    weights: dict[str, float]
+    queries: int
+    candidates: float
+
+
+def make_teacher(
+    base: str,
+    collection: Collection | str | Path,
+    output_dir: str | Path,
+    *,
+    fuse_with: Sequence[str] = (),
+    num_candidates: int = 64,
+    settings: TuningSettings | None = None,
+    store: Store | str | Path | None = None,
+) -> TeacherChoice:
+    """Fine-tunes a cross-encoder with mined negatives, fits its fusion with others on dev, and takes the better one.
+
+    Args:
+        base: What the cross-encoder is tuned from: Hub id, folder or "minilm".
+        collection: What [`load_collection`] takes or returns, with judged training queries.
+        output_dir: For ``cross-encoder/``, ``teacher.fusion.json`` and ``teacher.json`` (the choice).
+        fuse_with: Other scorers, named as for ``st-mta distill``.
+        num_candidates: Passages per development query on which everything is compared.
+        settings: How to train.
+        store: Where scores and embeddings are kept.
+
+    Raises:
+        InputError: If the folder holds another configuration, or the collection has no judged training queries.
+    """
+    settings = settings or TuningSettings()
+    collection = with_dev_split(load_collection(collection), settings.seed)
+    refuse_without_judgements(collection)
+    folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
+    options: dict[str, Any] = {"precision": settings.precision, "device": settings.device}
+    others = [load_scorer(name, store=store, max_length=settings.max_length, **options) for name in fuse_with]
+    searchers = [scorer for scorer in others if scorer.can_retrieve] or [
+        BiEncoderScorer(load_student(base), name=base, store=store, max_length=settings.max_length, **options),
+        BM25(store=store),
+    ]
+    described = {"base": base, "collection": collection.fingerprint, **asdict(settings)}
+    refuse_other_configuration(folder, described)
+    tuned = folder / "cross-encoder"
+    if not tuned.exists():
+        save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
+    scorers = [load_scorer(str(tuned), store=store, max_length=settings.max_length, **options), *others]
+    choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
+    atomic_write_text(folder / "teacher.json", json.dumps(asdict(choice), indent=2) + "\n")
+    return choice
+
+
+def choose_teacher(
+    collection: Collection,
+    scorers: Sequence[Scorer],
+    searchers: Sequence[Scorer],
+    names: Sequence[str],
+    folder: Path,
+    num_candidates: int = 64,
+) -> TeacherChoice:
+    """Compares scorers and their fusion on dev; writes the fusion where it wins.
+
+    Args:
+        collection: With a dev split.
+        scorers: The scorers to fuse.
+        searchers: They bring the candidates.
+        names: How users name the scorers.
+        folder: For ``teacher.fusion.json``.
+        num_candidates: Passages per query.
+    """
+    lists = mine(collection, collection.queries_of("dev"), searchers, None, num_candidates=num_candidates)
+    lists = lists.select(np.flatnonzero(lists.lengths >= 2))
+    pairs = lists.pair_queries, lists.passages
+    scores = np.stack([scorer.score(collection.queries, collection.corpus, *pairs) for scorer in scorers])
+    positive = _judged_positive(collection, lists)
+    scale = scores.std(axis=1)  # so that the fit's penalty means the same for every scorer
+    scale[scale == 0] = 1  # a scorer that cannot tell passages apart gets no weight, and breaks nothing
+    standard = scores / scale[:, None]
+    ndcg = {name: _ndcg(collection, lists, row) for name, row in zip(names, scores)}
+    best, weights = max(ndcg, key=lambda name: ndcg[name]), {}
+    if len(scorers) > 1:
+        ndcg[FUSION_NAME] = _ndcg(collection, lists, _crossed(lists, standard, positive))
+        fitted = np.asarray(_fit(lists, standard, positive, np.arange(len(lists))))
+        kept = np.flatnonzero(fitted > KEEP_ABOVE * fitted.max())
+        weights = {names[place]: float(fitted[place] / scale[place]) for place in kept.tolist()}
+        if ndcg[FUSION_NAME] > ndcg[best]:
+            best = str(folder / f"teacher{SUFFIX}")
+            write_fusion(Path(best), list(weights), list(weights.values()))
+    return TeacherChoice(best, ndcg, weights, len(lists), len(lists.passages) / max(1, len(lists)))
+
+
+def _tuned_cross_encoder(
+    base: str, collection: Collection, searchers: list[Scorer], settings: TuningSettings, folder: Path
+) -> CrossEncoder:
+    """A cross-encoder with a fresh head, tuned by the softmax cross-entropy of each positive among its negatives."""
+    torch.manual_seed(settings.seed)
+    model = CrossEncoder(model_path(base), num_labels=1, max_length=_pair_length(settings), device=settings.device)
+    lists = tuning_lists(collection, searchers, settings)
+    texts, ends = collection.corpus.take(lists.passages), lists.offsets.tolist()
+    labels = (RELEVANT * lists.positive).tolist()
+    rows = list(zip(ends[:-1], ends[1:]))
+    dataset = Dataset.from_dict(
+        {
+            "query": collection.queries.take(lists.queries),
+            "passages": [texts[start:end] for start, end in rows],
+            "labels": [labels[start:end] for start, end in rows],
+        }
+    )
+    tune(
+        model,
+        dataset,
+        ListNetLoss(model, mini_batch_size=PAIRS_AT_ONCE),
+        settings,
+        folder / "cross-encoder.tuning" / "checkpoints",
+    )
+    (folder / "cross-encoder.tuning").rmdir()
+    return model
+
+
+def _pair_length(settings: TuningSettings) -> int | None:
+    return None if settings.max_length is None else 2 * settings.max_length
+
+
+def _judged_positive(collection: Collection, lists: Candidates) -> Any:
+    """(P,) which pairs the development judgements call relevant."""
+    judged = collection.qrels["dev"]
+    query_ids = collection.queries.take_ids(lists.pair_queries)
+    passage_ids = collection.corpus.take_ids(lists.passages)
+    return np.asarray([judged[query].get(passage, 0) >= 1 for query, passage in zip(query_ids, passage_ids)])
+
+
+def _crossed(lists: Candidates, scores: FloatArray, positive: Any) -> FloatArray:
+    """(P,) fused scores, each half of the queries by the weights fitted on the other half."""
+    fused = np.zeros(scores.shape[1], dtype=np.float32)
+    halves = np.arange(0, len(lists), 2), np.arange(1, len(lists), 2)
+    for fitted_on, used_on in (halves, halves[::-1]):
+        weights = np.asarray(_fit(lists, scores, positive, fitted_on), dtype=np.float32)
+        pairs = lists.pairs_of(used_on)
+        fused[pairs] = weights @ scores[:, pairs]
+    return fused
+
+
+def _fit(lists: Candidates, scores: FloatArray, positive: Any, rows: Any) -> list[float]:
+    stacked: Tensor = torch.stack([padded(lists, row, rows)[0] for row in scores], dim=1)
+    marked, mask = padded(lists, positive.astype(np.float32), rows)
+    return fit_log_linear(stacked, marked > 0, mask)
+
+
+def _ndcg(collection: Collection, lists: Candidates, scores: FloatArray) -> float:
+    """nDCG@10 of the candidates in the order of these scores."""
+    return evaluate_run(as_run(collection, lists, scores), collection.qrels["dev"], ["ndcg@10"])["ndcg@10"]

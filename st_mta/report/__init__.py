@@ -1,0 +1,20 @@
+"""What a finished run shows: the report as JSON, Markdown and one HTML page, tables and plots."""
+
+from __future__ import annotations
+
+from st_mta.report.plots import plot_quality, plot_selection
+from st_mta.report.schema import Report
+from st_mta.report.tables import console_table, markdown_table
+from st_mta.report.wording import summary_table, verdict
+from st_mta.report.write import write_report
+
+__all__ = [
+    "Report",
+    "console_table",
+    "markdown_table",
+    "plot_quality",
+    "plot_selection",
+    "summary_table",
+    "verdict",
+    "write_report",
+]

@@ -1,0 +1,110 @@
+"""The page: a report's rows, sentences and figures put into the template."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from st_mta.report.html.examples import Examples
+from st_mta.report.html.figures import figures
+from st_mta.report.html.headline import headline
+from st_mta.report.ledger import reuse_rows, station_rows, training_sentence
+from st_mta.report.markdown import (
+    best_sentence,
+    conditions,
+    data_sentence,
+    imitation_sentence,
+    loading_code,
+    plain_iteration_rows,
+    warm_up_sentence,
+)
+from st_mta.report.schema import Report
+from st_mta.report.tables import is_numeric
+from st_mta.report.wording import (
+    baseline_in_words,
+    quantile_rows,
+    serving_rows,
+    significance_sentence,
+    summary_table,
+    verdict,
+    wins_and_losses,
+)
+from st_mta.types import Collection
+
+
+def html_page(report: Report, student_path: str, collection: Collection | None = None, remark: str = "") -> str:
+    """The report as HTML; style and plots are inside.
+
+    Args:
+        report: A finished run's report.
+        student_path: Where the student was saved, for the lines of Python that load it.
+        collection: For the texts of queries and passages; without it the page shows ids.
+        remark: What the reader should know of missing texts or comparisons.
+    """
+    shown = Examples(report, collection)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            **_result(report),
+            **_iterations(report),
+            comparisons=[
+                {
+                    "baseline": baseline_in_words(comparison["baseline"]),
+                    "sentence": wins_and_losses(comparison),
+                    "figure": f"against-{comparison['baseline']}",
+                    "wins": shown.of(comparison, "largest_wins"),
+                    "losses": shown.of(comparison, "largest_losses"),
+                }
+                for comparison in report.get("comparisons", [])
+            ],
+            remark=remark,
+            quantiles=quantile_rows(report.get("score_distributions", [])),
+            serving=serving_rows(report.get("serving", [])),
+            reuse=reuse_rows(report["compute"]),
+            training=training_sentence(report["compute"]),
+            stations=station_rows(report["compute"]),
+            conditions=conditions(report),
+            code=loading_code(student_path),
+            figures=figures(report),
+        )
+    )
+
+
+def _result(report: Report) -> dict[str, Any]:
+    return {
+        "collection": report["collection"],
+        "verdict": verdict(report),
+        "headline": headline(report),
+        "data": data_sentence(report),
+        "systems": summary_table(report),
+        "significance": significance_sentence(report["significance"]),
+    }
+
+
+def _iterations(report: Report) -> dict[str, Any]:
+    numbers = [entry["iteration"] for entry in report["iterations"]]
+    warm_up, before = report["warm_up"], report["development"].get("student_before")
+    return {
+        "iterations": plain_iteration_rows(report),
+        "best_row": numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else -1,
+        "best": best_sentence(report),
+        "imitation": imitation_sentence(report),
+        "warm_up": "" if warm_up is None else warm_up_sentence(warm_up, before),
+    }
+
+
+@cache
+def _environment() -> Environment:
+    """Everything put into the page is escaped, except the figures, which are markup already."""
+    environment = Environment(
+        loader=PackageLoader(__package__, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["numeric"] = is_numeric
+    return environment

@@ -1,0 +1,57 @@
+"""Wins and losses: the difference in nDCG@10 on every query, sorted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from st_mta.report.plots.style import BLUE, FAINT, LABEL_SIZE, RED, SOFT, canvas, save, title
+from st_mta.report.schema import Comparison
+from st_mta.report.wording import baseline_in_words
+
+
+def plot_differences(comparison: Comparison, path: str | Path) -> None:
+    """Writes [`draw_differences`] as a PNG file.
+
+    Args:
+        comparison: One of a report's comparisons.
+        path: The file.
+    """
+    save(draw_differences(comparison), path)
+
+
+def draw_differences(comparison: Comparison) -> Figure:
+    """One step per query from the largest win to the largest loss of the student."""
+    figure, axes = canvas(width=8.4, height=2.9, margins=(0.7, 0.3, 0.6, 0.6))
+    differences = np.array(comparison["differences"])
+    num_queries = comparison["wins"] + comparison["losses"] + comparison["ties"]
+    edges = np.linspace(0, num_queries, len(differences) + 1)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes.stairs(differences.clip(min=0), edges, fill=True, color=BLUE, linewidth=0)
+    axes.stairs(differences.clip(max=0), edges, fill=True, color=RED, linewidth=0)
+    axes.axhline(0, color=SOFT, linewidth=0.8)
+    reach = 1.08 * float(np.abs(differences).max(initial=0.05))
+    axes.set_xlim(0, num_queries)
+    axes.set_ylim(-reach, reach)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xlabel("queries, from the largest win to the largest loss", color=SOFT, fontsize=LABEL_SIZE)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+.2g}".replace("-", "−") if value else "0")
+    _count(axes, comparison)
+    title(axes, f"Difference in nDCG@10 to {baseline_in_words(comparison['baseline'])}")
+    return figure
+
+
+def _count(axes: Axes, comparison: Comparison) -> None:
+    """Wins above the axis where the curve has left it, losses below."""
+    texts = ((0.99, 0.93, "top", BLUE, f"{comparison['wins']:,} queries better"),
+             (0.01, 0.07, "bottom", RED, f"{comparison['losses']:,} worse"))  # fmt: skip
+    for x, y, vertical, colour, text in texts:
+        axes.text(
+            x, y, text, transform=axes.transAxes, va=vertical, ha="right" if x > 0.5 else "left", color=colour,
+            fontsize=LABEL_SIZE, fontweight="bold",
+        )  # fmt: skip

@@ -1,0 +1,120 @@
+"""Which assistant, plain or fused, was selected how often: one bar per iteration, and over the steps of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from st_mta.report.plots.selection_over_steps import draw_over_steps, has_course
+from st_mta.report.plots.style import (
+    INK,
+    LIGHT,
+    ON_LIGHT,
+    PALETTE,
+    SMALL_SIZE,
+    bare,
+    canvas,
+    save,
+    shortened,
+    title,
+)
+from st_mta.report.schema import Report
+
+WIDTH, LEFT, RIGHT, TOP = 8.4, 1.0, 0.3, 0.6  # inches
+BAR_HEIGHT, LEGEND_HEIGHT, LEGEND_COLUMNS = 0.55, 0.24, 4
+COURSE_HEIGHT, COURSE_TOP, COURSE_BOTTOM = 1.4, 0.45, 0.5  # of the areas below the bars
+INCHES_PER_CHARACTER = 0.085
+OTHERS = "others"
+
+
+def plot_selection(report: Report, path: str | Path) -> None:
+    """Writes [`draw_selection`] as a PNG file.
+
+    Args:
+        report: A finished run's report.
+        path: The file.
+    """
+    save(draw_selection(report), path)
+
+
+def draw_selection(report: Report) -> Figure:
+    """Share of the training for which each (fused) assistant was the one selected, by iteration and step."""
+    iterations = report["iterations"]
+    names = most_used([entry["selected"] for entry in iterations])
+    shares = np.array([[_share(name, entry["selected"], names) for name in names] for entry in iterations])
+    labels = [[_label(name, share) for name, share in zip(names, row)] for row in shares]
+    unnamed = [
+        index for index, name in enumerate(names) if not any(shortened(name, 40) in row[index] for row in labels)
+    ]
+    bottom = 0.2 + LEGEND_HEIGHT * -(-len(unnamed) // LEGEND_COLUMNS)
+    below = COURSE_TOP + COURSE_HEIGHT + COURSE_BOTTOM if has_course(iterations) else 0.0
+    height = TOP + BAR_HEIGHT * len(iterations) + below + bottom
+    figure, axes = canvas(WIDTH, height, (LEFT, RIGHT, bottom + below, TOP))
+    _draw_bars(axes, names, shares, labels)
+    axes.set_yticks(range(len(iterations)), [f"iteration {entry['iteration']}" for entry in iterations])
+    axes.set_ylim(len(iterations) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    title(axes, "How often each assistant was selected")
+    _legend(figure, axes, unnamed)
+    if below:
+        box = (LEFT / WIDTH, (bottom + COURSE_BOTTOM) / height, 1 - (LEFT + RIGHT) / WIDTH, COURSE_HEIGHT / height)
+        course = bare(figure.add_axes(box))
+        draw_over_steps(course, iterations, names, lambda name, selected: _share(name, selected, names))
+    return figure
+
+
+def most_used(selections: Sequence[dict[str, float]]) -> list[str]:
+    """Names by total share, as many as there are colours; what is left goes under "others"."""
+    totals: dict[str, float] = {}
+    for selected in selections:
+        for name, share in selected.items():
+            totals[name] = totals.get(name, 0.0) + share
+    names = [name for name in sorted(totals, key=lambda name: -totals[name]) if totals[name] > 0]
+    return names if len(names) <= len(PALETTE) else [*names[: len(PALETTE) - 1], OTHERS]
+
+
+def _share(name: str, selected: dict[str, float], shown: Sequence[str]) -> float:
+    if name == OTHERS and name not in selected:
+        return sum(share for other, share in selected.items() if other not in shown)
+    return selected.get(name, 0.0)
+
+
+def _label(name: str, share: float) -> str:
+    """Name and share, the share alone, or nothing: as much as the segment has room for."""
+    room = share * (WIDTH - LEFT - RIGHT) / INCHES_PER_CHARACTER
+    texts = (f"{shortened(name, 40)}  {share:.0%}", f"{share:.0%}")
+    return next((text for text in texts if len(text) + 1 <= room), "")
+
+
+def _draw_bars(axes: Axes, names: Sequence[str], shares: npt.NDArray[np.float64], labels: list[list[str]]) -> None:
+    """(iterations, names) shares as stacked bars with their labels."""
+    starts = np.cumsum(shares, axis=1) - shares
+    for column, (name, colour) in enumerate(zip(names, PALETTE)):
+        bars = axes.barh(
+            range(len(shares)), shares[:, column], left=starts[:, column], height=0.72, color=colour,
+            edgecolor="white", linewidth=1.2, label=shortened(name, 40),
+        )  # fmt: skip
+        axes.bar_label(
+            bars, [row[column] for row in labels], label_type="center", fontsize=SMALL_SIZE,
+            color=ON_LIGHT if colour in LIGHT else "white",
+        )  # fmt: skip
+
+
+def _legend(figure: Figure, axes: Axes, unnamed: Sequence[int]) -> None:
+    """A legend for those that no segment had room to name."""
+    if not unnamed:
+        return
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        [handles[index] for index in unnamed], [names[index] for index in unnamed], loc="lower left",
+        ncols=min(len(unnamed), LEGEND_COLUMNS), bbox_to_anchor=(axes.get_position().x0, 0.0), frameon=False,
+        fontsize=SMALL_SIZE, labelcolor=INK, handlelength=0.9, handleheight=0.9, columnspacing=1.6,
+        borderaxespad=0.5, borderpad=0.0,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""Writes a finished run's report: JSON for programs, pages with plots for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from st_mta.atomic import atomic_write_text
+from st_mta.report.html import html_page
+from st_mta.report.markdown import page
+from st_mta.report.plots import plot_quality, plot_selection
+from st_mta.report.plots.differences import plot_differences
+from st_mta.report.plots.scores import plot_scores
+from st_mta.report.schema import Report
+from st_mta.types import Collection
+
+
+def write_report(
+    folder: str | Path,
+    report: Report,
+    *,
+    student_path: str | None = None,
+    collection: Collection | None = None,
+    remark: str = "",
+    html_path: str | Path | None = None,
+) -> None:
+    """Writes ``report.json``, ``report.md``, ``report.html`` and ``plots/*.png``.
+
+    Args:
+        folder: The run's output folder.
+        report: What ``schema.Report`` describes.
+        student_path: How the page loads the student; by default the sub-folder "student" of the folder.
+        collection: For the texts of the largest wins and losses; without it ``report.html`` shows ids.
+        remark: What its reader should know of missing texts or comparisons.
+        html_path: Another place for ``report.html``.
+    """
+    folder = Path(folder)
+    student_path = student_path or (folder / "student").as_posix()
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    report = json.loads(text)  # so that the pages are the same whoever writes them, and whenever
+    _write_plots(folder / "plots", report)
+    atomic_write_text(folder / "report.md", page(report, student_path))
+    html = html_page(report, student_path, collection, remark)
+    atomic_write_text(Path(html_path or folder / "report.html"), html)
+    # Last, so that a report.json means that everything beside it is there.
+    atomic_write_text(folder / "report.json", text)
+
+
+def _write_plots(folder: Path, report: Report) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_quality(report, folder / "quality.png")
+    plot_selection(report, folder / "selection.png")
+    for comparison in report.get("comparisons", []):
+        plot_differences(comparison, folder / f"against-{comparison['baseline']}.png")
+    if report.get("score_distributions"):
+        plot_scores(report["score_distributions"], folder / "scores.png")

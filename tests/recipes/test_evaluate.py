@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from st_mta import prune_layers
+from st_mta.collections import from_dictionaries, load_collection
+from st_mta.errors import InputError
+from st_mta.evaluation import evaluate_run
+from st_mta.recipes.evaluate import evaluate_models
+from st_mta.scorers import BiEncoderScorer
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.collator import DOCUMENTS
+from st_mta.training.warm_up import regress_embeddings
+from st_mta.trec import read_run
+from st_mta.types import Collection
+from tests.tiny import WORDS, saved, tiny_cross_encoder, tiny_sentence_transformer
+
+
+@pytest.fixture
+def benchmarks(tmp_path, toy_collection):
+    """The toy collection as local copies of three benchmarks, judgements in the split that each is measured on."""
+    for name, split in (("msmarco", "dev"), ("trec-dl-2019", "test"), ("nq", "test")):
+        (tmp_path / "data" / name / "qrels").mkdir(parents=True)
+        for kind, texts in (("corpus", toy_collection.corpus), ("queries", toy_collection.queries)):
+            rows = ({"_id": i, "text": t} for i, t in zip(texts.ids, texts.take(range(len(texts)))))
+            (tmp_path / "data" / name / f"{kind}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        rows = [f"{q}\t{p}\t{1 + number % 2}" for number, (q, p) in enumerate(judged(toy_collection, split))]
+        rows.insert(0, "query-id\tcorpus-id\tscore")
+        (tmp_path / "data" / name / "qrels" / f"{split}.tsv").write_text("\n".join(rows))
+    return tmp_path / "data"
+
+
+def judged(collection, split):
+    return [(query_id, passage_id) for query_id, grades in collection.qrels[split].items() for passage_id in grades]
+
+
+def test_benchmarks_are_measured_by_their_own_protocol(benchmarks, toy_collection, tmp_path):
+    out = tmp_path / "out"
+    results, tests = evaluate_models(
+        ["bm25", tiny_sentence_transformer()],
+        [toy_collection],
+        benchmarks=["msmarco", "trec-dl-2019"],
+        split="dev",
+        data=benchmarks,
+        output_dir=out,
+    )
+    assert list(results["bm25"]) == ["toy", "msmarco", "trec-dl-2019"]
+    assert json.loads((out / "results.json").read_text()) == results
+    run = read_run(out / "runs" / "trec-dl-2019" / "bm25.trec")
+    qrels = load_collection("trec-dl-2019", data=benchmarks).qrels["test"]
+    measured = pytest.approx(evaluate_run(run, qrels, relevance_level=2))
+    assert results["bm25"]["trec-dl-2019"] == measured != evaluate_run(run, qrels)
+    assert set(read_run(out / "runs" / "toy" / "bm25.trec")) == set(toy_collection.qrels["dev"])
+    assert [test["measure"] for test in tests] == ["ndcg@10", "mrr@10", "ndcg@10"]
+    assert [test["collection"] for test in tests] == ["toy", "msmarco", "trec-dl-2019"]
+    means = json.loads((out / "means.json").read_text())
+    assert means["bm25"]["map"] == pytest.approx(sum(v["map"] for v in results["bm25"].values()) / 3)
+
+
+def test_p_values_are_corrected_within_a_collection(benchmarks, toy_collection, tmp_path):
+    models = ["bm25", tiny_sentence_transformer(1), saved(tiny_sentence_transformer(2), tmp_path / "second")]
+    models[1] = saved(models[1], tmp_path / "first")
+    _, tests = evaluate_models(models, [toy_collection], benchmarks=["nq"], data=benchmarks, output_dir=tmp_path)
+    for name in ("toy", "nq"):
+        low, high = sorted((test["p_value"], test["p_holm"]) for test in tests if test["collection"] == name)
+        assert low[1] == pytest.approx(min(1.0, 2 * low[0]))
+        assert high[1] == pytest.approx(max(low[1], high[0]))
+
+
+def test_two_equal_models_do_not_differ(toy_collection, tmp_path):
+    models = [saved(tiny_sentence_transformer(), tmp_path / name) for name in ("one", "other")]
+    results, (test,) = evaluate_models(models, [toy_collection], output_dir=tmp_path / "out")
+    assert results[models[0]] == results[models[1]]
+    assert (test["p_value"], test["p_holm"], test["difference"]) == (1.0, 1.0, 0.0)
+    assert (test["wins"], test["losses"], test["ties"]) == (0, 0, 10)
+
+
+def test_a_distilled_student_is_significantly_better_than_the_pruned_one_it_was(tmp_path):
+    """Relevant is what the whole model ranks first; the student regresses to it on other texts than the test's."""
+    whole = BiEncoderScorer(tiny_sentence_transformer(layers=4), name="whole")
+    collection = judged_by(whole, word_salad(400, 800))
+    student = prune_layers(tiny_sentence_transformer(layers=4), keep=[0, 3])
+    pruned = saved(student, tmp_path / "pruned")
+    distil(student, whole, word_salad(1200, 1, seed=1).corpus, tmp_path / "steps")
+    _, (test,) = evaluate_models([pruned, saved(student, tmp_path / "distilled")], [collection], output_dir=tmp_path)
+    assert test["difference"] > 0.02 and test["p_holm"] < 0.01
+    assert test["interval"][0] > 0
+
+
+def word_salad(passages, queries, seed=0):
+    random = np.random.default_rng(seed)
+    corpus, asked = (random.choice(WORDS, (rows, 8)) for rows in (passages, queries))
+    texts = [
+        {f"{name}{i}": " ".join(words) for i, words in enumerate(rows)} for name, rows in zip("pq", (corpus, asked))
+    ]
+    return from_dictionaries("salad", *texts)
+
+
+def judged_by(scorer, collection):
+    every = np.arange(len(collection.queries))
+    best = scorer.retrieve(collection.queries, collection.corpus, every, 1).passages[:, 0]
+    qrels = {query: {passage: 1} for query, passage in zip(collection.queries.ids, collection.corpus.take_ids(best))}
+    return Collection("salad", collection.corpus, collection.queries, {"test": qrels})
+
+
+def distil(student, teacher, passages, folder):
+    arguments = MultiAssistantTrainingArguments(
+        str(folder), regression_epochs=6.0, use_cpu=True, disable_tqdm=True, save_strategy="no"
+    )
+    every = np.arange(len(passages))
+    targets = {DOCUMENTS: teacher.embed(passages, "document", every)}
+    regress_embeddings(student, {DOCUMENTS: passages}, {DOCUMENTS: every}, targets, arguments, folder)
+
+
+def test_a_re_ranker_gets_room_for_the_passage_with_the_querys_id(toy_collection, tmp_path):
+    """Without it, it would have one passage less than the models that search."""
+    numbered = Collection(
+        "numbered",
+        toy_collection.corpus,
+        type(toy_collection.queries)([f"p{i}" for i in range(40)], toy_collection.queries.column),
+        {"test": {f"p{i}": {f"p{i + 1}": 1} for i in range(30, 40)}},
+    )
+    cross_encoder = saved(tiny_cross_encoder(), tmp_path / "cross")
+    evaluate_models(["bm25", cross_encoder], [numbered], output_dir=tmp_path / "out", depth=5)
+    runs = tmp_path / "out" / "runs" / "numbered"
+    searched, run = read_run(runs / "bm25.trec"), read_run(next(runs.glob("*cross.trec")))
+    assert {len(passages) for passages in run.values()} == {5}
+    assert all(query_id not in passages for query_id, passages in [*run.items(), *searched.items()])
+
+
+def test_what_was_measured_stays_when_a_later_collection_cannot_be_read(toy_collection, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"corpus\.jsonl"):
+        evaluate_models(["bm25"], [toy_collection, tmp_path / "empty"], output_dir=tmp_path / "out")
+    with pytest.raises(InputError, match="'toy' twice"):
+        evaluate_models(["bm25"], [toy_collection, toy_collection], output_dir=tmp_path / "out")
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["bm25"]) == ["toy"]
+
+
+@pytest.mark.parametrize(
+    "models, collections, named",
+    [
+        ([], ["pydocs"], "one model"),
+        (["bm25"], [], "collection or benchmark"),
+        (["bm25", "bm25"], ["toy"], "'bm25' twice"),
+        (["bm25"], ["toy", "no-such-set"], "no-such-set"),
+    ],
+)
+def test_refuses(models, collections, named, toy_collection, tmp_path):
+    sources = [toy_collection if name == "toy" else name for name in collections]
+    with pytest.raises(InputError, match=named):
+        evaluate_models(models, sources, output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
