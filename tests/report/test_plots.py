@@ -25,8 +25,8 @@ def drawn(monkeypatch):
         labels += [text for legend in figure.legends for text in legend.get_texts()]
         texts.extend(label.get_text() for label in labels if label.get_text())
 
-    for module in ("quality_plot", "selection_plot"):
-        monkeypatch.setattr(f"st_mta.evaluation.{module}.save", remember)
+    for module in ("quality", "selection"):
+        monkeypatch.setattr(f"st_mta.report.plots.{module}.save", remember)
     return texts
 
 

@@ -10,7 +10,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from st_mta.report.plots import style as style
+from st_mta.report.plots import style
 
 NAMES = {
     style.INK: "ink", style.SOFT: "soft", style.FAINT: "faint", style.BLUE: "blue", style.ORANGE: "orange",
@@ -25,7 +25,7 @@ def inline_svg(figure: Figure, name: str, label: str) -> Markup:
     """The figure as an ``<svg>`` element.
 
     Args:
-        figure: A figure in the colours of ``plot_style``.
+        figure: A figure in the colours of `st_mta.report.plots.style`.
         name: Unique on the page; it begins all ids inside.
         label: What a reader who cannot see it is told.
     """
