@@ -9,10 +9,11 @@ class InputError(ValueError):
     Args:
         expected: What would have been right.
         got: What came instead, with its place (file and line, id, shape, value).
-        consequence: What would have happened had the program gone on.
         remedy: What to do now.
+        consequence: What would have happened had the program gone on, where that is not plain.
     """
 
-    def __init__(self, *, expected: str, got: str, consequence: str, remedy: str) -> None:
+    def __init__(self, *, expected: str, got: str, remedy: str, consequence: str = "") -> None:
         self.expected, self.got, self.consequence, self.remedy = expected, got, consequence, remedy
-        super().__init__(f"Expected {expected}, got {got}. Otherwise {consequence}. To do: {remedy}.")
+        otherwise = f" Otherwise {consequence}." if consequence else ""
+        super().__init__(f"Expected {expected}, got {got}.{otherwise} To do: {remedy}.")
