@@ -18,9 +18,9 @@ from st_mta.scorers.fused import FusedScorer, read_fusion
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.saved_kind import saved_kind
-from st_mta.scorers.score_files import PARQUET_SUFFIXES, TREC_SUFFIXES
 from st_mta.scorers.stored import StoredScores
 from st_mta.stores import Store
+from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
 
 KINDS: dict[str, Callable[..., Scorer]] = {
@@ -71,11 +71,11 @@ def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer
         return BM25(store=store)
     if spec.startswith(STORED):
         return PublishedScores(spec.removeprefix(STORED))
-    if spec.lower().endswith((*TREC_SUFFIXES, *PARQUET_SUFFIXES)):
-        return StoredScores(spec)
     if spec.endswith(FUSION_SUFFIX):
         fusion = read_fusion(Path(spec))
         return FusedScorer([load_scorer(part, store, **options) for part in fusion.parts], fusion.weights, name=spec)
+    if is_run_file(spec):
+        return StoredScores(spec)
     return _load_model(spec, store, options)
 
 
@@ -151,7 +151,7 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
 def _unknown(spec: Any, reason: str) -> InputError:
     return InputError(
         expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
-        f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
+        f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
         got=f"{spec!r} ({reason})",
         consequence="there would be nothing to score with",
         remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",

@@ -22,7 +22,7 @@ from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import DOCUMENTS
 from st_mta.training.curriculum import count_hard, draw_queries
 from st_mta.training.dataset import listwise_dataset
-from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
+from st_mta.training.judgements import judge_by_teacher, unjudged
 from st_mta.training.lists import rows_of
 from st_mta.training.queries import training_positives, training_queries
 from st_mta.training.regression import regression_embeddings, regression_positions
@@ -31,7 +31,7 @@ from st_mta.training.serving import measure_serving
 from st_mta.training.teacher_check import warn_if_teacher_knows_less
 from st_mta.training.throughput import queries_per_second
 from st_mta.training.warm_up import regress_embeddings
-from st_mta.trec import write_run
+from st_mta.trec import read_qrels, write_qrels, write_run
 
 
 class Flow(RunState):
@@ -94,12 +94,12 @@ class Flow(RunState):
         retrievers = stations.retrievers(student, self.pool)
         queries, depth = unjudged(self.collection, "dev"), self.arguments.eval_depth
         qrels = judge_by_teacher(self.collection, queries, self.pool.teacher, retrievers, depth)
-        write_judgements(self.folder.judgements, qrels)
+        write_qrels(self.folder.judgements, qrels)
         return {"queries": len(qrels)}
 
     def take_judgements(self) -> None:
         """The collection, and the evaluator over it, with the teacher's judgements; queries without one go."""
-        before, judged = self.collection, read_judgements(self.folder.judgements)
+        before, judged = self.collection, read_qrels(self.folder.judgements)
         dev = {query_id: own or judged.get(query_id, {}) for query_id, own in before.qrels["dev"].items()}
         dev = {query_id: grades for query_id, grades in dev.items() if grades}
         self.collection = replace(before, qrels={**before.qrels, "dev": dev})
