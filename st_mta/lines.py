@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm.auto import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
 from st_mta.types import IntArray
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 # Some million lines: each block is matched with the ids of a whole collection, so blocks should be few.
 BLOCK_BYTES = 2**27
@@ -104,23 +100,9 @@ def _refuse_other_encodings(path: Path, number: int, block: bytes) -> None:
         refuse_line(path, line, "text in UTF-8", got, "save the file as UTF-8")
 
 
-class _CountedFile(io.FileIO):
-    """A file that tells a progress bar how many of its bytes were read."""
-
-    def __init__(self, path: Path, bar: tqdm) -> None:
-        super().__init__(path)
-        self.bar = bar
-
-    def readinto(self, buffer: Buffer) -> int | None:
-        count = super().readinto(buffer)
-        self.bar.update(count or 0)
-        return count
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, decompressed if gzip wrote it, with a progress bar over the bytes on disk."""
-    with progress(f"Reading {path.name}", path.stat().st_size, "bytes") as bar:
-        with io.BufferedReader(_CountedFile(path, bar)) as file:
-            compressed = file.peek(2).startswith(b"\x1f\x8b")
-            yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if compressed else file
+    with progress(f"Reading {path.name}", path.stat().st_size, "bytes") as bar, open(path, "rb") as file:
+        counted = cast("BinaryIO", CallbackIOWrapper(bar.update, file, "read"))
+        yield cast("BinaryIO", gzip.GzipFile(fileobj=counted)) if file.peek(2).startswith(b"\x1f\x8b") else counted

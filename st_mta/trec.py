@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -31,7 +31,6 @@ TREC, RANK_OR_SCORE = "query_id Q0 passage_id rank score tag", "query_id passage
 TREC_QRELS, BEIR_QRELS = "query_id 0 passage_id grade", "query_id passage_id grade"
 WANTED = {*COLUMNS, "grade"}
 QRELS = pa.schema({"query": pa.large_string(), "passage": pa.large_string(), "grade": pa.int64(), "line": pa.int64()})
-QRELS_HEADER = ("query-id", "corpus-id", "score")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST = float(np.finfo(np.float32).max)
 ODD = re.compile("[\\s\\0\ufeff]")
@@ -78,7 +77,7 @@ def read_run(path: str | Path) -> Run:
             expected = len(passages) + end - start
             passages.update(zip(passage_ids[start:end], scores[start:end]))
             if len(passages) < expected:
-                _refuse_repeated(path, query_id)
+                refuse_repeated(Path(path), query_id)
     return run
 
 
@@ -106,21 +105,16 @@ def is_run_file(name: str) -> bool:
     return name.lower().removesuffix(".gz").endswith(RUN_SUFFIXES)
 
 
-def refuse_repeated(path: Path, query_id: str, passage_id: str, lines: list[int]) -> NoReturn:
-    """Raises ``InputError`` for a pair that stands in two lines."""
-    got = f"passage {passage_id!r} for query {query_id!r}, which line {lines[0]} has too,"
-    refuse_line(path, lines[1], "each pair once", got)
-
-
-def _refuse_repeated(path: str | Path, query_id: str) -> None:
-    """Reads the run again to find the query's first repeated passage."""
+def refuse_repeated(path: Path, query_id: str) -> None:
+    """Raises ``InputError`` for the query's first repeated passage, with both lines; reads the run again for them."""
     seen: dict[str, int] = {}
     for rows in read_rows(path):
         wanted = pc.equal(rows.query_ids, query_id)
         lines = rows.lines[wanted.to_numpy(zero_copy_only=False)].tolist()
         for passage_id, line in zip(rows.passage_ids.filter(wanted).to_pylist(), lines):
             if passage_id in seen:
-                refuse_repeated(Path(path), query_id, passage_id, [seen[passage_id], line])
+                got = f"passage {passage_id!r} for query {query_id!r}, which line {seen[passage_id]} has too,"
+                refuse_line(path, line, "each pair once", got)
             seen[passage_id] = line
 
 
@@ -150,7 +144,7 @@ def _columns(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bo
     if form == TREC and longer.any():
         # Blanks in the tag do no harm; blanks in an id shift the columns, so that no rank or a second number follows.
         rank, after = (_numbers(pc.list_element(words.filter(pa.array(longer)), column)) for column in (3, 5))
-        longer[longer] = (rank % 1 != 0) | ~np.isnan(after)
+        longer[longer] = (rank != np.trunc(rank)) | ~np.isnan(after)
     expected = f"{form} in columns separated by {'tabs' if tabs else 'white space'}"
     _refuse_first(path, numbers, lines, longer | (count < len(names)), expected)
     columns = [pc.list_element(words, names.index(name)) for name in names if name in WANTED]
@@ -175,14 +169,14 @@ def _json_rows(path: Path) -> Iterator[Rows]:
         with opened(path) as file:
             results = json.loads(file.read(), object_pairs_hook=_unique, parse_int=float)
         rows = [(query_id, *pair) for query_id, passages in results.items() for pair in passages.items()]
+        ids = [pa.array([row[column] for row in rows], pa.large_string()) for column in (0, 1)]
     except (ValueError, AttributeError, EOFError, OSError, zlib.error) as error:
         refuse_line(path, getattr(error, "lineno", 1), form, f"{type(error).__name__} ({error})")
     scores = np.array([score if isinstance(score, float) else np.nan for _, _, score in rows])
     numbers = np.arange(1, len(rows) + 1)
     _refuse_infinite(path, numbers, rows, scores)
-    query_ids, passage_ids = (pa.array([row[column] for row in rows], pa.large_string()) for column in (0, 1))
     if rows:
-        yield Rows(numbers, query_ids, passage_ids, scores)
+        yield Rows(numbers, ids[0], ids[1], scores)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -337,7 +331,9 @@ def qrels_table(path: Path) -> pa.Table:
 def _judgements(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool) -> pa.Table:
     query_ids, passage_ids, words = _columns(path, numbers, lines, form, tabs)
     grades = _numbers(pc.ascii_trim_whitespace(words))
-    _refuse_first(path, numbers, words, ~((np.abs(grades) < 2**53) & (grades % 1 == 0)), "a whole number as grade")
+    _refuse_first(
+        path, numbers, words, ~((np.abs(grades) < 2**53) & (grades == np.trunc(grades))), "a whole number as grade"
+    )
     return pa.table([query_ids, passage_ids, pa.array(grades.astype(np.int64)), pa.array(numbers)], schema=QRELS)
 
 
@@ -351,6 +347,6 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     """Writes judgements as BEIR does, whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(QRELS_HEADER)
+        writer.writerow(["query-id", "corpus-id", "score"])
         for query_id, judged in qrels.items():
             writer.writerows((_escaped(query_id), _escaped(passage_id), grade) for passage_id, grade in judged.items())

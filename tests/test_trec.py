@@ -160,6 +160,7 @@ UNREADABLE = {
     "broken gzip": ("r.trec.gz", gzip.compress(PLAIN.encode() * 99)[:-20], r"EOFError .*r.trec.gz:1"),
     "damaged gzip": ("r.gz", gzip.compress(PLAIN.encode())[:12] + b"x" * 40, r"error .*r.gz:1"),
     "a word in the third column": ("r.tsv", b"q1 d1 2\nq1 d2 b\n", "'q1 d2 b' at .*r.tsv:2"),
+    "half a character": ("r.json", b'{"q1": {"\\ud800": 1}}', "Unicode.* at .*r.json:1"),
     "no JSON": ("r.json", b'{"q1":\n {"d1": 1,}}', "at .*r.json:2"),
     "a list": ("r.json", b"[1]", "query_id: .*at .*r.json:1"),
     "no passages": ("r.json", b'{"q1": 1}', "query_id: .*at .*r.json:1"),

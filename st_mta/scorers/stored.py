@@ -12,7 +12,7 @@ import numpy as np
 
 from st_mta.errors import InputError
 from st_mta.lines import refuse_no_file
-from st_mta.trec import RUN_SUFFIXES, is_run_file, read_rows, refuse_repeated
+from st_mta.trec import read_rows, refuse_repeated
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 
@@ -37,13 +37,6 @@ class StoredScores(Scorer):
         self.path = Path(path)
         self.name = name or str(path)
         refuse_no_file(self.path)
-        if not is_run_file(self.path.name):
-            raise InputError(
-                expected=f"a file of scores ending in one of {list(RUN_SUFFIXES)}, or such an ending and .gz",
-                got=self.path.name,
-                consequence="its format would have to be guessed",
-                remedy="rename it",
-            )
         self._start()
 
     def _start(self) -> None:
@@ -93,34 +86,29 @@ class StoredScores(Scorer):
         return by_corpus[corpus]
 
     def _match(self, queries: Texts, corpus: Texts) -> Pairs:
-        codes, scores, lines = [np.zeros(0, dtype=np.int64)], [], []
+        codes, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
         for rows in read_rows(self.path):
             query, passage = queries.find(rows.query_ids), corpus.find(rows.passage_ids)
             known = (query >= 0) & (passage >= 0)
             codes.append(query[known] * len(corpus) + passage[known])
             scores.append(rows.scores[known].astype(np.float32))
-            lines.append(rows.lines[known])
         all_codes = np.concatenate(codes)
         self._refuse_strangers(len(all_codes))
         order = np.argsort(all_codes, kind="stable")
-        self._refuse_duplicates(queries, corpus, all_codes[order], np.concatenate(lines)[order])
-        return Pairs(all_codes[order], np.concatenate(scores)[order])
+        pairs = Pairs(all_codes[order], np.concatenate(scores)[order])
+        repeated = pairs.codes[1:][pairs.codes[1:] == pairs.codes[:-1]]
+        if len(repeated):
+            refuse_repeated(self.path, *queries.take_ids(repeated[:1] // len(corpus)))
+        return pairs
 
     def _refuse_strangers(self, known: int) -> None:
         if known == 0:
             raise InputError(
-                expected=f"ids of the collection in {self.path}",
-                got="no row whose query id and passage id are both known",
+                expected=f"scores of pairs of this collection in {self.path}",
+                got="no row whose query and passage are both in the collection",
                 consequence="every score would be missing",
-                remedy="check that the file belongs to this collection and split",
+                remedy="check that it belongs to this collection and split, and that no id or text has changed",
             )
-
-    def _refuse_duplicates(self, queries: Texts, corpus: Texts, codes: IntArray, lines: IntArray) -> None:
-        repeated = np.flatnonzero(codes[1:] == codes[:-1])
-        if len(repeated):
-            query, passage = divmod(int(codes[first := int(repeated[0])]), len(corpus))
-            ids = queries.take_ids([query])[0], corpus.take_ids([passage])[0]
-            refuse_repeated(self.path, *ids, lines[first : first + 2].tolist())
 
 
 @dataclass(frozen=True)
