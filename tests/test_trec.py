@@ -36,6 +36,12 @@ def test_six_columns_ranked_by_score_with_ties_in_their_order(tmp_path):
     )
 
 
+def test_many_ties_keep_their_order(tmp_path):
+    ids = [f"p{i}" for i in np.random.default_rng(2).permutation(500)]
+    write_run(tmp_path / "run.trec", {"q": {passage: float(i % 2) for i, passage in enumerate(ids)}}, tag="t")
+    assert list(read_run(tmp_path / "run.trec")["q"]) == ids[1::2] + ids[::2]
+
+
 def test_other_tools_measure_the_same_on_the_file(tmp_path):
     generator = np.random.default_rng(1)
     ids = [f"p{number}" for number in generator.permutation(50)]
@@ -135,6 +141,7 @@ def test_a_no_break_space_belongs_to_an_id(tmp_path):
         ("q1 Q0 p2 2 1.0", "'q1 Q0 p2 2 1.0' at .*run.trec:3"),
         ("q1 Q0 a p2 2 1.0 tag", "'q1 Q0 a p2 2 1.0 tag' at .*run.trec:3"),
         ("q1 Q0 p 2 2 1.0 tag", "'q1 Q0 p 2 2 1.0 tag' at .*run.trec:3"),
+        ("q1 Q0 my p 2 x 2 1.0 tag", "'q1 Q0 my p 2 x 2 1.0 tag' at .*run.trec:3"),
         ("q1 p2 1.0", "'q1 p2 1.0' at .*run.trec:3"),
         ("q1 Q0 p2 2 one tag", "one tag' at .*run.trec:3"),
         ("q1 Q0 p2 2 nan tag", "nan tag' at .*run.trec:3"),
@@ -215,6 +222,9 @@ def test_odd_ids_come_back(tmp_path):
     run = {query: {passage: float(i) for i, passage in enumerate(ODD_IDS)} for query in ODD_IDS}
     write_run(tmp_path / "run.trec", run, tag="test")
     assert read_run(tmp_path / "run.trec") == run
+    for odd in ODD_IDS:
+        write_run(tmp_path / "one.trec", {"q": {"p": 1.0, odd: 0.5}}, tag="test")
+        assert read_run(tmp_path / "one.trec") == {"q": {"p": 1.0, odd: 0.5}}
     lines = (tmp_path / "run.trec").read_text(encoding="utf-8").splitlines()
     assert {len(line.split()) for line in lines} == {6}, "programs that split at any white space read it too"
     qrels = {query: {passage: i for i, passage in enumerate([*ODD_IDS, '"q"', 'a"'])} for query in [*ODD_IDS, '"q']}
@@ -252,7 +262,7 @@ QRELS_FORMS = {
     "blank lines": ("\n" + BEIR.replace("\n", "\n\n")).encode(),
     "windows": b"\xef\xbb\xbf" + BEIR.replace("\n", "\r\n").rstrip().encode(),
     "gzip": gzip.compress(BEIR.encode()),
-    "floats": BEIR.replace("1\n", "1.0\n").replace("0\n", "0e0 \n").encode(),
+    "floats": BEIR.replace("1\n", "1.0\n").replace("\t0\n", "\t 0e0 \n").encode(),
 }
 
 
