@@ -67,7 +67,9 @@ def test_other_devices_compute_in_fp32():
     assert resolve_precision("auto", "meta") == torch.float32
 
 
-@pytest.mark.parametrize(("word", "other", "expected"), [("fp32", True, torch.float32), ("bf16", False, torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("word", "other", "expected"), [("fp32", True, torch.float32), ("bf16", False, torch.bfloat16)]
+)
 @pytest.mark.parametrize("device", ["cpu", "cuda", "meta"])
 def test_the_environment_decides_what_auto_means(monkeypatch, word, other, expected, device):
     monkeypatch.setattr(precision, "_multiplies_bf16_fast", lambda device: other)

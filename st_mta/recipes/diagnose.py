@@ -88,7 +88,9 @@ def diagnose(
                 "ndcg@10"
             ],
             temperature=temperatures[place] if place < len(scores) else None,
-            sigmoid=place < len(scores) and looks_like_sigmoid(torch.from_numpy(scores[place])),
+            sigmoid=place < len(scores)
+            and not pool.scorers[place].bounded
+            and looks_like_sigmoid(torch.from_numpy(scores[place])),
         )
         for place, name in enumerate(names)
     ]

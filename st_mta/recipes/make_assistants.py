@@ -23,7 +23,7 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
 from st_mta.recipes.tune import Model, TuningSettings, column_dataset, refuse_without_judgements, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
-from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student
+from st_mta.scorers import BM25, load_scorer, load_student
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
@@ -176,14 +176,10 @@ def make_assistants(
     collection = with_dev_split(load_collection(collection), settings.seed)
     refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
-    options: dict[str, Any] = {
-        "max_length": settings.max_length,
-        "precision": settings.precision,
-        "device": settings.device,
-    }
-    untuned = BiEncoderScorer(load_student(base, device=settings.device), name=base, store=store, **options)
+    options = settings.scorer_options(store)
+    untuned = load_scorer(load_student(base, device=settings.device), options, name=base)
     bm25 = BM25(store=store)
-    scorer = None if teacher is None else load_scorer(teacher, store=store, **options)
+    scorer = None if teacher is None else load_scorer(teacher, options)
     _refuse_other_run(folder, base, collection, settings, scorer)
     lists = tuning_lists(collection, [untuned, bm25], settings)
     made = [_measured(untuned, base, collection, untuned), _measured(bm25, "bm25", collection, untuned)]
@@ -192,18 +188,14 @@ def make_assistants(
             material = Material(base, collection, lists, settings, folder / f"{kind}.tuning" / "checkpoints", scorer)
             save_student(ASSISTANTS[kind](material), folder / kind)
             material.folder.parent.rmdir()
-        assistant = load_scorer(str(folder / kind), store=store, **options)
+        assistant = load_scorer(str(folder / kind), options)
         made.append(_measured(assistant, str(folder / kind), collection, untuned, kind))
         _write(folder, made)
     return made
 
 
 def _measured(scorer: Scorer, model: str, collection: Collection, searcher: Scorer, name: str | None = None) -> Made:
-    stage = None
-    if not scorer.can_retrieve:
-        depth = min(101, len(collection.corpus))
-        stage = searcher.retrieve(collection.queries, collection.corpus, collection.queries_of("dev"), depth)
-    return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=stage)[1])
+    return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=searcher)[1])
 
 
 def _write(folder: Path, made: list[Made]) -> None:
@@ -216,7 +208,6 @@ def _refuse_unknown(kinds: Sequence[str]) -> None:
         raise InputError(
             expected=f"different assistants out of {', '.join(ASSISTANTS)}",
             got=", ".join(unknown or kinds),
-            consequence="nobody would know what to make",
             remedy="choose from these; bm25 and the untuned base need no making",
         )
 
@@ -226,7 +217,6 @@ def _refuse_without_teacher(kinds: Sequence[str], teacher: Any) -> None:
         raise InputError(
             expected="a teacher for the assistant 'imitating'",
             got="none",
-            consequence="there would be nobody to imitate",
             remedy="name one with --teacher, or leave this assistant out",
         )
 

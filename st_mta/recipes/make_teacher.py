@@ -22,7 +22,7 @@ from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
 from st_mta.recipes.tune import TuningSettings, refuse_without_judgements, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
-from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student, model_path
+from st_mta.scorers import BM25, load_scorer, load_student, model_path
 from st_mta.scorers.fused import SUFFIX, write_fusion
 from st_mta.stores import Store
 from st_mta.training.lists import as_run, padded
@@ -86,10 +86,10 @@ def make_teacher(
     collection = with_dev_split(load_collection(collection), settings.seed)
     refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
-    options: dict[str, Any] = {"precision": settings.precision, "device": settings.device}
-    others = [load_scorer(name, store=store, max_length=settings.max_length, **options) for name in fuse_with]
+    options = settings.scorer_options(store)
+    others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve] or [
-        BiEncoderScorer(load_student(base), name=base, store=store, max_length=settings.max_length, **options),
+        load_scorer(load_student(base), options, name=base),
         BM25(store=store),
     ]
     described = {"base": base, "collection": collection.fingerprint, **asdict(settings)}
@@ -97,7 +97,7 @@ def make_teacher(
     tuned = folder / "cross-encoder"
     if not tuned.exists():
         save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
-    scorers = [load_scorer(str(tuned), store=store, max_length=settings.max_length, **options), *others]
+    scorers = [load_scorer(str(tuned), options), *others]
     choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
     atomic_write_text(folder / "teacher.json", json.dumps(asdict(choice), indent=2) + "\n")
     return choice

@@ -20,6 +20,8 @@ from transformers import PrinterCallback, ProgressCallback
 from st_mta.errors import InputError
 from st_mta.mining import mine
 from st_mta.precision import resolve_precision
+from st_mta.scorers import ScorerOptions
+from st_mta.stores import Store
 from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
 from st_mta.types import Candidates, Collection, Scorer
 
@@ -63,6 +65,10 @@ class TuningSettings:
     device: str | None = None
     precision: str = "auto"
     save_steps: int = 200
+
+    def scorer_options(self, store: Store) -> ScorerOptions:
+        """How the scorers beside the tuned model are loaded."""
+        return ScorerOptions(store, self.precision, self.device, self.max_length)
 
 
 def refuse_without_judgements(collection: Collection) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-from sentence_transformers import SentenceTransformer
 
 from st_mta.collections import BENCHMARKS
 from st_mta.evaluation import paired_test, per_query
@@ -15,7 +14,7 @@ from st_mta.report.schema import Iteration, ModelEntry, Report, Significance, St
 from st_mta.run.best import Standing
 from st_mta.run.folder import RunFolder, file_name
 from st_mta.run.journal import Journal, Result
-from st_mta.scorers.origin import hub_origin, num_layers
+from st_mta.scorers.origin import hub_origin
 from st_mta.trec import read_run
 from st_mta.types import Collection, Scorer
 
@@ -60,7 +59,7 @@ def build_report(
             name=scorer.name,
             kind=scorer.kind,
             parameters=scorer.parameters,
-            layers=_layers(scorer),
+            layers=scorer.layers,
             queries_per_second=throughput.get(scorer.name),
             reranks=reranks,
             **hub_origin(getattr(scorer, "model", None)),
@@ -82,7 +81,7 @@ def build_report(
         },
         split=test["split"],
         seed=settings["seed"],
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions=installed_versions(),
         device=settings["device"],
         precision=settings["precision"],
         teacher=entries[teacher.name],
@@ -112,6 +111,15 @@ def build_report(
     scorers = [journal.result(f"iteration-{index:02d}/score")["scorers"] for index in range(standing.done)]
     report["score_distributions"] = distributions_of(folder, scorers)
     return report
+
+
+def installed_versions() -> dict[str, str]:
+    """Of Python and of those ``PACKAGES`` that are installed under these names."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _known_dataset(name: str) -> str | None:
@@ -182,8 +190,3 @@ def _trained(journal: Journal, what: str, num_iterations: int) -> int:
     """Steps or texts over the warm-up and all iterations."""
     stations = ["warm-up", *(f"iteration-{index:02d}/train" for index in range(num_iterations))]
     return sum(int(journal.result(station).get(what, 0)) for station in stations)
-
-
-def _layers(scorer: Scorer) -> int | None:
-    model = getattr(scorer, "model", None)
-    return num_layers(model) if isinstance(model, SentenceTransformer) else None

@@ -41,6 +41,8 @@ class FusedScorer(Scorer):
         self.weights = [float(weight) for weight in weights]
         self._refuse_bad_weights()
         self.parameters = sum(part.parameters for part in self.parts)
+        self.bounded = all(part.bounded for part in self.parts)
+        self.timed = all(part.timed for part in self.parts)
 
     def _refuse_bad_weights(self) -> None:
         if self.parts and len(self.parts) == len(self.weights) and all(0 < w < np.inf for w in self.weights):
@@ -48,7 +50,6 @@ class FusedScorer(Scorer):
         raise InputError(
             expected="one or more scorers and a positive weight for each",
             got=f"{[part.name for part in self.parts]} with {self.weights}",
-            consequence="the fusion would follow a scorer nobody asked for, or none",
             remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
         )
 
@@ -56,6 +57,12 @@ class FusedScorer(Scorer):
     def fingerprint(self) -> str:
         """Digest of the parts' fingerprints and weights."""
         return fingerprint_values(self.kind, [[part.fingerprint, w] for part, w in zip(self.parts, self.weights)])
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """What its parts took together; None where one of them computed nothing."""
+        rates = [rate for part in self.parts if (rate := part.pairs_per_second) is not None]
+        return 1 / sum(1 / rate for rate in rates) if len(rates) == len(self.parts) else None
 
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray

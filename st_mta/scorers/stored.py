@@ -32,6 +32,7 @@ class StoredScores(Scorer):
 
     kind = "stored"
     can_retrieve = True
+    timed = False
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.path = Path(path)
