@@ -13,8 +13,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection, with_dev_split
-from st_mta.recipes.diagnose import diagnose
-from st_mta.recipes.diagnosis import Agreement, Diagnosis
+from st_mta.recipes.diagnose import Agreement, Diagnosis, diagnose
 from st_mta.report import console_table
 from st_mta.report.plots.agreement import plot_agreement
 from st_mta.scorers import ScorerOptions, load_scorer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,10 +19,62 @@ from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import masked_log_softmax
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
-from st_mta.recipes.diagnosis import Agreement, Diagnosis
 from st_mta.training.judgements import judge_by_teacher
 from st_mta.training.lists import as_run, drop_unscored, fill_missing, padded
 from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Scorer
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One member of the pool beside the teacher, means over the queries.
+
+    Attributes:
+        name: The scorer's; a fusion is its assistants' names joined by "+".
+        kl: KL(teacher || member) of the calibrated distributions, in nats.
+        footrule: Share of the greatest footrule distance.
+        rbo: Rank-biased overlap, 1 for the same ranking.
+        top1: Share of queries with the same best passage.
+        ndcg: nDCG@10 of the candidates in the member's order, by the judgements.
+        temperature: At which its distributions have the target entropy; None for fusions.
+        sigmoid: Whether its raw scores look squeezed through a sigmoid.
+    """
+
+    name: str
+    kl: float
+    footrule: float
+    rbo: float
+    top1: float
+    ndcg: float
+    temperature: float | None = None
+    sigmoid: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found; everything that is printed, plotted and written.
+
+    Attributes:
+        teacher: The teacher beside itself.
+        members: Every assistant and fusion, the closest in KL first.
+        queries: Queries compared.
+        candidates: Mean candidates per query.
+        calibration: How the scorers were brought to one scale.
+        fusion: How the assistants were combined.
+        weights: Each assistant's fitted weight; None unless the fusion is "weighted".
+    """
+
+    teacher: Agreement
+    members: list[Agreement]
+    queries: int
+    candidates: float
+    calibration: str
+    fusion: str
+    weights: dict[str, float] | None = None
+
+    @property
+    def better_than_teacher(self) -> list[str]:
+        """Plain assistants that rank the candidates better than the teacher does: it has nothing to teach them."""
+        return [m.name for m in self.members if m.temperature is not None and m.ndcg > self.teacher.ndcg]
 
 
 def diagnose(
@@ -38,11 +91,11 @@ def diagnose(
     target_entropy: float = 0.5,
     seed: int = 0,
 ) -> Diagnosis:
-    """Scores the same candidates by everybody and compares with the teacher.
+    """Scores the same candidates by every scorer and compares with the teacher.
 
     Args:
         collection: Texts and judgements.
-        split: Whose queries; dev is the honest choice. Where nobody has judged them, the teacher does.
+        split: Whose queries; dev is the honest choice. Where they are not judged, the teacher judges.
         pool: Teacher and assistants.
         retrievers: Scorers that bring the candidates.
         num_candidates: Passages per query.
@@ -55,7 +108,7 @@ def diagnose(
         seed: Of the sample.
 
     Raises:
-        InputError: If an option is unknown, nobody can search, or a scorer tells no candidates apart.
+        InputError: If an option is unknown, no scorer can search, or a scorer tells no candidates apart.
     """
     check_calibration(calibration)
     table = memberships(len(pool.assistants), combinations)

@@ -144,7 +144,6 @@ def _refuse_nothing(models: Sequence[Any], collections: Sequence[Any]) -> None:
             raise InputError(
                 expected=f"at least one {what}",
                 got="none",
-                consequence="there would be nothing to measure",
                 remedy="name one (--model, --collection or --benchmark)",
             )
 

@@ -82,7 +82,6 @@ def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool)
         raise InputError(
             expected=f"a precision of {', '.join(BYTES)} and 1 to {embeddings.dimension} dimensions",
             got=f"{precision!r} and {kept}",
-            consequence="there is no such index",
             remedy="choose among these",
         )
     parts = embeddings.block_arrays, embeddings.block_of, embeddings.row_of

@@ -48,7 +48,6 @@ class FrozenModel(Generic[Model]):
             raise InputError(
                 expected="max_length of at least 1 token",
                 got=str(max_length),
-                consequence="every text would be empty",
                 remedy="leave it out for the model's own length",
             )
         # A tensor knows its card ("cuda:0") where the user only said "cuda".

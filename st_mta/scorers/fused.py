@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -75,27 +74,14 @@ class FusedScorer(Scorer):
         return total.astype(np.float32)
 
 
-@dataclass(frozen=True)
-class FusionFile:
-    """What the file of a fusion says.
-
-    Attributes:
-        parts: Scorers as users name them; folders as paths.
-        weights: One per part.
-    """
-
-    parts: list[str]
-    weights: list[float]
-
-
 def write_fusion(path: Path, parts: Sequence[str], weights: Sequence[float]) -> None:
     """Writes the parts' names and weights; folders beside the file are named relative to it."""
     names = [_relative(part, path.parent) for part in parts]
     atomic_write_text(path, json.dumps({"parts": names, "weights": [float(w) for w in weights]}, indent=2) + "\n")
 
 
-def read_fusion(path: Path) -> FusionFile:
-    """Reads what [`write_fusion`] wrote.
+def read_fusion(path: Path) -> tuple[list[str], list[float]]:
+    """The parts, as users name scorers, and their weights, as [`write_fusion`] wrote them.
 
     Raises:
         InputError: If the file is missing or says something else.
@@ -108,10 +94,9 @@ def read_fusion(path: Path) -> FusionFile:
         raise InputError(
             expected='a fusion: {"parts": [scorers], "weights": [numbers]}',
             got=f"{path} ({type(error).__name__}: {error})",
-            consequence="there would be nothing to score with",
             remedy="write it with st-mta teacher, or correct it",
         ) from error
-    return FusionFile([_absolute(part, path.parent) for part in parts], weights)
+    return [_absolute(part, path.parent) for part in parts], weights
 
 
 def _relative(part: str, folder: Path) -> str:

