@@ -61,18 +61,9 @@ class PairScorer(Scorer):
         def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
             return self.predict(queries.take(wanted_queries), corpus.take(wanted_passages))
 
-        return stored_scores(
-            self,
-            self.store,
-            self.fingerprint,
-            queries,
-            corpus,
-            query_positions,
-            passage_positions,
-            compute,
-            part_size=self.part_size,
-            passages_together=self.passages_together,
-        )
+        pairs = queries, corpus, query_positions, passage_positions
+        how = self.part_size, self.passages_together
+        return stored_scores(self, self.store, self.fingerprint, *pairs, compute, *how)
 
 
 def stored_scores(
@@ -84,7 +75,6 @@ def stored_scores(
     query_positions: IntArray,
     passage_positions: IntArray,
     compute: Compute,
-    *,
     part_size: int = PART_SIZE,
     passages_together: bool = False,
 ) -> FloatArray:

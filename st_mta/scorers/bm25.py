@@ -85,17 +85,8 @@ class BM25(Scorer):
         if self.store is None:
             return compute(np.asarray(query_positions), np.asarray(passage_positions))
         fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
-        return stored_scores(
-            self,
-            self.store,
-            fingerprint,
-            queries,
-            corpus,
-            query_positions,
-            passage_positions,
-            compute,
-            part_size=64 * PART_SIZE,
-        )
+        pairs = queries, corpus, query_positions, passage_positions
+        return stored_scores(self, self.store, fingerprint, *pairs, compute, 64 * PART_SIZE)
 
     def _score_pairs(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
