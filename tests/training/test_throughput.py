@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from st_mta.scorers import BM25, BiEncoderScorer, FusedScorer, PairScorer
+from st_mta.scorers import BM25, BiEncoderScorer, FusedScorer, PairScorer, StoredScores
 from st_mta.scorers import base as pair_scoring
 from st_mta.stores import Store
 from st_mta.training import throughput
@@ -134,6 +134,11 @@ def test_a_fusion_takes_what_its_parts_take_together(clock, toy_collection):
     assert queries_per_second([fusion], toy_collection, 10)["fusion"] == pytest.approx(5)
     parts[0].timed = False
     assert not FusedScorer(parts, [1, 1]).timed
+
+
+def test_looking_up_the_scores_of_a_file_is_no_speed(toy_collection, tmp_path):
+    (tmp_path / "teacher.trec").write_text("q0 Q0 p0 1 2.0 x\n")
+    assert queries_per_second([StoredScores(tmp_path / "teacher.trec", "file")], toy_collection, 10) == {"file": None}
 
 
 def test_bm25_and_a_bi_encoder_answer(toy_collection):
