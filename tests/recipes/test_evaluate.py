@@ -91,6 +91,12 @@ def test_a_distilled_student_is_significantly_better_than_the_pruned_one_it_was(
     assert test["interval"][0] > 0
 
 
+def test_how_to_search_reaches_the_bi_encoders(toy_collection, tmp_path):
+    scorer = BiEncoderScorer(tiny_sentence_transformer(), name="A")
+    evaluate_models([scorer, "bm25"], [toy_collection], output_dir=tmp_path, backend="faiss", block_size=7)
+    assert (scorer.backend, scorer.block_size) == ("faiss", 7)
+
+
 def word_salad(passages, queries, seed=0):
     random = np.random.default_rng(seed)
     corpus, asked = (random.choice(WORDS, (rows, 8)) for rows in (passages, queries))
