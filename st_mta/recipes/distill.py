@@ -120,7 +120,11 @@ class DistillConfig:
     )
     overwrite: bool = field(default=False, metadata={"help": "Begin anew where the output folder holds another run."})
     training: str | None = field(
-        default=None, metadata={"help": "Any other training argument, as JSON, or as a section of the YAML file."}
+        default=None,
+        metadata={
+            "help": "Any other training argument, as JSON, or as a section of the YAML file.",
+            "section": MultiAssistantTrainingArguments,
+        },
     )
 
 

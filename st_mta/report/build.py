@@ -69,7 +69,7 @@ def build_report(
 
     entries = {scorer.name: entry(scorer) for scorer in [teacher, *assistants, before, student]}
     iterations = [_iteration(journal, index) for index in range(standing.done)]
-    reached = entries[teacher.name]["ndcg@10"]
+    reached = entries[teacher.name].get("ndcg@10")
     report = Report(
         collection={
             "name": collection.name,
@@ -89,7 +89,7 @@ def build_report(
         assistants=[entries[scorer.name] for scorer in assistants],
         student_before=entries[before.name],
         student=entries[student.name],
-        recovered=entries[student.name]["ndcg@10"] / reached if reached else 0.0,
+        recovered=entries[student.name]["ndcg@10"] / reached if reached else None,
         significance=_significance(collection, folder, test["split"], before.name, student.name),
         warm_up=_warm_up(journal),
         iterations=iterations,

@@ -18,6 +18,7 @@ from st_mta.collections import load_collection, with_dev_split, with_training_qu
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
+from st_mta.hub.losses import describe_loss
 from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.precision import resolve_precision
@@ -130,7 +131,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         student = flow.load_student(standing.best)
         report = self._report(flow, standing)
         loss = self.loss_factory(student, stations.unfitted_targets(self.pool, self.args))
-        attach_lineage(student, report, loss=loss, made_from=self.model)
+        report.setdefault("loss", describe_loss(loss))
+        attach_lineage(student, report, made_from=self.model)
         stations.save_student(student, flow.folder.student)
         write_report(flow.folder.root, report, collection=flow.collection)
         self.model.load_state_dict(student.state_dict())

@@ -13,7 +13,7 @@ from torch import nn
 
 from st_mta.hub import LineageModelCardData, attach_lineage
 from st_mta.hub.lineage import lineage_section
-from st_mta.hub.losses import METHOD, losses_of
+from st_mta.hub.losses import METHOD, describe_loss, losses_of
 from st_mta.hub.model_card import ANCHOR, SECTION, TOP, TOP_ANCHOR, insert_section
 from st_mta.hub.results import MEASURES
 from st_mta.losses import ListwiseKLLoss
@@ -49,7 +49,7 @@ def saved_card(model, folder):
 
 
 def test_the_saved_card_tells_the_lineage(model, report, tmp_path):
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     text = saved_card(model, tmp_path)
     places = [text.index(part) for part in (
         "# Retriever distilled on pydocs",
@@ -97,7 +97,7 @@ def test_the_results_are_in_the_hubs_evaluation_metadata(model, report, tmp_path
 
 def test_datasets_of_the_hub_are_named_as_the_hub_names_them(model, report, tmp_path):
     report["collection"] |= {"name": "scifact", "hub_id": "mteb/scifact", "licence": "cc-by-nc-2.0"}
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     card = ModelCard(saved_card(model, tmp_path))
     assert {(result.dataset_type, result.dataset_name) for result in card.data.eval_results} == {
         ("mteb/scifact", "scifact")
@@ -141,7 +141,7 @@ def test_the_base_model_stays_known(model, report, tmp_path):
 def test_losses_inside_a_loss_are_named_and_cited(model, report, tmp_path):
     loss = CombinedLoss(model)
     assert [type(inner).__name__ for inner in losses_of(loss)] == ["CombinedLoss", "CitedLoss", "ListwiseKLLoss"]
-    attach_lineage(model, report, loss=loss)
+    attach_lineage(model, report | {"loss": describe_loss(loss)})
     card = ModelCard(saved_card(model, tmp_path))
     assert {"loss:CombinedLoss", "loss:CitedLoss", "loss:ListwiseKLLoss"} <= set(card.data.tags)
     assert "#### CitedLoss\n```bibtex\n@misc{somebody-2024" in card.text
@@ -150,7 +150,7 @@ def test_losses_inside_a_loss_are_named_and_cited(model, report, tmp_path):
 def test_the_method_and_the_library_are_cited_whatever_the_loss(model, report, tmp_path):
     assert METHOD == ListwiseKLLoss(model).citation
     for loss in (CitedLoss(), ListwiseKLLoss(model), None):
-        attach_lineage(model, report, loss=loss)
+        attach_lineage(model, report | {"loss": None if loss is None else describe_loss(loss)})
         text = saved_card(model, tmp_path)
         assert text.count("@inproceedings{lu-etal-2024-mta4dpr") == 1
         assert text.count("@inproceedings{reimers-2019-sentence-bert") == 1
@@ -273,7 +273,7 @@ def test_folders_of_this_machine_stay_private(model, report, tmp_path):
     report["warm_up"]["regressed_to"] = "/home/somebody/c"
     report["collection"]["name"] = "~/data/mine"
     report["collection"]["notes"] = ["Read from /home/somebody/data."]
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     text = saved_card(model, tmp_path)
     assert "somebody" not in text and "~/" not in text and str(tmp_path) not in text
     for expected in (

@@ -10,25 +10,27 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from st_mta.report.html.examples import Examples
 from st_mta.report.html.figures import figures
 from st_mta.report.html.headline import headline
-from st_mta.report.ledger import reuse_rows, station_rows, training_sentence
-from st_mta.report.markdown import (
+from st_mta.report.schema import Report
+from st_mta.report.tables import (
+    is_numeric,
+    plain_iteration_rows,
+    quantile_rows,
+    reuse_rows,
+    serving_rows,
+    station_rows,
+    summary_table,
+)
+from st_mta.report.wording import (
+    baseline_in_words,
     best_sentence,
     conditions,
     data_sentence,
     imitation_sentence,
     loading_code,
-    plain_iteration_rows,
-    warm_up_sentence,
-)
-from st_mta.report.schema import Report
-from st_mta.report.tables import is_numeric
-from st_mta.report.wording import (
-    baseline_in_words,
-    quantile_rows,
-    serving_rows,
     significance_sentence,
-    summary_table,
+    training_sentence,
     verdict,
+    warm_up_sentence,
     wins_and_losses,
 )
 from st_mta.types import Collection
@@ -86,13 +88,12 @@ def _result(report: Report) -> dict[str, Any]:
 
 def _iterations(report: Report) -> dict[str, Any]:
     numbers = [entry["iteration"] for entry in report["iterations"]]
-    warm_up, before = report["warm_up"], report["development"].get("student_before")
     return {
         "iterations": plain_iteration_rows(report),
         "best_row": numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else -1,
         "best": best_sentence(report),
         "imitation": imitation_sentence(report),
-        "warm_up": "" if warm_up is None else warm_up_sentence(warm_up, before),
+        "warm_up": warm_up_sentence(report),
     }
 
 
