@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import re
 
+import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -155,6 +158,50 @@ def test_the_method_and_the_library_are_cited_whatever_the_loss(model, report, t
         assert text.count("@inproceedings{lu-etal-2024-mta4dpr") == 1
         assert text.count("@inproceedings{reimers-2019-sentence-bert") == 1
     assert "loss:CitedLoss" not in ModelCard(text).data.tags
+
+
+class FittedLoss(nn.Module):
+    """Everything a loss may have among its parameters."""
+
+    class Targets:
+        def get_config_dict(self):
+            return {"assistants": ["late-interaction:/home/USER NAME/m", "bm25"], "temperatures": (0.5, 2)}
+
+    def get_config_dict(self):
+        return {
+            "scale": np.float32(0.5), "layers": torch.arange(3), "steps": np.int64(3), "similarity": len,
+            "model": nn.Identity(), "targets": self.Targets(), "limit": float("inf"), "none": None, "flag": True,
+            "text": "Targets(assistants=['/home/USER NAME/t'])",
+        }  # fmt: skip
+
+
+def test_a_described_loss_is_json(model, report, tmp_path):
+    described = describe_loss(FittedLoss())
+    assert described == json.loads(json.dumps(described, allow_nan=False)) == {
+        "class": "tests.hub.test_model_card.FittedLoss",
+        "config": {
+            "scale": 0.5, "layers": "tensor of shape (3,)", "steps": 3, "similarity": "len", "model": "Identity",
+            "targets": {"class": "Targets", "assistants": ["late-interaction:/home/USER NAME/m", "bm25"],
+                        "temperatures": [0.5, 2]},
+            "limit": "inf", "none": None, "flag": True, "text": "Targets(assistants=['/home/USER NAME/t'])",
+        },
+        "citations": {"FittedLoss": ""},
+    }  # fmt: skip
+    attach_lineage(model, report | {"loss": described})
+    text = saved_card(model, tmp_path)
+    assert "USER" not in text and '"late-interaction:m"' in text and "Targets(assistants=['t'])" in text
+    assert "<code>tests.hub.test_model_card.FittedLoss</code>" in text
+
+
+def test_the_loss_comes_from_the_report_as_it_was_written(model, report, tmp_path):
+    loss = ListwiseKLLoss(model, scale=7.5)
+    kept = json.loads(json.dumps(describe_loss(CombinedLoss(model)), sort_keys=True))
+    assert list(kept["citations"]) == ["CitedLoss", "CombinedLoss", "ListwiseKLLoss"]
+    attach_lineage(model, report | {"loss": kept})
+    assert "loss:CombinedLoss" in ModelCard(saved_card(model, tmp_path / "a")).data.tags
+    attach_lineage(model, report | {"loss": describe_loss(loss)})
+    text = saved_card(model, tmp_path / "b")
+    assert '"scale": 7.5' in text and "loss:CombinedLoss" not in text
 
 
 def test_an_evaluator_of_every_iteration_leaves_no_second_row(model, report, tmp_path):
