@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from st_mta.assistants.by_name import find_fusion, find_selection, word_of
+from st_mta.assistants.by_name import find_fusion, find_selection
 from st_mta.assistants.calibration import calibrate, check_calibration
 from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.raw_scores import check_shape
-from st_mta.assistants.selection import Metric, refuse_unknown_per, select
+from st_mta.assistants.selection import SELECT_PER, Metric, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice, word_of
 
 
 class AssistantTargets:
@@ -67,7 +68,7 @@ class AssistantTargets:
         check_calibration(calibration)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
         self._distance = find_selection(selection)
-        refuse_unknown_per(select_per)
+        check_choice("select_per", select_per, SELECT_PER)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))
         self._chosen = torch.zeros(len(self.members), dtype=torch.int64)

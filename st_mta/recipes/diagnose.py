@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from st_mta.assistants.agreement import agreement
-from st_mta.assistants.by_name import find_fusion, word_of
+from st_mta.assistants.by_name import find_fusion
 from st_mta.assistants.calibration import calibrate, check_calibration, fit_temperatures
 from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
-from st_mta.assistants.raw_scores import check_shape, looks_like_sigmoid
+from st_mta.assistants.raw_scores import check_shape
 from st_mta.assistants.weights import fit_weights
-from st_mta.distributions import masked_log_softmax
+from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run
+from st_mta.lookup import word_of
 from st_mta.mining import mine
 from st_mta.recipes.diagnosis import Agreement, Diagnosis
 from st_mta.training.judgements import judge_by_teacher

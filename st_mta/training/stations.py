@@ -12,9 +12,9 @@ from sentence_transformers import SentenceTransformer
 
 from st_mta.assistants.calibration import fit_temperatures
 from st_mta.assistants.pool import AssistantPool
-from st_mta.assistants.raw_scores import looks_like_sigmoid
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.assistants.temperature import fit_temperature
+from st_mta.distributions import looks_like_sigmoid
 from st_mta.errors import InputError
 from st_mta.mining import drop_false_negatives, mine, similarity_to_positives
 from st_mta.stores.embeddings import Embeddings
