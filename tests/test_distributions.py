@@ -54,6 +54,7 @@ def test_kl_is_infinite_where_the_other_rules_out_what_is_allowed_and_not_the_ot
     assert masked_kl(one, half, everyone).item() == pytest.approx(math.log(2))
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
 def test_gradients_are_finite_and_zero_at_masked_candidates():
     scores, others, mask = lists(0)
     scores.requires_grad_(), others.requires_grad_()

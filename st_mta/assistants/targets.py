@@ -110,6 +110,12 @@ class AssistantTargets:
         assistant = self._select(teacher, fused, mask)
         return torch.stack([teacher, assistant], dim=1)
 
+    @torch.no_grad()
+    def teacher(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, N) log-probabilities of the teacher alone; nothing is fused, and no selection counted."""
+        teacher = calibrate(scores[:, :1], mask, self.temperatures[:1], self.calibration)
+        return masked_log_softmax(teacher[:, 0], mask)
+
     def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
         """(B, N) log-probabilities of the member closest to the teacher; counts who was chosen."""
         distances = self._distance(teacher, fused, mask)

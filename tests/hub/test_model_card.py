@@ -61,7 +61,7 @@ def test_the_saved_card_tells_the_lineage(model, report, tmp_path):
         "paired randomisation test",
         "## Training Details",
         "#### pydocs",
-        "<code>st_mta.losses.listwise_kl.ListwiseKLLoss</code> with these parameters",
+        "<code>st_mta.losses.listwise.ListwiseKLLoss</code> with these parameters",
         "### Distillation Lineage",
         "in 3 iterations",
         "| assistant | minilm | – | bi-encoder |",
