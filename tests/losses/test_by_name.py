@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from sentence_transformers.sentence_transformer.losses import MarginMSELoss
-from sentence_transformers.util import pairwise_dot_score
+from sentence_transformers.util import pairwise_cos_sim, pairwise_dot_score
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
@@ -59,7 +59,10 @@ def test_every_word_makes_a_loss_that_trains_under_autocast_too(word, student, t
     with torch.autocast("cpu", torch.bfloat16):
         assert value_of(loss, flat, with_embeddings(flat)) == expected
     narrow = [embedding.detach().bfloat16().requires_grad_() for embedding in flat.embeddings]
-    assert loss.compute_loss_from_embeddings(narrow, with_embeddings(flat)).item() == pytest.approx(expected, rel=0.03)
+    value = loss.compute_loss_from_embeddings(narrow, with_embeddings(flat)).item()
+    assert value == pytest.approx(expected, rel=0.03)
+    wide = [embedding.detach().float() for embedding in narrow]
+    assert value == loss.compute_loss_from_embeddings(wide, with_embeddings(flat)).item()
     json.dumps(loss.get_config_dict())
     assert loss.citation.startswith("\n@")
 
@@ -112,6 +115,8 @@ def test_margin_mse_asks_for_margins_of_calibrated_logits_in_the_students_unit(t
     expected = reference.margin_mse(similarities.tolist(), (flat.scores[:, 0] / 2.0 / 4.0).tolist())
     assert loss.compute_loss_from_embeddings(flat.embeddings, flat.label).item() == pytest.approx(expected, rel=1e-5)
     assert loss.loss.similarity_fct is pairwise_dot_score
+    for word in ("margin-mse", "distill-kl-div"):
+        assert find_loss(word)(tiny_sentence_transformer(), targets).loss.similarity_fct is pairwise_cos_sim
 
 
 def test_distill_kl_div_is_the_listwise_kl_from_the_teacher_times_the_temperature_squared(student, targets):
