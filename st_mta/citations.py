@@ -13,3 +13,14 @@ MTA4DPR = """
     url = "https://aclanthology.org/2024.emnlp-main.336",
 }
 """
+
+MD2PR = """
+@misc{li-etal-2023-md2pr,
+    title = {{MD2PR}: A Multi-level Distillation based Dense Passage Retrieval Model},
+    author = {Haifeng Li and Mo Hai and Dong Tang},
+    year = {2023},
+    eprint = {2312.16821},
+    archivePrefix = {arXiv},
+    primaryClass = {cs.IR}
+}
+"""

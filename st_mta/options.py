@@ -16,6 +16,7 @@ def option(
     choices: Sequence[Any] | None = None,
     aliases: Sequence[str] = (),
     factory: Callable[[], Any] | None = None,
+    section: type[Any] | None = None,
 ) -> Any:
     """A dataclass field that is also a flag of the command line and a key of its YAML file.
 
@@ -27,8 +28,11 @@ def option(
         choices: The values allowed, where they can be listed.
         aliases: Other flags for the same option, such as "--epochs".
         factory: Makes a mutable default.
+        section: A dataclass: the option is a mapping with some of its fields, a section of the YAML file.
     """
-    metadata = {"help": help, "group": group, "basic": basic, "choices": choices, "aliases": list(aliases)}
+    metadata = {
+        "help": help, "group": group, "basic": basic, "choices": choices, "aliases": list(aliases), "section": section,
+    }  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

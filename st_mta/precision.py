@@ -1,7 +1,12 @@
-"""Which number format frozen scorers and training use on this machine."""
+"""Which number format frozen scorers and training use.
+
+"auto" is decided here and nowhere else: by the environment variable ``ST_MTA_PRECISION`` (fp32 or bf16) where it is
+set, so that several machines compute the same, and otherwise by what the hardware multiplies faster.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,31 +16,35 @@ from st_mta.errors import InputError
 
 CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+VARIABLE = "ST_MTA_PRECISION"
+"""The environment variable that says what "auto" means."""
 
 
 def resolve_precision(precision: str, device: torch.device | str) -> torch.dtype:
     """The number format to compute in.
 
     Args:
-        precision: "fp32", "bf16", or "auto" for bf16 wherever the hardware multiplies it faster than fp32.
+        precision: "fp32", "bf16", or "auto" for what ``ST_MTA_PRECISION`` says, and without it for bf16 wherever the
+            hardware multiplies it faster than fp32.
         device: Where the model runs.
 
     Returns:
         ``torch.bfloat16`` or ``torch.float32``.
 
     Raises:
-        InputError: If the word is unknown.
+        InputError: If the argument or the variable is another word.
     """
-    if precision in PRECISIONS:
-        return PRECISIONS[precision]
     if precision != "auto":
-        raise InputError(
-            expected=f"a precision of {['auto', *PRECISIONS]}",
-            got=repr(precision),
-            consequence="models would run in a number format nobody chose",
-            remedy="use 'auto', 'fp32' or 'bf16'",
-        )
+        return _known(precision, "a precision", ["auto", *PRECISIONS])
+    if VARIABLE in os.environ:
+        return _known(os.environ[VARIABLE], f"{VARIABLE} set to one", list(PRECISIONS))
     return torch.bfloat16 if _multiplies_bf16_fast(torch.device(device)) else torch.float32
+
+
+def _known(word: str, what: str, words: list[str]) -> torch.dtype:
+    if word in PRECISIONS:
+        return PRECISIONS[word]
+    raise InputError(expected=f"{what} of {words}", got=repr(word), remedy="use one of these words")
 
 
 def precision_name(dtype: torch.dtype) -> str:

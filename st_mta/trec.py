@@ -1,23 +1,262 @@
-"""Run files in TREC's six columns: ``query_id Q0 passage_id rank score tag``."""
+"""TREC files: runs (``query_id Q0 passage_id rank score tag`` and their relatives) and judgements (qrels)."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+import csv
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
-from st_mta.progress import progress
-from st_mta.types import Run
+from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
+from st_mta.types import IntArray, Qrels, Run
 
-LINES_PER_UPDATE = 100_000
+RUN_SUFFIXES = (".trec", ".run", ".res", ".txt", ".tsv", ".json", ".parquet")
+"""Endings of run files, in any case and with or without ``.gz``; all but the last two hold lines of text."""
+COLUMNS = ("query_id", "passage_id", "score")
+TREC, RANK_OR_SCORE = "query_id Q0 passage_id rank score tag", "query_id passage_id score"
+TREC_QRELS, BEIR_QRELS = "query_id 0 passage_id grade", "query_id passage_id grade"
+WANTED = {*COLUMNS, "grade"}
+QRELS = pa.schema({"query": pa.large_string(), "passage": pa.large_string(), "grade": pa.int64(), "line": pa.int64()})
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+LARGEST = float(np.finfo(np.float32).max)
+ODD = re.compile("[\\s\\0\ufeff]")
+ESCAPED = "%%"
+"""Begins an id that is empty or has white space, and which follows percent-encoded: "a b" is written ``%%a%20b``."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows of a run.
+
+    Attributes:
+        lines: (n,) line numbers from 1; row numbers in JSON and Parquet.
+        query_ids: Strings.
+        passage_ids: Strings.
+        scores: (n,) float64, finite in single precision too.
+    """
+
+    lines: IntArray
+    query_ids: pa.Array
+    passage_ids: pa.Array
+    scores: npt.NDArray[np.float64]
+
+
+def read_run(path: str | Path) -> Run:
+    """Reads a run; ranks and tags are dropped, scores stay as written.
+
+    Args:
+        path: A file as [`read_rows`] takes it.
+
+    Returns:
+        Query id -> passage id -> score, in the order of the file.
+
+    Raises:
+        InputError: As [`read_rows`] does, and if a pair occurs twice, naming both lines.
+    """
+    run: Run = {}
+    for rows in read_rows(path):
+        passage_ids, scores = rows.passage_ids.to_pylist(), rows.scores.tolist()
+        changes = pc.not_equal(rows.query_ids[1:], rows.query_ids[:-1]).to_numpy(zero_copy_only=False)
+        starts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(scores)]
+        for start, end in zip(starts, starts[1:]):
+            passages = run.setdefault(query_id := rows.query_ids[start].as_py(), {})
+            expected = len(passages) + end - start
+            passages.update(zip(passage_ids[start:end], scores[start:end]))
+            if len(passages) < expected:
+                refuse_repeated(Path(path), query_id)
+    return run
+
+
+def read_rows(path: str | Path) -> Iterator[Rows]:
+    """The rows of a run, block by block.
+
+    The ending says the format: ``.parquet`` has the columns query_id, passage_id and score; ``.json`` is beir's
+    ``{query_id: {passage_id: score}}``; everything else is text in UTF-8, with white space between columns: the six
+    of TREC (the tag may contain blanks), or query, passage and a third. The third column is a rank, as in MS MARCO's
+    files, where it counts 1, 2, 3, ... (or from 0) for every query in the order of the file, and rank r then scores
+    -r; otherwise it is a score. All but Parquet may be compressed with gzip.
+
+    Raises:
+        InputError: If there is no such file, it is no text in UTF-8, a row is malformed, or its score is no number or
+            infinite in single precision; with file and line.
+    """
+    path = Path(path)
+    refuse_no_file(path)
+    readers = {".parquet": _parquet_rows, ".json": _json_rows}
+    return readers.get(Path(path.name.lower().removesuffix(".gz")).suffix, _text_rows)(path)
+
+
+def is_run_file(name: str) -> bool:
+    """Whether a name ends as run files do."""
+    return name.lower().removesuffix(".gz").endswith(RUN_SUFFIXES)
+
+
+def refuse_repeated(path: Path, query_id: str) -> None:
+    """Raises ``InputError`` for the query's first repeated passage, with both lines; reads the run again for them."""
+    seen: dict[str, int] = {}
+    for rows in read_rows(path):
+        wanted = pc.equal(rows.query_ids, query_id)
+        lines = rows.lines[wanted.to_numpy(zero_copy_only=False)].tolist()
+        for passage_id, line in zip(rows.passage_ids.filter(wanted).to_pylist(), lines):
+            if passage_id in seen:
+                got = f"passage {passage_id!r} for query {query_id!r}, which line {seen[passage_id]} has too,"
+                refuse_line(path, line, "each pair once", got)
+            seen[passage_id] = line
+
+
+def _text_rows(path: Path) -> Iterator[Rows]:
+    blocks = read_lines(path)
+    form = ""
+    for numbers, lines in blocks:
+        form = form or (RANK_OR_SCORE if len(lines[0].as_py().encode().split()) == 3 else TREC)
+        if form == RANK_OR_SCORE:  # what the third column is, only the whole file says
+            parts = list(zip((numbers, lines), *blocks))
+            numbers, lines = np.concatenate(parts[0]), pa.concat_arrays(parts[1])
+        query_ids, passage_ids, words = _columns(path, numbers, lines, form)
+        scores = _numbers(words)
+        _refuse_infinite(path, numbers, lines, scores)
+        if form == RANK_OR_SCORE:
+            ranks = _places_within(query_ids.dictionary_encode().indices.to_numpy())
+            counted = np.array_equal(scores, ranks) or np.array_equal(scores, ranks - 1)
+            scores = -ranks if counted else scores
+        yield Rows(numbers, query_ids, passage_ids, scores)
+
+
+def _columns(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool = False) -> list[pa.Array]:
+    """The ids, and the words for score or grade, from lines of a form such as "query_id passage_id score"."""
+    words = pc.split_pattern(lines, "\t") if tabs else pc.ascii_split_whitespace(pc.ascii_ltrim_whitespace(lines))
+    count, names = pc.list_value_length(words).to_numpy(zero_copy_only=False), form.split()
+    longer = count > len(names)
+    if form == TREC and longer.any():
+        # Blanks in the tag do no harm; blanks in an id shift the columns, so that no rank or a second number follows.
+        rank, after = (_numbers(pc.list_element(words.filter(pa.array(longer)), column)) for column in (3, 5))
+        longer[longer] = (rank != np.trunc(rank)) | ~np.isnan(after)
+    expected = f"{form} in columns separated by {'tabs' if tabs else 'white space'}"
+    _refuse_first(path, numbers, lines, longer | (count < len(names)), expected)
+    columns = [pc.list_element(words, names.index(name)) for name in names if name in WANTED]
+    query_ids, passage_ids, last = map(_unquoted, columns) if tabs else columns
+    empty = pc.or_(pc.equal(query_ids, ""), pc.equal(passage_ids, "")).to_numpy(zero_copy_only=False)
+    _refuse_first(path, numbers, lines, empty, "ids that are not empty")
+    return [_restored(query_ids), _restored(passage_ids), last]
+
+
+def _places_within(groups: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """(n,) 1, 2, 3, ... within every group, in order."""
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups)
+    places = np.empty(len(groups))
+    places[order] = np.arange(1, len(groups) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places
+
+
+def _json_rows(path: Path) -> Iterator[Rows]:
+    form = "{query_id: {passage_id: score}}"
+    try:
+        with opened(path) as file:
+            results = json.loads(file.read(), object_pairs_hook=_unique, parse_int=float)
+        rows = [(query_id, *pair) for query_id, passages in results.items() for pair in passages.items()]
+        ids = [pa.array([row[column] for row in rows], pa.large_string()) for column in (0, 1)]
+    except (ValueError, AttributeError, EOFError, OSError, zlib.error) as error:
+        refuse_line(path, getattr(error, "lineno", 1), form, f"{type(error).__name__} ({error})")
+    scores = np.array([score if isinstance(score, float) else np.nan for _, _, score in rows])
+    numbers = np.arange(1, len(rows) + 1)
+    _refuse_infinite(path, numbers, rows, scores)
+    if rows:
+        yield Rows(numbers, ids[0], ids[1], scores)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        raise ValueError(f"{Counter(key for key, _ in pairs).most_common(1)[0][0]!r} twice")
+    return unique
+
+
+def _parquet_rows(path: Path) -> Iterator[Rows]:
+    end = 1
+    for batch in read_parquet(path, COLUMNS):
+        query_ids, passage_ids, scores = batch.columns
+        known = pc.and_(query_ids.is_valid(), passage_ids.is_valid())
+        scores = pc.if_else(known, scores, None).to_numpy(zero_copy_only=False)
+        start, end = end, end + len(batch)
+        numbers = np.arange(start, end)
+        _refuse_infinite(path, numbers, batch.to_struct_array(), scores)
+        yield Rows(numbers, query_ids, passage_ids, scores)
+
+
+def read_parquet(path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """These columns of a Parquet file in this order, ids as strings, block by block.
+
+    Raises:
+        InputError: If there is no such file, or it is no Parquet file with these columns.
+    """
+    refuse_no_file(path)
+    schema = pa.schema([(name, pa.float64() if name == "score" else pa.large_string()) for name in columns])
+    try:
+        with opened(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=2**22, columns=list(columns)):
+                yield batch.select(list(columns)).cast(schema)
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise InputError(
+            expected=f"a Parquet file with the columns {', '.join(columns)} at {path}",
+            got=str(error),
+            remedy="rename its columns, or write it again",
+        ) from error
+
+
+def _numbers(words: pa.Array) -> npt.NDArray[np.float64]:
+    """(n,) the numbers, NaN where a word is none."""
+    try:
+        return np.asarray(pc.cast(words, pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:  # rare, so that a loop does no harm
+        return np.array([float(word) if NUMBER.fullmatch(word) else np.nan for word in words.to_pylist()])
+
+
+def _refuse_infinite(path: Path, numbers: IntArray, rows: Any, scores: npt.NDArray[np.float64]) -> None:
+    _refuse_first(path, numbers, rows, ~(np.abs(scores) <= LARGEST), "a number that fits single precision as score")
+
+
+def _refuse_first(path: Path, numbers: IntArray, rows: Any, wrong: npt.NDArray[np.bool_], expected: str) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        refuse_line(path, int(numbers[row]), expected, repr(str(rows[row])[:200]))
+
+
+def _restored(words: pa.Array) -> pa.Array:
+    """Ids as they were before [`_escaped`]."""
+    if not pc.any(pc.starts_with(words, ESCAPED)).as_py():
+        return words
+    return pa.array([_unescaped(word) for word in words.to_pylist()], words.type)
+
+
+def _unescaped(word: str) -> str:
+    # Whatever the writer would have written otherwise is no escape, but an id that happens to begin like one.
+    text = unquote(word.removeprefix(ESCAPED))
+    return text if word.startswith(ESCAPED) and _escaped(text) == word else word
+
+
+def _escaped(text: str) -> str:
+    if text and not text.startswith(ESCAPED) and not ODD.search(text):
+        return text
+    return ESCAPED + re.sub(r"%|" + ODD.pattern, lambda odd: quote(odd[0]), text)
 
 
 def write_run(path: str | Path, run: Run, tag: str) -> None:
-    """Writes a run so that reading it gives back the same scores, bit for bit.
+    """Writes a run so that reading it gives back the same ids and scores, bit for bit.
 
     Passages are ranked by score; equal scores keep the order they have in the run (a ``Retrieved`` puts the lower
     corpus position first). trec_eval and ``evaluate_run`` look at the scores and ids only, not at the rank.
@@ -28,106 +267,86 @@ def write_run(path: str | Path, run: Run, tag: str) -> None:
         tag: Name of the system; blanks in it become underscores.
 
     Raises:
-        InputError: If an id contains white space or is empty, or a score is NaN.
+        InputError: If a score is no number or infinite in single precision.
     """
     tag = "_".join(tag.split()) or "run"
     with atomic_path(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for query_id, passages in run.items():
-            _refuse_spaces([query_id], "query id")
-            _refuse_spaces(passages, "passage id")
-            _refuse_nan(query_id, passages)
             file.writelines(_lines(query_id, passages, tag))
 
 
-def _lines(query_id: str, passages: dict[str, float], tag: str) -> Iterator[str]:
-    ranking = sorted(passages.items(), key=itemgetter(1), reverse=True)  # stable, so ties keep their order
-    for rank, (passage_id, score) in enumerate(ranking, start=1):
-        yield f"{query_id} Q0 {passage_id} {rank} {float(score)!r} {tag}\n"
+def _lines(query_id: str, passages: dict[str, float], tag: str) -> list[str]:
+    scores = np.fromiter(passages.values(), np.float64, len(passages))
+    wrong = ~(np.abs(scores) <= LARGEST)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            expected="a number that fits single precision as score",
+            got=f"{scores[row]} for query {query_id!r}, passage {list(passages)[row]!r}",
+            consequence="no program could read the run",
+            remedy="leave passages without a score out of the run",
+        )
+    order = np.argsort(-scores, kind="stable")  # ties keep their order
+    together = "".join(passages)
+    plain = all(passages) and ESCAPED not in together and not ODD.search(together)  # faster than one by one
+    ids, start = list(passages) if plain else list(map(_escaped, passages)), f"{_escaped(query_id)} Q0 "
+    ranking = enumerate(zip(order.tolist(), scores[order].tolist()), start=1)
+    return [f"{start}{ids[row]} {rank} {score!r} {tag}\n" for rank, (row, score) in ranking]
 
 
-def _refuse_spaces(ids: Iterable[str], what: str) -> None:
-    ids = list(ids)
-    if " ".join(ids).split() == ids:
-        return
-    wrong = next(text for text in ids if text.split() != [text])
-    raise InputError(
-        expected=f"a {what} without white space",
-        got=repr(wrong),
-        consequence="readers would find more or fewer than six columns",
-        remedy=f"rename it, for example to {'_'.join(wrong.split()) or 'unnamed'!r}",
-    )
+def read_qrels(path: Path) -> Qrels:
+    """Reads judgements as [`qrels_table`] does; of a pair judged twice the last grade counts."""
+    table = qrels_table(path)
+    qrels: Qrels = {}
+    for query_id, passage_id, grade in zip(*(table[column].to_pylist() for column in QRELS.names[:3])):
+        qrels.setdefault(query_id, {})[passage_id] = grade
+    return qrels
 
 
-def _refuse_nan(query_id: str, passages: dict[str, float]) -> None:
-    if not math.isnan(sum(passages.values())):  # cheap; a sum over both infinities is NaN too
-        return
-    for passage_id, score in passages.items():
-        if math.isnan(score):
-            raise InputError(
-                expected="a number as score",
-                got=f"NaN for query {query_id!r}, passage {passage_id!r}",
-                consequence="the order of the file would be arbitrary",
-                remedy="leave passages without a score out of the run",
-            )
+def qrels_table(path: Path) -> pa.Table:
+    """Reads the columns ``query``, ``passage``, ``grade`` and ``line`` (its number) of a file of judgements.
 
-
-def read_run(path: str | Path) -> Run:
-    """Reads a run file; ranks and tags are dropped, scores stay as written.
-
-    Args:
-        path: A file in the six columns, separated by blanks or tabs; empty lines are skipped.
-
-    Returns:
-        Query id -> passage id -> score, in the order of the file.
+    The first row says which form the file has: BEIR's query, passage and grade, or TREC's query, 0, passage and
+    grade; separated by tabs (fields may be quoted as csv does) or, where that does not make three or four columns,
+    by white space. A first row without a digit in its last column is a header.
 
     Raises:
-        InputError: If a line is malformed, naming file and line; or a passage occurs twice for a query.
+        InputError: If there is no such file, it is no text in UTF-8, a row has other columns than the first, or its
+            grade is no whole number below 2**53; with file and line.
     """
-    run: Run = {}
-    for number, line in _numbered_lines(Path(path)):
-        columns = line.split()
-        if not columns:
-            continue
-        try:
-            query_id, _, passage_id, _, text, _ = columns
-            score = float(text)
-        except ValueError:
-            raise _malformed(columns, f"{path}:{number}") from None
-        passages = run.setdefault(query_id, {})
-        if passage_id in passages or score != score:
-            raise _malformed(columns, f"{path}:{number}")
-        passages[passage_id] = score
-    return run
+    refuse_no_file(path)
+    tables, form, tabs, header = [QRELS.empty_table()], "", False, 0
+    for numbers, lines in read_lines(path):
+        if not form:
+            first = lines[0].as_py().encode()
+            tabs = first.count(b"\t") in (2, 3)
+            fields = first.split(b"\t" if tabs else None)
+            form = TREC_QRELS if len(fields) == 4 else BEIR_QRELS
+            header = int(not re.search(rb"\d|^\W*(nan|inf)", fields[-1].lower()))
+        tables.append(_judgements(path, numbers[header:], lines[header:], form, tabs))
+        header = 0
+    return pa.concat_tables(tables)
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with open(path, encoding="utf-8") as file, progress(f"Reading {path.name}", os.path.getsize(path), "B") as bar:
-        pending = 0
-        for number, line in enumerate(file, start=1):
-            pending += len(line)
-            if number % LINES_PER_UPDATE == 0:
-                bar.update(pending)
-                pending = 0
-            yield number, line
-
-
-def _malformed(columns: list[str], place: str) -> InputError:
-    expected, got = "six columns (query_id Q0 passage_id rank score tag)", f"{len(columns)} columns"
-    if len(columns) == 6:
-        expected, got = "a number in column five", f"the score {columns[4]!r}"
-        if _is_number(columns[4]):
-            expected = "each passage once per query"
-            got = f"passage {columns[2]!r} a second time for query {columns[0]!r}"
-    return InputError(
-        expected=expected,
-        got=f"{got} at {place}",
-        consequence="the run would be read with wrong or missing passages",
-        remedy="mend or remove this line",
+def _judgements(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool) -> pa.Table:
+    query_ids, passage_ids, words = _columns(path, numbers, lines, form, tabs)
+    grades = _numbers(pc.ascii_trim_whitespace(words))
+    _refuse_first(
+        path, numbers, words, ~((np.abs(grades) < 2**53) & (grades == np.trunc(grades))), "a whole number as grade"
     )
+    return pa.table([query_ids, passage_ids, pa.array(grades.astype(np.int64)), pa.array(numbers)], schema=QRELS)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return not math.isnan(float(text))
-    except ValueError:
-        return False
+def _unquoted(words: pa.Array) -> pa.Array:
+    """Fields as they were before csv quoted them; other quotes are part of an id."""
+    inner = pc.replace_substring(pc.utf8_slice_codeunits(words, 1, -1), '""', '"')
+    return pc.if_else(pc.match_substring_regex(words, '^"([^"]|"")*"$'), inner, words)
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """Writes judgements as BEIR does, whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["query-id", "corpus-id", "score"])
+        for query_id, judged in qrels.items():
+            writer.writerows((_escaped(query_id), _escaped(passage_id), grade) for passage_id, grade in judged.items())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -264,6 +264,14 @@ class Candidates:
         starts = self.offsets[:-1][rows] - (ends - lengths)
         return np.repeat(starts, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
 
+    def rows_of(self, queries: IntArray) -> IntArray:
+        """Row numbers of these query positions, in their order; queries without a row are left out."""
+        order = np.argsort(self.queries, kind="stable")
+        place = np.searchsorted(self.queries, queries, sorter=order).clip(max=len(order) - 1)
+        rows = order[place]
+        found: IntArray = rows[self.queries[rows] == queries]
+        return found
+
     def keep(self, pairs: BoolArray) -> Candidates:
         """Only the pairs marked True; rows stay, possibly shorter."""
         kept = np.bincount(self.rows[pairs], minlength=len(self))
@@ -302,17 +310,29 @@ class Retrieved:
 class Scorer(ABC):
     """Anything that scores a query against passages: a teacher or an assistant.
 
+    A kind of your own needs ``name``, ``kind``, ``fingerprint`` and ``score``; everything else has a default.
+
     Attributes:
         name: Short unique name for reports ("bm25", "minilm", a Hub id).
-        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25", "fusion" or "stored".
+        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25", "fusion", "stored" or a word of your own.
         can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
+        bounded: Whether scores are similarities of embeddings, so that scores from 0 to 1 are no sign of a sigmoid.
         parameters: Number of weights, 0 where there are none.
+        layers: Transformer layers, None where there are none or their number is unknown.
+        timed: Whether a run may take its speed; set it to False for a service that is paid for.
+        pairs_computed: Pairs it has computed in this process, without those looked up in a store.
+        seconds_computing: How long that took.
     """
 
     name: str
     kind: str
     can_retrieve: bool = False
+    bounded: bool = False
     parameters: int = 0
+    layers: int | None = None
+    timed: bool = True
+    pairs_computed: int = 0
+    seconds_computing: float = 0.0
 
     @property
     @abstractmethod
@@ -333,3 +353,12 @@ class Scorer(ABC):
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages of each query from the whole corpus; ties go to the lower corpus position."""
         raise NotImplementedError(f"{self.name} re-ranks only; give it candidates of a retriever.")
+
+    def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object] | None:
+        """How it answers a batch of query positions, to time it; None for a scorer that only re-ranks."""
+        return (lambda batch: self.retrieve(queries, corpus, batch, depth)) if self.can_retrieve else None
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """Pairs computed in a second of this process's scoring; None where nothing was computed."""
+        return self.pairs_computed / self.seconds_computing if self.seconds_computing else None

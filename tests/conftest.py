@@ -12,6 +12,8 @@ import torch
 torch.set_num_threads(1)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The same number format on every machine, here and in the processes that tests start.
+os.environ.setdefault("ST_MTA_PRECISION", "fp32")
 
 from st_mta.collections import from_dictionaries  # noqa: E402
 from tests.tiny import WORDS  # noqa: E402

@@ -201,6 +201,21 @@ def cosine(a, b):
     return dot(a, b) / math.sqrt(dot(a, a) * dot(b, b))
 
 
+def reverse_kl(target, student):
+    return kl(student, target)
+
+
+def jensen_shannon(target, student):
+    mean = [(a + b) / 2 for a, b in zip(target, student)]
+    return (kl(target, mean) + kl(student, mean)) / 2
+
+
+def margin_mse(similarities, scores):
+    """Mean over lists and negatives of the squared difference of margins; the positive comes first in each list."""
+    squares = [((s[0] - s[n]) - (t[0] - t[n])) ** 2 for s, t in zip(similarities, scores) for n in range(1, len(s))]
+    return sum(squares) / len(squares)
+
+
 def info_nce(logits, positive, negative):
     """Mean over the positives of -log of their share against the negatives and themselves."""
     positives = [s for s, inside in zip(logits, positive) if inside]

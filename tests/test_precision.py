@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -7,9 +9,12 @@ from st_mta import precision
 from st_mta.errors import InputError
 from st_mta.precision import precision_name, resolve_precision
 
+AS_SET = os.environ.get(precision.VARIABLE)
+
 
 @pytest.fixture(autouse=True)
-def _forget_the_cpu():
+def _only_what_a_test_says(monkeypatch):
+    monkeypatch.delenv(precision.VARIABLE, raising=False)
     precision.cpu_multiplies_bf16_fast.cache_clear()
     yield
     precision.cpu_multiplies_bf16_fast.cache_clear()
@@ -60,6 +65,30 @@ def test_auto_on_a_gpu_asks_for_real_support(monkeypatch, supported):
 
 def test_other_devices_compute_in_fp32():
     assert resolve_precision("auto", "meta") == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("word", "other", "expected"), [("fp32", True, torch.float32), ("bf16", False, torch.bfloat16)]
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda", "meta"])
+def test_the_environment_decides_what_auto_means(monkeypatch, word, other, expected, device):
+    monkeypatch.setattr(precision, "_multiplies_bf16_fast", lambda device: other)
+    monkeypatch.setenv("ST_MTA_PRECISION", word)
+    assert resolve_precision("auto", device) == expected
+    assert resolve_precision("bf16" if word == "fp32" else "fp32", device) != expected
+
+
+@pytest.mark.parametrize("word", ["", "auto", "fp16", "FP32"])
+def test_the_environment_with_another_word_is_refused(monkeypatch, word):
+    monkeypatch.setenv("ST_MTA_PRECISION", word)
+    with pytest.raises(InputError, match=f"ST_MTA_PRECISION.*got {word!r}"):
+        resolve_precision("auto", "cpu")
+    assert resolve_precision("fp32", "cpu") == torch.float32
+
+
+def test_the_tests_never_read_the_machine():
+    """Nor do the processes they start, which inherit what conftest sets."""
+    assert AS_SET in precision.PRECISIONS
 
 
 def test_a_stated_precision_holds_everywhere():

@@ -12,19 +12,12 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import (
-    DistillKLDivLoss,
-    EmbedDistillLoss,
-    MarginMSELoss,
-    MultipleNegativesRankingLoss,
-)
 from torch import Tensor, nn
 
-from benchmarks.assistants.host_losses import HostLoss, NoForeignPositives
+from benchmarks.assistants.sampler import NoForeignPositives
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.distributions import masked_log_softmax
-from st_mta.losses import ListwiseKLLoss
-from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses import ListwiseKLLoss, find_loss
 
 SCALE = 20.0
 """Of the student's cosine similarities in contrastive terms; all others take the scale that was fitted."""
@@ -51,28 +44,22 @@ class Arm:
 
 def mnrl(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
     """In-batch and hard negatives, from the labels alone."""
-    return HostLoss(student, MultipleNegativesRankingLoss(student, scale=SCALE), lambda batch: None)
+    return find_loss("mnrl")(student, targets, contrastive_scale=SCALE)
 
 
 def margin_mse(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
     """Margins of the teacher's calibrated logits, in the unit of the student's similarities."""
-    scale = targets.student_scale
-    assert scale is not None
-    return HostLoss(student, MarginMSELoss(student), lambda batch: _teacher(batch, targets) / scale)
+    return find_loss("margin-mse")(student, targets, scale=targets.student_scale)
 
 
 def kl(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
     """KL from the teacher alone, at the temperature at which the student is as sure as the teacher."""
-    assert targets.student_scale is not None
-    loss = DistillKLDivLoss(student, student_temperature=1 / targets.student_scale, teacher_temperature=1.0)
-    return HostLoss(student, loss, lambda batch: _teacher(batch, targets))
+    return find_loss("distill-kl-div")(student, targets, scale=targets.student_scale)
 
 
 def embed(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
     """Embedding regression to the best bi-encoder."""
-    loss = EmbedDistillLoss(student, distance_metric="cosine")
-    regress = HostLoss(student, loss, _target_embeddings)
-    return regress
+    return find_loss("embed-distill")(student, targets)
 
 
 def uniform_mean(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
@@ -89,17 +76,6 @@ def uniform_mean(student: SentenceTransformer, targets: AssistantTargets) -> nn.
 def never_far(teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
     """A selection metric by which all assistants are equally close, so that the first in pool order is fixed."""
     return torch.zeros(fused.shape[:2], device=fused.device)
-
-
-def _teacher(batch: ListwiseBatch, targets: AssistantTargets) -> Tensor:
-    """(B, N) the teacher's logits at its own temperature."""
-    return batch.scores[:, 0] / targets.temperatures[0]
-
-
-def _target_embeddings(batch: ListwiseBatch) -> list[Tensor]:
-    """The best bi-encoder's embeddings of every column."""
-    assert batch.query_targets is not None and batch.document_targets is not None
-    return [batch.query_targets, *batch.document_targets[batch.index].unbind(dim=1)]
 
 
 LIST_RATE, REGRESSION_RATE = 1e-4, 2e-4
@@ -124,7 +100,7 @@ ARMS: dict[str, Arm] = {
     "without_fusion": Arm("the same half, no fused assistants", None, {**HALF, "combinations": "none"}),
     "without_selection": Arm("the same half, the best assistant fixed", None, {**HALF, **FIXED}),
     "without_iterations": Arm("st_mta, one long iteration", None, DEFAULT, one_iteration=True),
-    "without_harder_queries": Arm("st_mta, no harder queries", None, {**DEFAULT, "hard_queries": False}),
+    "without_harder_queries": Arm("st_mta, no harder queries", None, {**DEFAULT, "curriculum": "none"}),
     "per_query": Arm("the same half, selection per query", None, {**HALF, "select_per": "query"}),
     "footrule": Arm("the same half, selection by footrule", None, {**HALF, "selection": "footrule"}),
     "rbo": Arm("the same half, selection by rank-biased overlap", None, {**HALF, "selection": "rbo"}),

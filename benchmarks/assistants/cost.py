@@ -30,9 +30,9 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.collections import load_collection
 from st_mta.losses import ListwiseKLLoss
 from st_mta.mining import mine
+from st_mta.scored import ScoredCandidates
 from st_mta.scorers import BM25, model_path
-from st_mta.training.collator import FlatDocumentsCollator
-from st_mta.training.dataset import listwise_dataset
+from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
 from st_mta.training.students import prune_layers, set_dropout
 
 ASSISTANTS = ("first", "second", "third")
@@ -112,7 +112,7 @@ def _batches(student: SentenceTransformer, folder: Path, steps: int) -> list[Cal
     queries = collection.queries_of("train")[: BATCH * min(steps, 60)]
     lists = mine(collection, queries, [BM25()], collection.qrels["train"], num_candidates=CANDIDATES)
     scores = np.random.default_rng(0).normal(size=(1 + len(ASSISTANTS), len(lists.passages))).astype(np.float32)
-    rows: Dataset = listwise_dataset(lists, scores, collection.queries)
+    rows: Dataset = listwise_dataset(ScoredCandidates(lists, scores), collection.queries)
     collator = FlatDocumentsCollator(student.preprocess, corpus=collection.corpus, documents_per_forward=32)
 
     def collate(start: int) -> Any:

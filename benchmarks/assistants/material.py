@@ -23,11 +23,10 @@ from st_mta.recipes.tune import TuningSettings
 from st_mta.scorers import BM25, BiEncoderScorer, PairScorer, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.collator import DOCUMENTS
 from st_mta.training.regression import regression_embeddings, regression_positions, regression_target
-from st_mta.training.stations import save_student
-from st_mta.training.students import prune_layers
-from st_mta.training.warm_up import regress_embeddings
+from st_mta.training.student_folders import save_student
+from st_mta.training.students import DOCUMENTS, prune_layers
+from st_mta.training.warm_up import regress_embeddings, warm_up_arguments
 from st_mta.types import Scorer
 
 BASE = "minilm"
@@ -150,6 +149,12 @@ class Material:
         }
         return MultiAssistantTrainingArguments(str(folder), **{**shared, **others})
 
+    def warm_up_arguments(self, path: Path, epochs: float, seed: int) -> MultiAssistantTrainingArguments:
+        """The training arguments of embedding regression; its checkpoints lie beside ``path``."""
+        folder = path.with_name(path.name + ".warm-up") / "checkpoints"
+        shared = self.arguments(folder, regression_epochs=epochs, seed=seed)
+        return replace(shared, **warm_up_arguments(shared))
+
     def warmed_student(self, layers: tuple[int, ...]) -> Path:
         """The pruned student after the warm-up that all arms start from."""
         path = self.folder / f"student-{'-'.join(map(str, layers))}-after-{self.budget.regression_epochs:g}-epochs"
@@ -160,14 +165,13 @@ class Material:
         quality = {name: one.dev["ndcg@10"] for name, one in self.models.items()}
         target = regression_target(self.assistants, student, quality)
         assert target is not None
-        arguments = self.arguments(path, regression_epochs=self.budget.regression_epochs, seed=SEED)
+        arguments = self.warm_up_arguments(path, self.budget.regression_epochs, SEED)
         regress_embeddings(
             student,
             texts={"query": self.collection.queries, DOCUMENTS: self.collection.corpus},
             positions=regression_positions(self.collection, arguments),
             targets=regression_embeddings(target, self.collection),
             arguments=arguments,
-            folder=path.with_name(path.name + ".warm-up") / "checkpoints",
         )
         save_student(student, path)
         return path

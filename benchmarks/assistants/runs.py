@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sentence_transformers import SentenceTransformer
 
@@ -16,13 +16,12 @@ from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
-from st_mta.run.folder import RunFolder
-from st_mta.run.identity import run_configuration
-from st_mta.run.journal import Journal
-from st_mta.training.flow import Flow
-from st_mta.training.regression import settle_regression_weight
-from st_mta.training.trainer import default_loss
+from st_mta.run.results import Evaluated, Mined, Trained
+from st_mta.training.distillation import Distillation
+from st_mta.training.run_state import BEFORE
 from st_mta.types import Collection
+
+Kind = TypeVar("Kind")
 
 
 def run_arm(
@@ -50,28 +49,28 @@ def run_arm(
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return kept
     start = time.perf_counter()
-    flow = _flow(material, arms[arm], seed, layers, folder, pool or material.pool(), overrides)
-    standing = flow.learn()
+    run = _run(material, arms[arm], seed, layers, folder, pool or material.pool(), overrides)
+    best = run.learn()
     seconds = time.perf_counter() - start
-    student = flow.student_scorer(standing.best, arm)
+    student = run.students.scorer(best.folder, arm)
     measures, queries = {}, {}
     for collection in [material.collection, *zero_shot]:
-        run, measures[collection.name] = evaluate_scorer(student, collection, split)
-        queries[collection.name] = per_query(run, collection.qrels[split], "ndcg@10")
+        found, measures[collection.name] = evaluate_scorer(student, collection, split)
+        queries[collection.name] = per_query(found, collection.qrels[split], "ndcg@10")
     done = {
         "measures": measures,
-        "dev": [flow.dev_quality()["student-before"], *(_dev(flow, index) for index in range(standing.done))],
-        "kept": standing.iteration,
-        "compute": {**_compute(flow, standing.done), "seconds": round(seconds, 1)},
-        "selected": [_result(flow, index, "train").get("selected", {}) for index in range(standing.done)],
+        "dev": [run.dev_quality()[BEFORE], *(_dev(run, index) for index in range(best.done))],
+        "kept": best.iteration,
+        "compute": {**_compute(run, best.done), "seconds": round(seconds, 1)},
+        "selected": [_result(run, index, "train", Trained).selected for index in range(best.done)],
         "per_query": queries,
-        "student": str(standing.best),
+        "student": str(best.folder),
     }
     atomic_write_text(path, json.dumps(done))
     return done
 
 
-def _flow(
+def _run(
     material: Material,
     arm: Arm,
     seed: int,
@@ -79,26 +78,19 @@ def _flow(
     folder: Path,
     pool: AssistantPool,
     overrides: dict[str, Any],
-) -> Flow:
+) -> Distillation:
     whole = _one_iteration(material) if arm.one_iteration else {}
-    arguments = material.arguments(folder, **{"seed": seed, **arm.arguments, **whole, **overrides})
-    student = SentenceTransformer(str(material.warmed_student(layers)), device=DEVICE)
-    student.max_seq_length = material.budget.max_length
-    settle_regression_weight(arguments, pool.scorers, student, own_loss=arm.loss is not None)
-    root = RunFolder(folder)
-    configuration = run_configuration(arguments, material.collection, pool, student)
-    folder.mkdir(parents=True, exist_ok=True)
-    flow = Flow(
-        arguments,
+    run = Distillation.prepare(
+        SentenceTransformer(str(material.warmed_student(layers)), device=DEVICE),
+        material.arguments(folder, **{"seed": seed, **arm.arguments, **whole, **overrides}),
+        pool.teacher,
+        pool.assistants,
         material.collection,
-        pool,
-        student,
-        arm.loss or default_loss(arguments),
-        root,
-        Journal(root.journal, configuration, material.store.ledger),
+        loss=arm.loss,
+        store=material.store,
     )
-    flow.student_store = material.student_store  # all runs start from the same student
-    return flow
+    run.students.store = material.student_store  # all runs start from the same student
+    return run
 
 
 def _one_iteration(material: Material) -> dict[str, Any]:
@@ -108,19 +100,18 @@ def _one_iteration(material: Material) -> dict[str, Any]:
     return {"num_iterations": 1, "queries_per_iteration": queries, "num_train_epochs": lists / queries}
 
 
-def _compute(flow: Flow, iterations: int) -> dict[str, int]:
-    mined = [_result(flow, index, "mine") for index in range(iterations)]
-    trained = [_result(flow, index, "train") for index in range(iterations)]
+def _compute(run: Distillation, iterations: int) -> dict[str, int]:
+    trained = [_result(run, index, "train", Trained) for index in range(iterations)]
     return {
-        "pairs": sum(result["pairs"] for result in mined),
-        "steps": sum(result["steps"] for result in trained),
-        "sequences": sum(result["sequences"] for result in trained),
+        "pairs": sum(_result(run, index, "mine", Mined).pairs for index in range(iterations)),
+        "steps": sum(result.steps for result in trained),
+        "sequences": sum(result.sequences for result in trained),
     }
 
 
-def _result(flow: Flow, iteration: int, station: str) -> dict[str, Any]:
-    return flow.journal.result(f"{flow.folder.iteration(iteration).name}/{station}")
+def _result(run: Distillation, iteration: int, stage: str, kind: type[Kind]) -> Kind:
+    return run.journal.result(f"{run.folder.iteration(iteration).name}/{stage}", kind)
 
 
-def _dev(flow: Flow, iteration: int) -> float:
-    return float(_result(flow, iteration, "evaluate")["dev"]["ndcg@10"])
+def _dev(run: Distillation, iteration: int) -> float:
+    return float(_result(run, iteration, "evaluate", Evaluated).dev["ndcg@10"])

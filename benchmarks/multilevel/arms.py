@@ -26,7 +26,7 @@ from st_mta.losses import (
     ListwiseKLLoss,
     MultiLevelDistillationLoss,
 )
-from st_mta.losses.word_level.base import WordLevelLoss
+from st_mta.losses.word_level import WordLevelLoss
 
 BASELINE = "sentence"
 CONTRASTIVE_WEIGHT = 0.1

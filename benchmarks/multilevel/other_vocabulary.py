@@ -39,9 +39,8 @@ from st_mta.losses import HiddenStateMSELoss
 from st_mta.recipes.tune import column_dataset, tune, tuning_lists
 from st_mta.report import markdown_table
 from st_mta.scorers import BiEncoderScorer, model_path
-from st_mta.training.collator import DOCUMENTS
 from st_mta.training.regression import regression_embeddings, regression_positions
-from st_mta.training.students import prune_layers
+from st_mta.training.students import DOCUMENTS, prune_layers
 from st_mta.training.warm_up import regress_embeddings
 
 HERE = Path(__file__).parent
@@ -96,7 +95,7 @@ def byte_level(material: Material) -> SentenceTransformer:
     texts = [text for table in tables for text in table.take(range(len(table)))]
     tokenizer = learn_tokenizer(texts, strong.max_seq_length)
     teacher = exchange_vocabulary(strong, tokenizer, folder.with_name(folder.name + ".untuned"))
-    arguments = material.arguments(folder, regression_epochs=TEACHER_EPOCHS, seed=SEED)
+    arguments = material.warm_up_arguments(folder, TEACHER_EPOCHS, SEED)
     target = material.scorer(material.strong.model, "strong")
     assert isinstance(target, BiEncoderScorer)
     regress_embeddings(
@@ -105,7 +104,6 @@ def byte_level(material: Material) -> SentenceTransformer:
         positions=regression_positions(material.collection, arguments),
         targets=regression_embeddings(target, material.collection),
         arguments=arguments,
-        folder=folder.with_name(folder.name + ".tuning") / "checkpoints",
     )
     teacher.save(str(folder))
     return teacher

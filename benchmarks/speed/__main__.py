@@ -14,7 +14,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,12 @@ from st_mta.collections import load_collection
 from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
 from st_mta.mining import mine
+from st_mta.scored import ScoredCandidates
 from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
-from st_mta.training.collator import FlatDocumentsCollator
-from st_mta.training.dataset import listwise_dataset
+from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
 from st_mta.training.students import prune_layers
 from st_mta.types import Candidates, Collection
 
@@ -206,7 +205,8 @@ class Bench:
         """One epoch over the same lists in the same number of steps."""
         student = self.student()
         arguments = MultiAssistantTrainingArguments(
-            str(self.work / "st_mta"),
+            str(self.work / f"steps-{seed}"),
+            seed=seed,
             per_device_train_batch_size=BATCH_SIZE,
             learning_rate=LEARNING_RATE,
             save_strategy="no",
@@ -218,11 +218,9 @@ class Bench:
             corpus=self.collection.corpus,
             documents_per_forward=32 if self.device == "cpu" else None,
         )
-        dataset = listwise_dataset(lists, scores[None], self.collection.queries)
+        dataset = listwise_dataset(ScoredCandidates(lists, scores[None]), self.collection.queries)
         loss = ListwiseKLLoss(student, scale=SCALE)
-        train_with_checkpoints(
-            student, replace(arguments, seed=seed), dataset, collator, loss, self.work / f"steps-{seed}"
-        )
+        train_with_checkpoints(student, arguments, dataset, collator, loss)
         return student
 
     def quality(self, student: SentenceTransformer) -> float:

@@ -11,6 +11,7 @@ from st_mta.assistants.raw_scores import check_scores, queries_with_spread
 from st_mta.assistants.temperature import fit_temperature
 from st_mta.distributions import centre, standardise
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 
 CALIBRATIONS = ("temperature", "zscore", "affine")
 """Every calibration by the word users write."""
@@ -18,13 +19,7 @@ CALIBRATIONS = ("temperature", "zscore", "affine")
 
 def check_calibration(calibration: str) -> None:
     """Raises ``InputError`` unless ``calibration`` is one of ``CALIBRATIONS``."""
-    if calibration not in CALIBRATIONS:
-        raise InputError(
-            expected=f"calibration to be one of {', '.join(CALIBRATIONS)}",
-            got=repr(calibration),
-            consequence="scores on different scales would be fused",
-            remedy="choose one of these words",
-        )
+    check_choice("calibration", calibration, CALIBRATIONS)
 
 
 def fit_temperatures(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from st_mta.distributions import masked_log_softmax, standardise
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 
 Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(scores (B, A, N) calibrated, memberships (F, A) bool, mask (B, N) bool) -> log-probabilities (B, F, N)``."""
@@ -38,13 +39,7 @@ def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
         InputError: For an unknown word, or more than 256 members.
     """
     largest = {"all": num_assistants, "pairs": 2, "none": 1}
-    if combinations not in largest:
-        raise InputError(
-            expected=f"combinations to be one of {', '.join(largest)}",
-            got=repr(combinations),
-            consequence="nobody would know which assistants to fuse",
-            remedy="choose one of these words",
-        )
+    check_choice("combinations", combinations, largest)
     if combinations == "all" and 2**num_assistants > MOST_MEMBERS:
         raise InputError(
             expected=f"at most {MOST_MEMBERS} plain and fused assistants",

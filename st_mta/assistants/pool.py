@@ -15,6 +15,9 @@ class AssistantPool:
         teacher: The strongest scorer.
         assistants: The other scorers; may be empty.
 
+    Attributes:
+        promoted: Names of students that have become assistants.
+
     Raises:
         InputError: If two scorers are the same or carry the same name.
     """
@@ -22,6 +25,7 @@ class AssistantPool:
     def __init__(self, teacher: Scorer, assistants: Sequence[Scorer]) -> None:
         self.teacher = teacher
         self.assistants = list(assistants)
+        self.promoted: set[str] = set()
         self._refuse_twins()
 
     def _refuse_twins(self) -> None:
@@ -62,5 +66,6 @@ class AssistantPool:
     def replace(self, name: str, student: Scorer) -> None:
         """Puts the student in the place of an assistant."""
         place = self.assistant_names.index(name)
+        self.promoted.add(student.name)
         self.assistants[place] = student
         self._refuse_twins()

@@ -1,4 +1,4 @@
-"""Scores as they come from a scorer or a user: whether they are numbers, tell candidates apart and are logits."""
+"""Scores as they come from a scorer or a user: whether they are numbers and tell candidates apart."""
 
 from __future__ import annotations
 
@@ -72,20 +72,3 @@ def queries_with_spread(name: str, scores: Tensor, mask: Tensor) -> Tensor:
             remedy="check the scorer, or leave it out",
         )
     return varied
-
-
-def looks_like_sigmoid(scores: Tensor) -> bool:
-    """Whether scores seem to be probabilities squeezed through a sigmoid instead of raw logits.
-
-    The rule: every score lies in [0, 1], and at least 30% lie within .05 of an end without being exactly 0. A
-    cross-encoder's logits span ten units and more, so its sigmoid saturates; cosine similarities of a bi-encoder stay
-    between about .1 and .9; exact zeros are what a term-matching scorer gives.
-
-    Args:
-        scores: (P,) scores; entries that are not finite are ignored.
-    """
-    scores = scores[scores.isfinite()]
-    if scores.numel() == 0 or bool(((scores < 0) | (scores > 1)).any()):
-        return False
-    saturated = ((scores > 0) & (scores <= 0.05)) | (scores >= 0.95)
-    return float(saturated.double().mean()) >= 0.3

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from st_mta.errors import InputError
+from st_mta.distributions import masked_kl
+from st_mta.lookup import check_choice
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(teacher (B, N) log-probabilities, fused (B, F, N) log-probabilities, mask (B, N) bool) -> (B, F)``."""
@@ -24,9 +25,7 @@ _TIED = 1e-6
 
 
 def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
-    """KL(teacher || assistant), the closeness MTA4DPR (Lu et al., EMNLP 2024) selects by.
-
-    d(f) = sum over valid candidates of p_t * (log p_t - log p_f). Deviations: none.
+    """KL(teacher || assistant), the closeness MTA4DPR (Lu et al., EMNLP 2024) selects by. Deviations: none.
 
     Args:
         teacher_log_probs: (B, N) log-probabilities.
@@ -36,11 +35,7 @@ def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tens
     Returns:
         (B, F) in nats; infinite where an assistant rules out what the teacher allows.
     """
-    wide = torch.promote_types(teacher_log_probs.dtype, torch.float32)
-    teacher, fused_log_probs = teacher_log_probs[:, None].to(wide), fused_log_probs.to(wide)
-    # Candidates without teacher mass count nothing; without this line -inf minus -inf would be NaN.
-    counts = mask[:, None] & (teacher > -torch.inf)
-    return torch.where(counts, teacher.exp() * (teacher - fused_log_probs), 0.0).sum(dim=-1)
+    return masked_kl(teacher_log_probs[:, None], fused_log_probs, mask[:, None])
 
 
 def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
@@ -118,24 +113,13 @@ def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -
     Raises:
         InputError: For an unknown ``per``.
     """
-    refuse_unknown_per(per)
+    check_choice("select_per", per, SELECT_PER)
     distances = torch.nan_to_num(distances, nan=torch.inf, posinf=torch.inf)
     if per == "query":
         return _first_smallest(distances)
     rows = torch.ones_like(distances[:, 0], dtype=torch.bool) if valid is None else valid
     mean = torch.where(rows[:, None], distances, 0.0).sum(dim=0) / rows.sum().clamp(min=1)
     return _first_smallest(mean[None]).expand(len(distances))
-
-
-def refuse_unknown_per(per: str) -> None:
-    """Raises ``InputError`` unless ``per`` is "batch" or "query"."""
-    if per not in SELECT_PER:
-        raise InputError(
-            expected=f"select_per to be one of {', '.join(SELECT_PER)}",
-            got=repr(per),
-            consequence="nobody would know over what to compare the assistants",
-            remedy="choose one of these words",
-        )
 
 
 def _first_smallest(distances: Tensor) -> Tensor:

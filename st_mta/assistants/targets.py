@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from st_mta.assistants.by_name import find_fusion, find_selection, word_of
+from st_mta.assistants.by_name import find_fusion, find_selection
 from st_mta.assistants.calibration import calibrate, check_calibration
 from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.raw_scores import check_shape
-from st_mta.assistants.selection import Metric, refuse_unknown_per, select
+from st_mta.assistants.selection import SELECT_PER, Metric, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice, word_of
 
 
 class AssistantTargets:
@@ -67,7 +68,7 @@ class AssistantTargets:
         check_calibration(calibration)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
         self._distance = find_selection(selection)
-        refuse_unknown_per(select_per)
+        check_choice("select_per", select_per, SELECT_PER)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))
         self._chosen = torch.zeros(len(self.members), dtype=torch.int64)
@@ -108,6 +109,12 @@ class AssistantTargets:
         check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
         assistant = self._select(teacher, fused, mask)
         return torch.stack([teacher, assistant], dim=1)
+
+    @torch.no_grad()
+    def teacher(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, N) log-probabilities of the teacher alone; nothing is fused, and no selection counted."""
+        teacher = calibrate(scores[:, :1], mask, self.temperatures[:1], self.calibration)
+        return masked_log_softmax(teacher[:, 0], mask)
 
     def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
         """(B, N) log-probabilities of the member closest to the teacher; counts who was chosen."""

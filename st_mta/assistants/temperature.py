@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
 from st_mta.assistants.raw_scores import check_scores, queries_with_spread
-from st_mta.distributions import centre, masked_log_softmax
+from st_mta.distributions import centre, masked_entropy, masked_log_softmax
 from st_mta.errors import InputError
 
 _MOST_ROWS = 50_000
@@ -54,8 +53,7 @@ def fit_temperature(
     log_counts = valid.sum(dim=-1).double().log()
 
     def excess(log_temperature: float) -> float:
-        log_probs = masked_log_softmax(rows / math.exp(log_temperature), valid)
-        entropy = -torch.where(valid, log_probs.exp() * log_probs, 0.0).sum(dim=-1)
+        entropy = masked_entropy(masked_log_softmax(rows / math.exp(log_temperature), valid), valid)
         return float((entropy / log_counts).mean()) - target_entropy
 
     spread = 0.5 * math.log(float(centre(rows, valid)[valid].square().mean()))

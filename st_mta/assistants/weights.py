@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from st_mta.assistants.raw_scores import check_scores
-from st_mta.distributions import centre
+from st_mta.distributions import centre, masked_log_softmax
 from st_mta.errors import InputError
 
 Doubles = npt.NDArray[np.float64]
@@ -86,9 +86,9 @@ def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1
 
     def objective(weights: Doubles) -> tuple[float, Doubles]:
         pooled = torch.einsum("qsn,s->qn", logits, torch.from_numpy(weights).to(logits))
-        every, right = (pooled.masked_fill(~inside, -torch.inf) for inside in (valid, relevant))
-        value = (right.logsumexp(dim=-1) - every.logsumexp(dim=-1)).mean()
-        pull = right.softmax(dim=-1) - every.softmax(dim=-1)
+        every, right = masked_log_softmax(pooled, valid), masked_log_softmax(pooled, relevant)
+        value = every.masked_fill(~relevant, -torch.inf).logsumexp(dim=-1).mean()
+        pull = right.exp() - every.exp()
         gradient = torch.einsum("qsn,qn->s", logits, pull) / len(logits)
         return float(value) - l2 / 2 * float(weights @ weights), gradient.cpu().numpy() - l2 * weights
 

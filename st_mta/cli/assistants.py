@@ -11,7 +11,7 @@ from st_mta.recipes.make_assistants import ASSISTANTS, make_assistants
 from st_mta.report import console_table
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class AssistantsConfig(TuningOptions):
     """Options of ``st-mta assistants``."""
 

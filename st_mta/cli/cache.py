@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.table import Table
-
 from st_mta.cli.parse import parse
+from st_mta.cli.show import readable_size, wide_console
 from st_mta.errors import InputError
+from st_mta.report import console_table
 from st_mta.stores import Store
 
 
@@ -26,13 +25,20 @@ def run(arguments: list[str]) -> None:
     """Lists the store, or clears it."""
     config = parse(CacheConfig, arguments, "cache", "Lists or clears stored scores and embeddings.")
     store = Store(config.store)
-    console = Console()
+    console = wide_console()
     if config.clear is None:
-        console.print(_table(store))
-        console.print(f"{store.folder}", highlight=False)
+        console.print(console_table(_rows(store), title="Stored scores and embeddings"))
+        console.print(str(store.folder))
         return
     fingerprint = None if config.clear == "all" else _known(store, config.clear)
-    console.print(f"{readable_size(store.clear(fingerprint))} freed.", highlight=False)
+    freed = readable_size(store.clear(fingerprint))
+    if left := sum(one.num_bytes for one in store.contents() if fingerprint in (None, one.fingerprint)):
+        raise InputError(
+            expected=f"to be able to delete the files of {store.folder}",
+            got=f"{readable_size(left)} that could not be deleted ({freed} freed)",
+            remedy="check that the disk and the folder may be written, and that no run is using them",
+        )
+    console.print(f"{freed} freed.")
 
 
 def _known(store: Store, prefix: str) -> str:
@@ -48,24 +54,15 @@ def _known(store: Store, prefix: str) -> str:
     )
 
 
-def _table(store: Store) -> Table:
-    table = Table("fingerprint", "scorer", "kind", "pairs", "embeddings", "size", title="Stored scores and embeddings")
-    for scorer in store.contents():
-        table.add_row(
-            scorer.fingerprint[:16],
-            scorer.name,
-            scorer.kind,
-            f"{scorer.pairs:,}",
-            f"{scorer.embeddings:,}",
-            readable_size(scorer.num_bytes),
-        )
-    return table
-
-
-def readable_size(num_bytes: float) -> str:
-    """A number of bytes as people say it: "12 B", "4.3 MB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000 or unit == "GB":
-            break
-        num_bytes /= 1000
-    return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+def _rows(store: Store) -> list[dict[str, str]]:
+    return [
+        {
+            "fingerprint": scorer.fingerprint[:16],
+            "scorer": scorer.name,
+            "kind": scorer.kind,
+            "pairs": f"{scorer.pairs:,}",
+            "embeddings": f"{scorer.embeddings:,}",
+            "size": readable_size(scorer.num_bytes),
+        }
+        for scorer in store.contents()
+    ]

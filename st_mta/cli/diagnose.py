@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from st_mta.assistants.by_name import check_fusion
 from st_mta.assistants.calibration import check_calibration
@@ -14,11 +13,10 @@ from st_mta.atomic import atomic_write_text
 from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection, with_dev_split
-from st_mta.recipes.diagnose import diagnose
-from st_mta.recipes.diagnosis import Agreement, Diagnosis
+from st_mta.recipes.diagnose import Agreement, Diagnosis, diagnose
 from st_mta.report import console_table
 from st_mta.report.plots.agreement import plot_agreement
-from st_mta.scorers import load_scorer
+from st_mta.scorers import ScorerOptions, load_scorer
 from st_mta.stores import Store
 
 
@@ -54,14 +52,9 @@ def run(arguments: list[str]) -> None:
     collection = load_collection(config.collection)
     if config.split == "dev":
         collection = with_dev_split(collection, config.seed)
-    options: dict[str, Any] = {
-        "store": Store(config.store),
-        "max_length": config.max_length,
-        "precision": config.precision,
-    }
-    pool = AssistantPool(
-        load_scorer(config.teacher, **options), [load_scorer(name, **options) for name in config.assistants]
-    )
+    options = ScorerOptions(Store(config.store), config.precision, max_length=config.max_length)
+    teacher, *assistants = (load_scorer(name, options) for name in [config.teacher, *config.assistants])
+    pool = AssistantPool(teacher, assistants)
     found = diagnose(
         collection,
         config.split,

@@ -32,7 +32,12 @@ class EvaluateConfig:
     split: str = field(default="test", metadata={"help": "Judgements of --collection: train, dev or test."})
     data: str | None = field(default=None, metadata={"help": "Folder of local copies (default $ST_MTA_DATA)."})
     max_length: int | None = field(default=None, metadata={"help": "Longest text in tokens."})
-    depth: int = field(default=100, metadata={"help": "Passages per query; models that only re-rank take the first"})
+    depth: int = field(
+        default=100,
+        metadata={
+            "help": "Passages per query; a model that can only re-rank gets those of the first that can search."
+        },
+    )
     store: str | None = field(default=None, metadata={"help": "Folder of stored scores and embeddings."})
     precision: str = field(default="auto", metadata={"help": "auto (bf16 where it is faster), fp32 or bf16."})
     block_size: int | None = field(default=None, metadata={"help": BLOCK_HELP})
@@ -42,20 +47,9 @@ class EvaluateConfig:
 def run(arguments: list[str]) -> None:
     """Measures every model on every collection and benchmark."""
     config = parse(EvaluateConfig, arguments, "evaluate", "Measures models; two or more are also compared in pairs.")
-    results, tests = evaluate_models(
-        config.model,
-        config.collection,
-        benchmarks=config.benchmark,
-        split=config.split,
-        output_dir=config.output_dir,
-        data=config.data,
-        max_length=config.max_length,
-        depth=config.depth,
-        store=config.store,
-        precision=config.precision,
-        block_size=config.block_size,
-        backend=config.backend,
-    )
+    options = dict(vars(config))
+    models, collections, benchmarks = (options.pop(name) for name in ("model", "collection", "benchmark"))
+    results, tests = evaluate_models(models, collections, benchmarks=benchmarks, **options)
     console = wide_console()
     console.print(console_table(comparison_rows(results), title=_title(config)))
     if tests:

@@ -13,7 +13,7 @@ from st_mta.mining import mine
 from st_mta.mining.pairs import refuse_unwritable, write_pairs
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
-from st_mta.training.queries import training_queries
+from st_mta.training.curriculum import training_queries
 
 
 @dataclass

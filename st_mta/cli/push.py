@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from st_mta.cli.cache import readable_size
 from st_mta.cli.parse import parse
-from st_mta.cli.show import wide_console
+from st_mta.cli.show import readable_size, wide_console
 from st_mta.hub.files import PublishedFile
 from st_mta.hub.push import push_run, run_files
 from st_mta.report import console_table
@@ -17,7 +16,7 @@ from st_mta.report import console_table
 class PushConfig:
     """Options of ``st-mta push``."""
 
-    output_dir: str = field(metadata={"help": "Folder of a finished run; may stand first, without the flag."})
+    output_dir: str = field(metadata={"help": "Folder of a finished run; may stand without the flag."})
     repo: str = field(metadata={"help": "Where to publish: owner/name on the Hub."})
     private: bool = field(default=False, metadata={"help": "Make a new repository private."})
     dry_run: bool = field(default=False, metadata={"help": "Only list what would be uploaded; asks no network."})
@@ -28,9 +27,14 @@ class PushConfig:
 
 def run(arguments: list[str]) -> None:
     """Lists the files, then uploads them as one commit."""
-    if arguments and not arguments[0].startswith("-"):
-        arguments = ["--output-dir", *arguments]
-    config = parse(PushConfig, arguments, "push", "Publishes a finished run: student, card and evidence.")
+    config = parse(
+        PushConfig,
+        arguments,
+        "push",
+        "Publishes a finished run: student, card and evidence.",
+        example="st-mta push out --repo me/small-retriever --dry-run",
+        first="output_dir",
+    )
     show_files(run_files(config.output_dir, config.repo), config.repo)
     if config.dry_run:
         return

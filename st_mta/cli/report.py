@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from dataclasses import dataclass, field
 
+from st_mta.cli.parse import parse
 from st_mta.report.rewrite import rewrite_report
+
+
+@dataclass
+class ReportConfig:
+    """Options of ``st-mta report``."""
+
+    output_dir: str = field(
+        metadata={"help": "The output folder of a finished distillation; may stand without the flag."}
+    )
+    output: str | None = field(
+        default=None, metadata={"help": "Where to write the HTML page (report.html in that folder if not given)."}
+    )
+    collection: str | None = field(
+        default=None, metadata={"help": "Where queries and passages are (the run's own collection if not given)."}
+    )
 
 
 def run(arguments: list[str]) -> None:
     """Parses, writes, prints where."""
-    parser = ArgumentParser(
-        prog="st-mta report",
-        description="Writes the pages of a finished distillation: report.html, all in one file, and report.md.",
-        allow_abbrev=False,
+    config = parse(
+        ReportConfig,
+        arguments,
+        "report",
+        "Writes the pages of a finished distillation: report.html, all in one file, and report.md.",
+        example="st-mta report out --output page.html",
+        first="output_dir",
     )
-    parser.add_argument("folder", metavar="OUT", help="The output folder of a finished distillation.")
-    parser.add_argument(
-        "--output", metavar="FILE", help="Where to write the HTML page (OUT/report.html if not given)."
-    )
-    parser.add_argument(
-        "--collection",
-        metavar="NAME_OR_FOLDER",
-        help="Where the texts of queries and passages are (the run's own collection if not given).",
-    )
-    options = parser.parse_args(arguments)
-    print(rewrite_report(options.folder, html_path=options.output, collection=options.collection))
+    print(rewrite_report(config.output_dir, html_path=config.output, collection=config.collection))

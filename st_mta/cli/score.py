@@ -20,7 +20,9 @@ class ScoreConfig:
 
     collection: str = field(metadata={"help": "A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs."})
     scorer: str = field(metadata={"help": "A Hub id, a folder, bm25, or minilm."})
-    pairs: str = field(metadata={"help": "Candidates: a .parquet of st-mta mine, or a TREC run (.trec)."})
+    pairs: str = field(
+        metadata={"help": "Candidates: a .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz)."}
+    )
     output: str = field(metadata={"help": "File to write: .parquet with query_id, passage_id, score, or .trec."})
     store: str | None = field(default=None, metadata={"help": "Folder of stored scores; nothing is scored twice."})
     max_length: int | None = field(default=None, metadata={"help": "Longest text in tokens."})

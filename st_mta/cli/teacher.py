@@ -11,7 +11,7 @@ from st_mta.recipes.make_teacher import FUSION_NAME, make_teacher
 from st_mta.report import console_table
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class TeacherConfig(TuningOptions):
     """Options of ``st-mta teacher``."""
 

@@ -9,12 +9,12 @@ Each file may be compressed (``corpus.jsonl.gz``); ``queries.jsonl``, ``qrels`` 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from st_mta.collections.assemble import SPLIT_NAMES, Judgements, assemble, joined_texts
-from st_mta.collections.files import line_of_row, read_qrels, read_records
+from st_mta.collections.files import read_records
 from st_mta.errors import InputError
+from st_mta.trec import qrels_table
 from st_mta.types import Collection, Texts
 
 
@@ -78,5 +78,5 @@ def _rank(split: str) -> str:
 
 
 def _judgements(path: Path) -> Judgements:
-    rows = read_qrels(path)
-    return Judgements(rows["query"], rows["passage"], rows["grade"], place=partial(line_of_row, path))
+    rows = qrels_table(path)
+    return Judgements(rows["query"], rows["passage"], rows["grade"], place=lambda row: f"{path}:{rows['line'][row]}")

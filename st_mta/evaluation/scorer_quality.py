@@ -16,7 +16,7 @@ def evaluate_scorer(
     split: str,
     *,
     depth: int = 100,
-    first_stage: Retrieved | None = None,
+    first_stage: Scorer | Retrieved | None = None,
     relevance_level: int = 1,
 ) -> tuple[Run, dict[str, float]]:
     """Ranks the corpus for every judged query of a split and measures the ranking.
@@ -26,15 +26,16 @@ def evaluate_scorer(
         collection: Corpus, queries and judgements.
         split: "dev", "test" or whatever the collection has.
         depth: Passages per query that are ranked and measured.
-        first_stage: Passages to re-rank, for scorers that cannot search; must hold every query of the split.
-            A scorer that can search ignores it.
+        first_stage: For scorers that cannot search, a scorer whose passages they re-rank, or these passages (see
+            [`best_passages`]) for every query of the split. A scorer that can search ignores it.
         relevance_level: Lowest grade that counts as relevant for measures without grades.
 
     Returns:
         The run, and every measure of ``MEASURES``.
 
     Raises:
-        InputError: If the split has no judgements, or a first stage is needed and missing or incomplete.
+        InputError: If the split has no judgements, or a first stage is needed and missing, incomplete or unable to
+            search.
     """
     queries, qrels = judged_queries(collection, split), collection.qrels[split]
     own = own_passages(collection, queries)
@@ -42,9 +43,17 @@ def evaluate_scorer(
     if scorer.can_retrieve:
         found = scorer.retrieve(collection.queries, collection.corpus, queries, wanted)
     else:
+        if isinstance(first_stage, Scorer) and first_stage.can_retrieve:
+            first_stage = best_passages(first_stage, collection, queries, depth)
         found = rerank(scorer, collection, _rows_of(first_stage, queries, scorer.name), wanted)
     run = cut(found, depth, own).to_run(collection.queries, collection.corpus)
     return run, evaluate_run(run, qrels, relevance_level=relevance_level)
+
+
+def best_passages(searcher: Scorer, collection: Collection, queries: IntArray, depth: int) -> Retrieved:
+    """The ``depth`` best passages of each query, and one more: the passage with the query's id may be dropped."""
+    wanted = min(depth + 1, len(collection.corpus))
+    return searcher.retrieve(collection.queries, collection.corpus, queries, wanted)
 
 
 def rerank(scorer: Scorer, collection: Collection, first_stage: Retrieved, depth: int) -> Retrieved:
@@ -62,13 +71,13 @@ def rerank(scorer: Scorer, collection: Collection, first_stage: Retrieved, depth
     return Retrieved(first_stage.queries, passages, scores)
 
 
-def _rows_of(first_stage: Retrieved | None, queries: IntArray, scorer_name: str) -> Retrieved:
-    if first_stage is None:
+def _rows_of(first_stage: Scorer | Retrieved | None, queries: IntArray, scorer_name: str) -> Retrieved:
+    if not isinstance(first_stage, Retrieved):
         raise InputError(
             expected=f"a first stage for {scorer_name!r}, which only re-ranks",
-            got="none",
+            got="none" if first_stage is None else f"{first_stage.name!r}, which only re-ranks too",
             consequence="it would have to score every query against the whole corpus",
-            remedy="pass first_stage=retriever.retrieve(...) of a scorer that can search",
+            remedy="pass first_stage=, a scorer that can search (bm25)",
         )
     order = np.argsort(first_stage.queries, kind="stable")
     slots = np.searchsorted(first_stage.queries, queries, sorter=order).clip(max=max(len(order) - 1, 0))

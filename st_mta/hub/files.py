@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
 from st_mta.errors import InputError
-from st_mta.hub.public import HUB_TOKEN, local_paths, public, without_secrets
+from st_mta.hub.public import HUB_TOKEN, local_paths, public, strings_of, without_secrets
 
 EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""
@@ -57,11 +58,12 @@ def files_of_run(folder: Path, repo_id: str) -> list[PublishedFile]:
     files = [
         PublishedFile(path.relative_to(student).as_posix(), path)
         for path in student.rglob("*")
-        if path.is_file() and path != student / "README.md"
+        if path.is_file() and path != student / "README.md" and not path.name.startswith(".")
     ]
     card = (student / "README.md").read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
-    files.append(PublishedFile("README.md", card.encode()))
-    for path in (path for pattern in EVIDENCE_FILES for path in folder.glob(pattern) if path.is_file()):
+    files.append(PublishedFile("README.md", _replace(card, replaced).encode()))
+    found = [path for pattern in EVIDENCE_FILES for path in folder.glob(pattern) if path.is_file()]
+    for path in (path for path in found if not path.name.startswith(".")):  # half-written files are hidden
         name = _replace(path.relative_to(folder).as_posix(), replaced)
         files.append(PublishedFile(f"{EVIDENCE}/{name}", _published(path, replaced)))
     return sorted(files, key=lambda file: file.path)
@@ -86,10 +88,20 @@ def _replacements(folder: Path, repo_id: str) -> dict[str, str]:
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     options: Any = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else {}
     replaced = {path: public(path) for path in local_paths([report, options])}
-    # Run files are named after scorers, with other signs for "/" and ":".
-    replaced |= {_as_file_name(path): _as_file_name(name) for path, name in replaced.items()}
+    replaced |= {path: PurePath(path).name for path in _relative_paths(options)}
+    # Run files are named after scorers, with other signs for "/" and ":"; tags in them have none for blanks.
+    for spelt in (_as_file_name, _as_tag, lambda name: _as_tag(_as_file_name(name))):
+        replaced |= {spelt(path): spelt(name) for path, name in replaced.items()}
     students = [(root / "student").as_posix() for root in (folder, folder.absolute(), folder.resolve())]
     return replaced | dict.fromkeys([*students, *_loaded_students(folder / "report.md")], repo_id)
+
+
+def _relative_paths(options: Any) -> set[str]:
+    """What the options name relative to the working folder: output and store, and whatever is there."""
+    own = {options.get(name) for name in ("output_dir", "store")} if isinstance(options, dict) else set()
+    texts = {text.partition(":")[2] or text for text in strings_of(options)} | {*filter(None, own)}
+    paths = {text for text in texts if "/" in text and public(text) == text}
+    return {path for path in paths if path in own or os.path.exists(path)}
 
 
 def _loaded_students(page: Path) -> list[str]:
@@ -100,6 +112,10 @@ def _loaded_students(page: Path) -> list[str]:
 
 def _as_file_name(name: str) -> str:
     return name.replace("/", "--").replace(":", "--")
+
+
+def _as_tag(name: str) -> str:
+    return "_".join(name.split())
 
 
 def _published(path: Path, replaced: dict[str, str]) -> Path | bytes:

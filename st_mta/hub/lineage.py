@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from st_mta.hub.public import public, public_rows
-from st_mta.report.markdown import best_sentence, iteration_rows, warm_up_sentence
 from st_mta.report.schema import ModelEntry, Report
-from st_mta.report.tables import markdown_table
-from st_mta.report.wording import NOTHING, count, duration, verdict
+from st_mta.report.tables import iteration_rows, markdown_table
+from st_mta.report.wording import NOTHING, best_sentence, count, training_sentence, verdict, warm_up_sentence
 
 HUB = "https://huggingface.co"
 
@@ -27,12 +26,12 @@ def lineage_section(report: Report) -> str:
         "scoring them with the teacher and its assistants, training the student on both, and evaluating it.",
         markdown_table(_model_rows(report)),
         _data_sentence(report),
-        *_warm_up(report),
+        public(warm_up_sentence(report)),
         markdown_table(public_rows(iteration_rows(report), "Selected most", "Promoted over")),
         best_sentence(report),
         _compute_sentence(report),
     ]
-    return "\n\n".join(paragraph.strip() for paragraph in paragraphs) + "\n"
+    return "\n\n".join(paragraph.strip() for paragraph in paragraphs if paragraph) + "\n"
 
 
 def _times(iterations: int) -> str:
@@ -71,19 +70,10 @@ def _data_sentence(report: Report) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _warm_up(report: Report) -> list[str]:
-    if report["warm_up"] is None:
-        return []
-    warm_up = report["warm_up"].copy()
-    warm_up["regressed_to"] = public(warm_up["regressed_to"])
-    return [warm_up_sentence(warm_up, report["development"].get("student_before"))]
-
-
 def _compute_sentence(report: Report) -> str:
     compute = report["compute"]
     return (
         f"{compute['pairs_scored']:,} query-passage pairs were scored ({compute['pairs_reused']:,} more came from the "
-        f"store), {compute['passages_encoded']:,} passages encoded; the student trained for "
-        f"{compute['training_steps']:,} steps on {compute['training_sequences']:,} texts. The distillation took "
-        f"{duration(compute['total_seconds'])} on {report['device']} in {report['precision']}, seed {report['seed']}."
+        f"store), {compute['passages_encoded']:,} passages encoded. {training_sentence(compute)} "
+        f"It ran on {report['device']} in {report['precision']}, seed {report['seed']}."
     )

@@ -1,11 +1,47 @@
-"""All losses behind a loss, and their citations."""
+"""What a report keeps of the loss that trained: its name, its parameters, and the papers behind it."""
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
+from typing import Any
+
 from sentence_transformers.base.model import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 from st_mta.citations import MTA4DPR as METHOD
+from st_mta.report.schema import TrainedLoss
+
+
+def describe_loss(loss: nn.Module) -> TrainedLoss:
+    """The loss as JSON, as it is now: describe it after its training, for what it fitted.
+
+    Modules and functions among its parameters go by their names, tensors by their shapes.
+    """
+    config: Any = getattr(loss, "get_config_dict", dict)()
+    return {
+        "class": f"{type(loss).__module__}.{type(loss).__qualname__}",
+        "config": _plain(config),
+        "citations": {type(one).__name__: str(getattr(one, "citation", "")) for one in losses_of(loss)},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Tensor):
+        return f"tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else str(value)
+    if hasattr(value, "get_config_dict"):
+        return {"class": type(value).__name__, **_plain(value.get_config_dict())}
+    return str(getattr(value, "__name__", type(value).__name__))
 
 
 def losses_of(loss: nn.Module) -> list[nn.Module]:

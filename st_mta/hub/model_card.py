@@ -11,11 +11,10 @@ from typing import Any
 from huggingface_hub.repocard_data import eval_results_to_model_index
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
-from torch import nn
 
 from st_mta.hub.lineage import lineage_section, summary
-from st_mta.hub.losses import losses_of, with_method
-from st_mta.hub.public import is_local_path, public
+from st_mta.hub.losses import with_method
+from st_mta.hub.public import public
 from st_mta.hub.results import MEASURES, eval_results, evaluation_section
 from st_mta.hub.training_data import training_data
 from st_mta.report.schema import Report
@@ -97,11 +96,7 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
 
 
 def attach_lineage(
-    model: SentenceTransformer,
-    report: Report,
-    *,
-    loss: nn.Module | None = None,
-    made_from: SentenceTransformer | None = None,
+    model: SentenceTransformer, report: Report, *, made_from: SentenceTransformer | None = None
 ) -> None:
     """Makes the model's card tell its lineage, from now on and at every save.
 
@@ -110,8 +105,7 @@ def attach_lineage(
 
     Args:
         model: The student.
-        report: The finished run's report.
-        loss: What it was trained with; it and the losses inside it are named and cited.
+        report: The finished run's report; the loss in it and the losses inside that are named and cited.
         made_from: The student as it came, where it is another object: its base model and languages are kept.
     """
     gathered = vars(model.model_card_data)
@@ -123,9 +117,11 @@ def attach_lineage(
         before = made_from.model_card_data
         data.base_model, data.base_model_revision = before.base_model, before.base_model_revision
         data.language = data.language or before.language
-    if loss is not None:
+    if (loss := report.get("loss")) is not None:
         data.tags = [tag for tag in data.tags if not tag.startswith("loss:")]
-        data.set_losses(losses_of(loss))
+        # Of a loss the host reads the name of its class and the citation.
+        cited = {name: {"citation": text} if text else {} for name, text in loss["citations"].items()}
+        data.set_losses([type(name, (), own_citation)() for name, own_citation in cited.items()])
         data.train_datasets = [training_data(report, loss)]
     data.citations = with_method(data.citations)
     data.tags = _clean_tags(data.tags)
@@ -138,7 +134,7 @@ def attach_lineage(
 
 
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if not (isinstance(value, str) and is_local_path(value))}
+    return {key: value for key, value in values.items() if not (isinstance(value, str) and public(value) != value)}
 
 
 def _clean_tags(tags: list[str]) -> list[str]:

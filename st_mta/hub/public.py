@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Iterator
 from typing import Any
 
 SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential)s?$", re.IGNORECASE)
 """Names of options whose values are nobody else's business, such as ``hub_token`` and ``WANDB_API_KEY``."""
 HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+_START = r"(?<![\w<./~])(?:/(?!/)|~/|\.\.?/|file:/+|[A-Za-z]:[\\/](?!/))"
+_PART = r"(?:(?![,;:]\s)[^\\/\n\"'`+<>|])+"
+FOLDERS = re.compile(rf"{_START}(?:{_PART}(?<!\s)[\\/]+)*(?=[^\s\"'\\/])")
+"""The folders of a path from the root, a drive, the home or the working folder; they may hold blanks."""
+PATH = re.compile(rf"{FOLDERS.pattern}{_PART}")
 
 
 def without_secrets(value: Any) -> Any:
@@ -31,7 +36,16 @@ def without_secrets(value: Any) -> Any:
 
 def public(text: str) -> str:
     """The text with every local path in it cut to its last part; Hub ids and combinations ("a+b") stay."""
-    return " ".join("+".join(_last_part(name) for name in word.split("+")) for word in text.split(" "))
+    return FOLDERS.sub("", text)
+
+
+def public_values(value: Any) -> Any:
+    """Nested JSON with every string in it made public, keys included."""
+    if isinstance(value, dict):
+        return {public(str(name)): public_values(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [public_values(inner) for inner in value]
+    return public(value) if isinstance(value, str) else value
 
 
 def public_rows(rows: list[dict[str, str]], *columns: str) -> list[dict[str, str]]:
@@ -40,27 +54,22 @@ def public_rows(rows: list[dict[str, str]], *columns: str) -> list[dict[str, str
 
 
 def local_paths(value: Any) -> set[str]:
-    """Every local path among the strings of nested JSON or YAML, keys included."""
-    if isinstance(value, dict):
-        return local_paths([*value, *value.values()])
-    if isinstance(value, (list, tuple)):
-        return {path for inner in value for path in local_paths(inner)}
-    words = value.replace("+", " ").split(" ") if isinstance(value, str) else []
-    paths = {word for word in words if _last_part(word) != word}
-    return paths | ({value} if isinstance(value, str) and _last_part(value) != value else set())
+    """Every local path among the strings of nested JSON or YAML, keys included.
+
+    In a sentence a path may end at any blank behind its last folder, so both readings are there.
+    """
+    texts = set(strings_of(value))
+    found = {match[0].rstrip() for text in texts for match in PATH.finditer(text)}
+    found |= {text for text in texts if public(text) != text}
+    return found | {start[0] + public(path).split()[0] for path in found if (start := FOLDERS.match(path))}
 
 
-def is_local_path(name: str) -> bool:
-    """Whether a name is written as a path: from the root, a drive, the home or the working folder."""
-    windows = PureWindowsPath(name)
-    return name.startswith(("/", "~/", "./", "../", "file:")) or bool(windows.drive and windows.root)
-
-
-def _last_part(name: str) -> str:
-    prefix, colon, rest = name.partition(":")
-    if colon and is_local_path(rest) and not is_local_path(name):  # a kind in front: "late-interaction:/models/a"
-        return f"{prefix}:{_last_part(rest)}"
-    if not is_local_path(name):
-        return name
-    part = PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
-    return part or name
+def strings_of(value: Any) -> Iterator[str]:
+    """All strings of nested JSON or YAML, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from strings_of([*value, *value.values()])
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from strings_of(inner)

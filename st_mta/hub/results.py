@@ -8,8 +8,8 @@ from huggingface_hub import EvalResult
 
 from st_mta.hub.public import public, public_rows
 from st_mta.report.schema import Report
-from st_mta.report.tables import markdown_table
-from st_mta.report.wording import measure_in_words, significance_sentence, summary_table
+from st_mta.report.tables import bold, markdown_table, summary_table
+from st_mta.report.wording import measure_in_words, significance_sentence
 
 MEASURES = ("ndcg@10", "mrr@10", "recall@100")
 RESULT_COLUMNS = ("Role", "Model", "nDCG@10", "MRR@10", "Recall@100", "queries/s")
@@ -42,8 +42,7 @@ def eval_results(report: Report) -> list[EvalResult]:
 def evaluation_section(report: Report) -> dict[str, Any]:
     """What the host's template shows under "Evaluation": student, student before, assistants and teacher."""
     rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(report)]
-    student = rows[-1]
-    rows[-1] = {column: f"**{value}**" for column, value in student.items()}
+    rows[-1] = bold(rows[-1])
     table = markdown_table(public_rows(rows, "Model"))
     return {
         "description": f"Retrieval, {report['split']} queries",

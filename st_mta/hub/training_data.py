@@ -6,13 +6,11 @@ import json
 from textwrap import indent
 from typing import Any
 
-from torch import nn
-
-from st_mta.hub.public import public
-from st_mta.report.schema import Report
+from st_mta.hub.public import public, public_values
+from st_mta.report.schema import Report, TrainedLoss
 
 
-def training_data(report: Report, loss: nn.Module) -> dict[str, Any]:
+def training_data(report: Report, loss: TrainedLoss) -> dict[str, Any]:
     """The entry of the collection under "Training Dataset": name, size, columns, and the loss with its parameters."""
     collection = report["collection"]
     entry: dict[str, Any] = {
@@ -23,16 +21,11 @@ def training_data(report: Report, loss: nn.Module) -> dict[str, Any]:
             "<code>documents</code> (the candidates)",
             "<code>label</code> (the scores)",
         ],
-        "loss": {"fullname": f"{type(loss).__module__}.{type(loss).__qualname__}"},
+        "loss": {"fullname": loss["class"]},
     }
     if hub_id := collection.get("hub_id"):
         entry["id"] = hub_id
-    config: dict[str, Any] = getattr(loss, "get_config_dict", dict)()
-    if config:
-        entry["loss"]["config_code"] = indent(f"```json\n{json.dumps(config, indent=4, default=_named)}\n```", "  ")
+    if loss["config"]:
+        code = json.dumps(public_values(loss["config"]), indent=4, ensure_ascii=False)
+        entry["loss"]["config_code"] = indent(f"```json\n{code}\n```", "  ")
     return entry
-
-
-def _named(value: Any) -> str:
-    """A module or function among a loss's parameters."""
-    return str(getattr(value, "__name__", type(value).__name__))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from st_mta.losses.filter_schedule import FilterSchedule, set_filter_iteration
-from st_mta.losses.filtered_contrastive import CachedFilteredContrastiveLoss, FilteredContrastiveLoss
+from st_mta.losses.by_name import LOSSES, check_loss, find_loss
+from st_mta.losses.divergences import DIVERGENCES, listwise_kl
+from st_mta.losses.filtered_contrastive import (
+    CachedFilteredContrastiveLoss,
+    FilteredContrastiveLoss,
+    FilterSchedule,
+    set_filter_iteration,
+)
+from st_mta.losses.host import HostLoss
 from st_mta.losses.info_nce import info_nce
-from st_mta.losses.listwise_kl import ListwiseKLLoss, listwise_kl
+from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_weights import KeepLossWeights
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
-from st_mta.losses.word_level.attention_mse import AttentionMSELoss
-from st_mta.losses.word_level.capture import capture
-from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
+from st_mta.losses.word_level import AttentionMSELoss, HiddenStateMSELoss, capture
 
 __all__ = [
     "AttentionMSELoss",
     "CachedFilteredContrastiveLoss",
+    "DIVERGENCES",
     "FilterSchedule",
     "FilteredContrastiveLoss",
     "HiddenStateMSELoss",
+    "HostLoss",
     "KeepLossWeights",
+    "LOSSES",
     "ListwiseKLLoss",
     "MultiLevelDistillationLoss",
     "capture",
+    "check_loss",
+    "find_loss",
     "info_nce",
     "listwise_kl",
     "set_filter_iteration",

@@ -12,7 +12,9 @@ from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
@@ -206,12 +208,31 @@ def _roles(batch: ListwiseBatch, pool: Pool) -> tuple[Tensor, Tensor]:
     return positive, pool.valid & ~positive & ~unknown
 
 
-MD2PR = """
-@misc{md2pr2023,
-    title = {{MD2PR}: A Multi-level Distillation based Dense Passage Retrieval Model},
-    year = {2023},
-    eprint = {2312.16821},
-    archivePrefix = {arXiv},
-    primaryClass = {cs.IR}
-}
-"""
+def set_filter_iteration(loss: nn.Module, iteration: int) -> None:
+    """Tells every ``FilteredContrastiveLoss`` in a loss which margin of its filter's schedule holds."""
+    for module in loss.modules():
+        if isinstance(module, FilteredContrastiveLoss):
+            module.iteration = iteration
+
+
+class FilterSchedule(TrainerCallback):  # type: ignore[misc]
+    """Makes each epoch one iteration of the filter's schedule; resuming continues with the right one.
+
+    Args:
+        loss: A ``FilteredContrastiveLoss``, or a loss with one inside.
+
+    Example:
+        ::
+
+            loss = FilteredContrastiveLoss(model, filter=DynamicFilter(relative_margin=[0.0, 0.05, 0.1]))
+            trainer = SentenceTransformerTrainer(..., loss=loss, callbacks=[FilterSchedule(loss)])
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Counts iterations from 0."""
+        set_filter_iteration(self.loss, int(state.epoch or 0))

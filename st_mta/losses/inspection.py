@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from st_mta.distributions import within_unit_interval
 from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
 
@@ -71,14 +72,12 @@ def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> No
     if now > MISMATCH_RATIO * least and now - least > MISMATCH_NATS:
         logger.warning(
             f"At scale={scale:g} the student is {'surer' if factor < 1 else 'less sure'} of its candidates than its "
-            f"targets are: KL is {now:.2f} in the first batch and would be {least:.2f} at scale={factor * scale:.3g}. "
+            f"targets are: the divergence is {now:.2f} in the first batch and would be {least:.2f} at "
+            f"scale={factor * scale:.3g}. "
             "What it would learn is mostly to spread its similarities differently, which costs quality over the whole "
             "corpus. Give that scale, or change teacher_temperature."
         )
 
 
 def _narrow(scores: Tensor, temperature: float) -> bool:
-    if scores.numel() == 0:
-        return False
-    lowest, highest = float(scores.min()), float(scores.max())
-    return lowest >= 0 and highest <= 1 and highest - lowest <= temperature
+    return within_unit_interval(scores) and float(scores.max() - scores.min()) <= temperature

@@ -10,14 +10,15 @@ import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from torch import Tensor, nn
 
+from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.losses.balance import GradientBalance
 from st_mta.losses.batch import Labels
 from st_mta.losses.embedding import embed
-from st_mta.losses.filtered_contrastive import MD2PR, FilteredContrastiveLoss
-from st_mta.losses.listwise_kl import ListwiseKLLoss
+from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.similarity import check_range
-from st_mta.losses.word_level.base import WordLevelLoss, share_readings
+from st_mta.losses.word_level.loss import WordLevelLoss, share_readings
 from st_mta.losses.word_level.student_pass import run_student
 
 

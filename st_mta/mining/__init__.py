@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from st_mta.mining.candidates import mine
 from st_mta.mining.false_negatives import drop_false_negatives
-from st_mta.mining.files import load_candidates, save_candidates
+from st_mta.mining.files import load_candidates, load_scored, save_candidates, save_scored
 from st_mta.mining.near_positives import similarity_to_positives
 from st_mta.mining.positives import positive_ranks
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
@@ -13,8 +13,10 @@ __all__ = [
     "SAMPLING_STRATEGIES",
     "drop_false_negatives",
     "load_candidates",
+    "load_scored",
     "mine",
     "positive_ranks",
     "save_candidates",
+    "save_scored",
     "similarity_to_positives",
 ]

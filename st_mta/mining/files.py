@@ -1,8 +1,9 @@
-"""Candidates as a Parquet file."""
+"""Candidates, alone or with their scores, as files of a run."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
+from st_mta.scored import ScoredCandidates
 from st_mta.types import Candidates
 
 COLUMNS = {"query": pa.int64(), "passages": pa.list_(pa.int64()), "positive": pa.list_(pa.bool_()),
@@ -56,3 +58,32 @@ def load_candidates(path: str | Path) -> Candidates:
     lengths = lists[0].value_lengths().to_numpy(zero_copy_only=False)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Candidates(table["query"].to_numpy(), offsets, passages, positive, source, sources)
+
+
+def save_scored(folder: Path, scored: ScoredCandidates) -> None:
+    """Writes lists and scores as ``lists.parquet`` and ``scores.npy``; the scorers' names stand in the journal."""
+    save_candidates(folder / "lists.parquet", scored.candidates)
+    with atomic_path(folder / "scores.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, scored.scores)
+
+
+def load_scored(folder: Path, scorers: Sequence[str] = ()) -> ScoredCandidates:
+    """Reads what ``save_scored`` wrote; the scores are mapped, not read.
+
+    Raises:
+        InputError: If one of the files is no such file, or they do not belong together.
+    """
+    candidates, path = load_candidates(folder / "lists.parquet"), folder / "scores.npy"
+    try:
+        scores = np.load(path, mmap_mode="r")
+        found = f"scores of shape {scores.shape}"
+    except (OSError, ValueError, EOFError) as error:
+        scores, found = np.zeros((0, 0), dtype=np.float32), f"{type(error).__name__}: {error}"
+    if scores.ndim != 2 or scores.shape[1] != len(candidates.passages):
+        raise InputError(
+            expected=f"scores of {len(candidates.passages)} pairs in {path}",
+            got=found,
+            consequence="training would have no scores",
+            remedy="remove the iteration's entry from state.json and resume, or begin anew with --overwrite",
+        )
+    return ScoredCandidates(candidates, scores, tuple(scorers))

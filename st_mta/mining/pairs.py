@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
-from st_mta.trec import read_run, write_run
+from st_mta.trec import COLUMNS, read_parquet, read_run, write_run
 from st_mta.types import Candidates, Collection, FloatArray, IntArray, Run
 
 
@@ -29,7 +29,7 @@ def write_pairs(path: Path, collection: Collection, candidates: Candidates) -> N
 
 
 def read_pairs(path: Path, collection: Collection) -> tuple[IntArray, IntArray]:
-    """Query and passage positions of the pairs in a Parquet file or a TREC run.
+    """Query and passage positions of the pairs in a Parquet file, with or without scores, or another run.
 
     Raises:
         InputError: If the file is missing, has other columns, or names ids the collection does not have.
@@ -48,20 +48,12 @@ def read_pairs(path: Path, collection: Collection) -> tuple[IntArray, IntArray]:
 
 
 def _ids(path: Path) -> tuple[list[str], list[str]]:
-    if path.suffix != ".parquet":
-        run = read_run(path)
-        pairs = [(query_id, passage_id) for query_id, passages in run.items() for passage_id in passages]
-        return [query_id for query_id, _ in pairs], [passage_id for _, passage_id in pairs]
-    try:
-        table = pq.read_table(path, columns=["query_id", "passage_id"])
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            expected="a Parquet file with columns query_id and passage_id",
-            got=f"{path}: {error}",
-            consequence="there would be nothing to score",
-            remedy="make it with st-mta mine",
-        ) from error
-    return table["query_id"].cast(pa.string()).to_pylist(), table["passage_id"].cast(pa.string()).to_pylist()
+    if path.suffix.lower() == ".parquet":
+        batches = read_parquet(path, COLUMNS[:2])
+        pairs = [pair for batch in batches for pair in zip(*(column.to_pylist() for column in batch.columns))]
+    else:
+        pairs = [(query_id, passage_id) for query_id, found in read_run(path).items() for passage_id in found]
+    return [query_id for query_id, _ in pairs], [passage_id for _, passage_id in pairs]
 
 
 def refuse_unwritable(path: Path, *formats: str) -> None:
@@ -86,13 +78,13 @@ def write_scores(
         collection: Gives the ids.
         queries: (P,) query positions.
         passages: (P,) passage positions.
-        scores: (P,) scores; pairs with NaN, about which a stored scorer knows nothing, are left out.
+        scores: (P,) scores; those that are no finite number, as where a stored scorer knows nothing, are left out.
         tag: Name of the system in a TREC run.
 
     Returns:
         The number of pairs written.
     """
-    known = np.flatnonzero(~np.isnan(scores))
+    known = np.flatnonzero(np.isfinite(scores))
     codes = queries[known].astype(np.int64) * len(collection.corpus) + passages[known]
     kept = known[np.sort(np.unique(codes, return_index=True)[1])]
     query_ids = collection.queries.take_ids(queries[kept])

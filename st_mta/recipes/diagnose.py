@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from st_mta.assistants.agreement import agreement
-from st_mta.assistants.by_name import find_fusion, word_of
+from st_mta.assistants.by_name import find_fusion
 from st_mta.assistants.calibration import calibrate, check_calibration, fit_temperatures
 from st_mta.assistants.fusion import Fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
-from st_mta.assistants.raw_scores import check_shape, looks_like_sigmoid
+from st_mta.assistants.raw_scores import check_shape
 from st_mta.assistants.weights import fit_weights
-from st_mta.distributions import masked_log_softmax
+from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run
+from st_mta.lookup import word_of
 from st_mta.mining import mine
-from st_mta.recipes.diagnosis import Agreement, Diagnosis
+from st_mta.scored import score_all
 from st_mta.training.judgements import judge_by_teacher
-from st_mta.training.lists import as_run, drop_unscored, fill_missing, padded
-from st_mta.types import Candidates, Collection, FloatArray, IntArray, Qrels, Scorer
+from st_mta.types import Collection, IntArray, Scorer
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One member of the pool beside the teacher, means over the queries.
+
+    Attributes:
+        name: The scorer's; a fusion is its assistants' names joined by "+".
+        kl: KL(teacher || member) of the calibrated distributions, in nats.
+        footrule: Share of the greatest footrule distance.
+        rbo: Rank-biased overlap, 1 for the same ranking.
+        top1: Share of queries with the same best passage.
+        ndcg: nDCG@10 of the candidates in the member's order, by the judgements.
+        temperature: At which its distributions have the target entropy; None for fusions.
+        sigmoid: Whether its raw scores look squeezed through a sigmoid.
+    """
+
+    name: str
+    kl: float
+    footrule: float
+    rbo: float
+    top1: float
+    ndcg: float
+    temperature: float | None = None
+    sigmoid: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found; everything that is printed, plotted and written.
+
+    Attributes:
+        teacher: The teacher beside itself.
+        members: Every assistant and fusion, the closest in KL first.
+        queries: Queries compared.
+        candidates: Mean candidates per query.
+        calibration: How the scorers were brought to one scale.
+        fusion: How the assistants were combined.
+        weights: Each assistant's fitted weight; None unless the fusion is "weighted".
+    """
+
+    teacher: Agreement
+    members: list[Agreement]
+    queries: int
+    candidates: float
+    calibration: str
+    fusion: str
+    weights: dict[str, float] | None = None
+
+    @property
+    def better_than_teacher(self) -> list[str]:
+        """Plain assistants that rank the candidates better than the teacher does: it has nothing to teach them."""
+        return [m.name for m in self.members if m.temperature is not None and m.ndcg > self.teacher.ndcg]
 
 
 def diagnose(
@@ -38,11 +91,11 @@ def diagnose(
     target_entropy: float = 0.5,
     seed: int = 0,
 ) -> Diagnosis:
-    """Scores the same candidates by everybody and compares with the teacher.
+    """Scores the same candidates by every scorer and compares with the teacher.
 
     Args:
         collection: Texts and judgements.
-        split: Whose queries; dev is the honest choice. Where nobody has judged them, the teacher does.
+        split: Whose queries; dev is the honest choice. Where they are not judged, the teacher judges.
         pool: Teacher and assistants.
         retrievers: Scorers that bring the candidates.
         num_candidates: Passages per query.
@@ -55,7 +108,7 @@ def diagnose(
         seed: Of the sample.
 
     Raises:
-        InputError: If an option is unknown, nobody can search, or a scorer tells no candidates apart.
+        InputError: If an option is unknown, no scorer can search, or a scorer tells no candidates apart.
     """
     check_calibration(calibration)
     table = memberships(len(pool.assistants), combinations)
@@ -64,9 +117,10 @@ def diagnose(
     qrels = {query_id: collection.qrels[split][query_id] for query_id in collection.queries.take_ids(queries)}
     if not any(qrels.values()):
         qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, num_candidates)
-    lists, scores = _scored(collection, queries, qrels, pool, retrievers, num_candidates)
-    dense, mask, positive = _dense(lists, scores)
-    temperatures = fit_temperatures(dense, mask, calibration, target_entropy, [scorer.name for scorer in pool.scorers])
+    found = mine(collection, queries, retrievers, qrels, num_candidates=num_candidates)
+    scored = score_all(collection, found, pool.scorers).known().filled()
+    dense, mask, positive = scored.dense()
+    temperatures = fit_temperatures(dense, mask, calibration, target_entropy, list(scored.scorers))
     calibrated = calibrate(dense, mask, temperatures, calibration)
     log_probs = masked_log_softmax(calibrated, mask[:, None])
     weights = None if rule is not None else fit_weights(log_probs[:, 1:], positive, mask)
@@ -84,11 +138,11 @@ def diagnose(
             footrule=float(measured["footrule"][place]),
             rbo=float(measured["rbo"][place]),
             top1=float(measured["top1"][place]),
-            ndcg=evaluate_run(as_run(collection, lists, log_probs[:, place][mask].numpy()), qrels, ["ndcg@10"])[
-                "ndcg@10"
-            ],
-            temperature=temperatures[place] if place < len(scores) else None,
-            sigmoid=place < len(scores) and looks_like_sigmoid(torch.from_numpy(scores[place])),
+            ndcg=evaluate_run(scored.as_run(collection, log_probs[:, place][mask].numpy()), qrels)["ndcg@10"],
+            temperature=temperatures[place] if place < len(pool.scorers) else None,
+            sigmoid=place < len(pool.scorers)
+            and not pool.scorers[place].bounded
+            and looks_like_sigmoid(torch.from_numpy(scored.scores[place])),
         )
         for place, name in enumerate(names)
     ]
@@ -96,8 +150,8 @@ def diagnose(
     return Diagnosis(
         teacher=rows[0],
         members=members,
-        queries=len(lists),
-        candidates=len(lists.passages) / max(1, len(lists)),
+        queries=len(scored),
+        candidates=len(scored.candidates.passages) / max(1, len(scored)),
         calibration=calibration,
         fusion=word_of(fusion),
         weights=None if weights is None else dict(zip(pool.assistant_names, weights)),
@@ -106,27 +160,3 @@ def diagnose(
 
 def _sample(queries: IntArray, size: int, seed: int) -> IntArray:
     return queries if len(queries) <= size else np.sort(np.random.default_rng(seed).permutation(queries)[:size])
-
-
-def _scored(
-    collection: Collection,
-    queries: IntArray,
-    qrels: Qrels,
-    pool: AssistantPool,
-    retrievers: Sequence[Scorer],
-    num_candidates: int,
-) -> tuple[Candidates, FloatArray]:
-    """The candidates whose score the teacher knows, and the (S, P) scores."""
-    found = mine(collection, queries, retrievers, qrels, num_candidates=num_candidates)
-    pairs = found.pair_queries, found.passages
-    raw = np.stack([scorer.score(collection.queries, collection.corpus, *pairs) for scorer in pool.scorers])
-    lists, scores, _ = drop_unscored(found, raw)
-    return lists, fill_missing(lists, scores)
-
-
-def _dense(lists: Candidates, scores: FloatArray) -> tuple[Tensor, Tensor, Tensor]:
-    """(Q, S, N) raw scores, (Q, N) mask and (Q, N) positives."""
-    rows = np.arange(len(lists))
-    dense = torch.stack([padded(lists, one, rows)[0] for one in scores], dim=1)
-    positive, mask = padded(lists, lists.positive.astype(np.float32), rows)
-    return dense, mask, positive > 0

@@ -13,10 +13,10 @@ from st_mta.collections import Benchmark, load_collection
 from st_mta.collections.benchmarks import benchmark, expand
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
-from st_mta.evaluation import evaluate_scorer
+from st_mta.evaluation import best_passages, evaluate_scorer
 from st_mta.evaluation.side_by_side import Results, compared_with_first, mean_over_sets
 from st_mta.run.folder import file_name
-from st_mta.scorers import BiEncoderScorer, load_scorer
+from st_mta.scorers import EmbeddingScorer, ScorerOptions, load_scorer
 from st_mta.stores import Store
 from st_mta.trec import write_run
 from st_mta.types import Collection, Retrieved, Run, Scorer
@@ -68,10 +68,11 @@ def evaluate_models(
     _refuse_nothing(models, [*collections, *names])
     refuse_unknown([*collections, *names], data)
     store = store if isinstance(store, Store) else Store(store)
-    scorers = [load_scorer(model, store=store, max_length=max_length, precision=precision) for model in models]
+    options = ScorerOptions(store, precision, max_length=max_length)
+    scorers = [load_scorer(model, options) for model in models]
     _refuse_repeated("model", [scorer.name for scorer in scorers])
     for scorer in scorers:
-        if isinstance(scorer, BiEncoderScorer):
+        if isinstance(scorer, EmbeddingScorer):
             scorer.search_with(backend, block_size)
     results: Results = {scorer.name: {} for scorer in scorers}
     tests: list[dict[str, Any]] = []
@@ -108,8 +109,7 @@ def _runs(scorers: list[Scorer], task: Task, results: Results) -> dict[str, Run]
     stage: Retrieved | None = None
     searcher = next((scorer for scorer in scorers if scorer.can_retrieve), None)
     if searcher is not None and not all(scorer.can_retrieve for scorer in scorers):
-        wanted = min(task.depth + 1, len(collection.corpus))  # room for the passage with the query's id
-        stage = searcher.retrieve(collection.queries, collection.corpus, collection.queries_of(split), wanted)
+        stage = best_passages(searcher, collection, collection.queries_of(split), task.depth)  # once for all of them
     runs = {}
     for scorer in scorers:
         runs[scorer.name], results[scorer.name][collection.name] = evaluate_scorer(
@@ -144,7 +144,6 @@ def _refuse_nothing(models: Sequence[Any], collections: Sequence[Any]) -> None:
             raise InputError(
                 expected=f"at least one {what}",
                 got="none",
-                consequence="there would be nothing to measure",
                 remedy="name one (--model, --collection or --benchmark)",
             )
 

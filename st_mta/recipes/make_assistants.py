@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
@@ -23,12 +22,12 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
 from st_mta.recipes.tune import Model, TuningSettings, column_dataset, refuse_without_judgements, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
-from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student
+from st_mta.scored import score_all
+from st_mta.scorers import BM25, load_scorer, load_student
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
-from st_mta.training.lists import padded
-from st_mta.training.stations import save_student
+from st_mta.training.student_folders import save_student
 from st_mta.training.students import prune_layers
 from st_mta.types import Candidates, Collection, Scorer
 
@@ -92,10 +91,9 @@ def imitating(material: Material) -> Model:
     assert material.teacher is not None  # refused before anything was made
     model = material.load()
     dataset, lists = column_dataset(material.collection, material.lists)
-    pairs = lists.pair_queries, lists.passages
-    scores = material.teacher.score(material.collection.queries, material.collection.corpus, *pairs)
-    temperature = fit_temperature(*padded(lists, scores, np.arange(len(lists))), target_entropy=0.5)
-    dataset = dataset.add_column("label", scores.reshape(len(lists), -1).tolist())
+    scores, mask, _ = score_all(material.collection, lists, [material.teacher]).dense()
+    temperature = fit_temperature(scores[:, 0], mask, target_entropy=0.5)
+    dataset = dataset.add_column("label", scores[:, 0].tolist())
     loss = ListwiseKLLoss(model, teacher_temperature=temperature)
     tune(model, dataset, loss, material.settings, material.folder)
     return model
@@ -176,14 +174,10 @@ def make_assistants(
     collection = with_dev_split(load_collection(collection), settings.seed)
     refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
-    options: dict[str, Any] = {
-        "max_length": settings.max_length,
-        "precision": settings.precision,
-        "device": settings.device,
-    }
-    untuned = BiEncoderScorer(load_student(base, device=settings.device), name=base, store=store, **options)
+    options = settings.scorer_options(store)
+    untuned = load_scorer(load_student(base, device=settings.device), options, name=base)
     bm25 = BM25(store=store)
-    scorer = None if teacher is None else load_scorer(teacher, store=store, **options)
+    scorer = None if teacher is None else load_scorer(teacher, options)
     _refuse_other_run(folder, base, collection, settings, scorer)
     lists = tuning_lists(collection, [untuned, bm25], settings)
     made = [_measured(untuned, base, collection, untuned), _measured(bm25, "bm25", collection, untuned)]
@@ -192,18 +186,14 @@ def make_assistants(
             material = Material(base, collection, lists, settings, folder / f"{kind}.tuning" / "checkpoints", scorer)
             save_student(ASSISTANTS[kind](material), folder / kind)
             material.folder.parent.rmdir()
-        assistant = load_scorer(str(folder / kind), store=store, **options)
+        assistant = load_scorer(str(folder / kind), options)
         made.append(_measured(assistant, str(folder / kind), collection, untuned, kind))
         _write(folder, made)
     return made
 
 
 def _measured(scorer: Scorer, model: str, collection: Collection, searcher: Scorer, name: str | None = None) -> Made:
-    stage = None
-    if not scorer.can_retrieve:
-        depth = min(101, len(collection.corpus))
-        stage = searcher.retrieve(collection.queries, collection.corpus, collection.queries_of("dev"), depth)
-    return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=stage)[1])
+    return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=searcher)[1])
 
 
 def _write(folder: Path, made: list[Made]) -> None:
@@ -216,7 +206,6 @@ def _refuse_unknown(kinds: Sequence[str]) -> None:
         raise InputError(
             expected=f"different assistants out of {', '.join(ASSISTANTS)}",
             got=", ".join(unknown or kinds),
-            consequence="nobody would know what to make",
             remedy="choose from these; bm25 and the untuned base need no making",
         )
 
@@ -226,7 +215,6 @@ def _refuse_without_teacher(kinds: Sequence[str], teacher: Any) -> None:
         raise InputError(
             expected="a teacher for the assistant 'imitating'",
             got="none",
-            consequence="there would be nobody to imitate",
             remedy="name one with --teacher, or leave this assistant out",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import ListNetLoss
-from torch import Tensor
 
 from st_mta.assistants.weights import fit_log_linear
 from st_mta.atomic import atomic_write_text
@@ -22,11 +21,11 @@ from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
 from st_mta.recipes.tune import TuningSettings, refuse_without_judgements, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
-from st_mta.scorers import BM25, BiEncoderScorer, load_scorer, load_student, model_path
+from st_mta.scored import ScoredCandidates, score_all
+from st_mta.scorers import BM25, load_scorer, load_student, model_path
 from st_mta.scorers.fused import SUFFIX, write_fusion
 from st_mta.stores import Store
-from st_mta.training.lists import as_run, padded
-from st_mta.training.stations import save_student
+from st_mta.training.student_folders import save_student
 from st_mta.types import Candidates, Collection, FloatArray, Scorer
 
 RELEVANT = 10.0
@@ -86,10 +85,10 @@ def make_teacher(
     collection = with_dev_split(load_collection(collection), settings.seed)
     refuse_without_judgements(collection)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
-    options: dict[str, Any] = {"precision": settings.precision, "device": settings.device}
-    others = [load_scorer(name, store=store, max_length=settings.max_length, **options) for name in fuse_with]
+    options = settings.scorer_options(store)
+    others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve] or [
-        BiEncoderScorer(load_student(base), name=base, store=store, max_length=settings.max_length, **options),
+        load_scorer(load_student(base), options, name=base),
         BM25(store=store),
     ]
     described = {"base": base, "collection": collection.fingerprint, **asdict(settings)}
@@ -97,7 +96,7 @@ def make_teacher(
     tuned = folder / "cross-encoder"
     if not tuned.exists():
         save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
-    scorers = [load_scorer(str(tuned), store=store, max_length=settings.max_length, **options), *others]
+    scorers = [load_scorer(str(tuned), options), *others]
     choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
     atomic_write_text(folder / "teacher.json", json.dumps(asdict(choice), indent=2) + "\n")
     return choice
@@ -123,17 +122,15 @@ def choose_teacher(
     """
     lists = mine(collection, collection.queries_of("dev"), searchers, None, num_candidates=num_candidates)
     lists = lists.select(np.flatnonzero(lists.lengths >= 2))
-    pairs = lists.pair_queries, lists.passages
-    scores = np.stack([scorer.score(collection.queries, collection.corpus, *pairs) for scorer in scorers])
-    positive = _judged_positive(collection, lists)
-    scale = scores.std(axis=1)  # so that the fit's penalty means the same for every scorer
+    scored = score_all(collection, replace(lists, positive=_judged_positive(collection, lists)), scorers)
+    scale = scored.scores.std(axis=1)  # so that the fit's penalty means the same for every scorer
     scale[scale == 0] = 1  # a scorer that cannot tell passages apart gets no weight, and breaks nothing
-    standard = scores / scale[:, None]
-    ndcg = {name: _ndcg(collection, lists, row) for name, row in zip(names, scores)}
+    standard = replace(scored, scores=scored.scores / scale[:, None])
+    ndcg = {name: _ndcg(collection, scored, row) for name, row in zip(names, scored.scores)}
     best, weights = max(ndcg, key=lambda name: ndcg[name]), {}
     if len(scorers) > 1:
-        ndcg[FUSION_NAME] = _ndcg(collection, lists, _crossed(lists, standard, positive))
-        fitted = np.asarray(_fit(lists, standard, positive, np.arange(len(lists))))
+        ndcg[FUSION_NAME] = _ndcg(collection, scored, _crossed(standard))
+        fitted = np.asarray(_fit(standard))
         kept = np.flatnonzero(fitted > KEEP_ABOVE * fitted.max())
         weights = {names[place]: float(fitted[place] / scale[place]) for place in kept.tolist()}
         if ndcg[FUSION_NAME] > ndcg[best]:
@@ -182,23 +179,22 @@ def _judged_positive(collection: Collection, lists: Candidates) -> Any:
     return np.asarray([judged[query].get(passage, 0) >= 1 for query, passage in zip(query_ids, passage_ids)])
 
 
-def _crossed(lists: Candidates, scores: FloatArray, positive: Any) -> FloatArray:
+def _crossed(scored: ScoredCandidates) -> FloatArray:
     """(P,) fused scores, each half of the queries by the weights fitted on the other half."""
-    fused = np.zeros(scores.shape[1], dtype=np.float32)
-    halves = np.arange(0, len(lists), 2), np.arange(1, len(lists), 2)
+    fused = np.zeros(scored.scores.shape[1], dtype=np.float32)
+    halves = np.arange(0, len(scored), 2), np.arange(1, len(scored), 2)
     for fitted_on, used_on in (halves, halves[::-1]):
-        weights = np.asarray(_fit(lists, scores, positive, fitted_on), dtype=np.float32)
-        pairs = lists.pairs_of(used_on)
-        fused[pairs] = weights @ scores[:, pairs]
+        weights = np.asarray(_fit(scored.select(fitted_on)), dtype=np.float32)
+        pairs = scored.candidates.pairs_of(used_on)
+        fused[pairs] = weights @ scored.scores[:, pairs]
     return fused
 
 
-def _fit(lists: Candidates, scores: FloatArray, positive: Any, rows: Any) -> list[float]:
-    stacked: Tensor = torch.stack([padded(lists, row, rows)[0] for row in scores], dim=1)
-    marked, mask = padded(lists, positive.astype(np.float32), rows)
-    return fit_log_linear(stacked, marked > 0, mask)
+def _fit(scored: ScoredCandidates) -> list[float]:
+    scores, mask, positive = scored.dense()
+    return fit_log_linear(scores, positive, mask)
 
 
-def _ndcg(collection: Collection, lists: Candidates, scores: FloatArray) -> float:
+def _ndcg(collection: Collection, scored: ScoredCandidates, scores: FloatArray) -> float:
     """nDCG@10 of the candidates in the order of these scores."""
-    return evaluate_run(as_run(collection, lists, scores), collection.qrels["dev"], ["ndcg@10"])["ndcg@10"]
+    return evaluate_run(scored.as_run(collection, scores), collection.qrels["dev"], ["ndcg@10"])["ndcg@10"]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from st_mta.collections import load_collection
-from st_mta.recipes.distill import finished_report, run_trainer
-from st_mta.report.schema import Report
+from st_mta.recipes.distill import run_trainer
+from st_mta.report import Report
 from st_mta.run.folder import RunFolder
-from st_mta.scorers import BM25, BiEncoderScorer, model_path
+from st_mta.scorers import BM25, ScorerOptions, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.students import prune_layers
@@ -49,13 +47,9 @@ def quickstart(config: QuickstartConfig) -> Report:
     Returns:
         The report, as in ``report.json``.
     """
-    folder = RunFolder(Path(config.output_dir))
-    folder.refuse_unusable()
-    if (finished := finished_report(folder, config)) is not None:
-        return finished
-    weights = model_path("minilm")
-    store = Store(config.store)
-    options: dict[str, Any] = {"store": store, "max_length": MAX_LENGTH, "device": "cpu"}
+    RunFolder(Path(config.output_dir)).refuse_unusable()
+    weights, store = model_path("minilm"), Store(config.store)
+    options = ScorerOptions(store, device="cpu", max_length=MAX_LENGTH)
 
     def layers(*keep: int) -> SentenceTransformer:
         return prune_layers(SentenceTransformer(weights, device="cpu"), keep)
@@ -63,16 +57,16 @@ def quickstart(config: QuickstartConfig) -> Report:
     trainer = MultiAssistantTrainer(
         layers(0, 3, 5),
         quickstart_arguments(config),
-        teacher=BiEncoderScorer(weights, name="minilm", **options),
+        teacher=load_scorer("minilm", options),
         assistants=[
-            BiEncoderScorer(layers(0, 1, 2, 4, 5), name="minilm 5 layers", **options),
-            BiEncoderScorer(layers(0, 2, 4, 5), name="minilm 4 layers", **options),
+            load_scorer(layers(0, 1, 2, 4, 5), options, name="minilm 5 layers"),
+            load_scorer(layers(0, 2, 4, 5), options, name="minilm 4 layers"),
             BM25(store=store),
         ],
-        collection=load_collection("pydocs"),
+        collection="pydocs",
         store=store,
     )
-    return run_trainer(trainer, folder, config)
+    return run_trainer(trainer, config)
 
 
 def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArguments:

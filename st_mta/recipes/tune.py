@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,8 @@ from transformers import PrinterCallback, ProgressCallback
 from st_mta.errors import InputError
 from st_mta.mining import mine
 from st_mta.precision import resolve_precision
+from st_mta.scorers import ScorerOptions
+from st_mta.stores import Store
 from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
 from st_mta.types import Candidates, Collection, Scorer
 
@@ -34,35 +36,33 @@ TRAINERS: dict[type, tuple[Any, Any]] = {
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """How models are fine-tuned.
+    """How models are fine-tuned; the options of the commands that tune."""
 
-    Attributes:
-        epochs: Passes over the training queries.
-        batch_size: Queries per step.
-        learning_rate: Peak learning rate.
-        num_negatives: Hard negatives per query.
-        range_min: Retrieved passages skipped from the top when negatives are drawn.
-        range_max: Depth from which they are drawn.
-        max_queries: At most so many training queries, a seeded sample; None for all.
-        max_length: Longest text in tokens (a cross-encoder's pair may have twice as many); None for the model's own.
-        seed: Of samples and training.
-        device: Where to train; None for what the machine offers.
-        precision: "auto", "fp32" or "bf16".
-        save_steps: Steps between two checkpoints.
-    """
+    epochs: float = field(default=1.0, metadata={"help": "Passes over the training queries."})
+    batch_size: int = field(default=32, metadata={"help": "Queries per training step."})
+    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate."})
+    num_negatives: int = field(default=4, metadata={"help": "Hard negatives per query."})
+    range_min: int = field(
+        default=0, metadata={"help": "Retrieved passages skipped from the top when negatives are drawn."}
+    )
+    range_max: int = field(default=30, metadata={"help": "Depth from which negatives are drawn."})
+    max_queries: int | None = field(
+        default=None, metadata={"help": "At most so many training queries, a seeded sample (all if not given)."}
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest text in tokens (a cross-encoder's pair may have twice as many; if not given the model's)."
+        },
+    )
+    seed: int = field(default=42, metadata={"help": "Seed of samples and training."})
+    device: str | None = field(default=None, metadata={"help": "cpu, or whatever the machine offers if not given."})
+    precision: str = field(default="auto", metadata={"help": "auto (bf16 where it is faster), fp32 or bf16."})
+    save_steps: int = field(default=200, metadata={"help": "Steps between two checkpoints."})
 
-    epochs: float = 1.0
-    batch_size: int = 32
-    learning_rate: float = 5e-5
-    num_negatives: int = 4
-    range_min: int = 0
-    range_max: int = 30
-    max_queries: int | None = None
-    max_length: int | None = None
-    seed: int = 42
-    device: str | None = None
-    precision: str = "auto"
-    save_steps: int = 200
+    def scorer_options(self, store: Store) -> ScorerOptions:
+        """How the scorers beside the tuned model are loaded."""
+        return ScorerOptions(store, self.precision, self.device, self.max_length)
 
 
 def refuse_without_judgements(collection: Collection) -> None:
@@ -72,7 +72,6 @@ def refuse_without_judgements(collection: Collection) -> None:
     raise InputError(
         expected="training queries with a relevant passage each",
         got=f"none in {collection.name}",
-        consequence="there would be nothing to tell relevant passages by",
         remedy="add qrels/train.tsv; without judgements, distil from ready models (st-mta distill) instead",
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from st_mta.report.plots import plot_quality, plot_selection
 from st_mta.report.schema import Report
-from st_mta.report.tables import console_table, markdown_table
-from st_mta.report.wording import summary_table, verdict
+from st_mta.report.tables import console_table, markdown_table, summary_table
+from st_mta.report.wording import verdict
 from st_mta.report.write import write_report
 
 __all__ = [

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-from sentence_transformers import SentenceTransformer
 
 from st_mta.collections import BENCHMARKS
 from st_mta.evaluation import paired_test, per_query
 from st_mta.report.evidence import comparisons_of, distributions_of
 from st_mta.report.schema import Iteration, ModelEntry, Report, Significance, StoppedEarly, WarmUp
-from st_mta.run.best import Standing
+from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder, file_name
-from st_mta.run.journal import Journal, Result
-from st_mta.scorers.origin import hub_origin, num_layers
+from st_mta.run.journal import Journal
+from st_mta.run.results import Evaluated, Mined, Promoted, Quality, Scored, Served, Tested, Trained, WarmedUp
+from st_mta.scorers.origin import hub_origin
 from st_mta.trec import read_run
 from st_mta.types import Collection, Scorer
 
 PACKAGES = (
     "st-mta sentence-transformers transformers torch datasets accelerate bm25s faiss-cpu ir-measures duckdb numpy"
 ).split()
-STATIONS = ("mine", "score", "train", "evaluate", "promote")
+STAGES = ("mine", "score", "train", "evaluate", "promote")
 
 
 def build_report(
@@ -30,11 +31,10 @@ def build_report(
     journal: Journal,
     folder: RunFolder,
     collection: Collection,
-    teacher: Scorer,
-    assistants: list[Scorer],
+    scorers: Sequence[Scorer],
     before: Scorer,
     student: Scorer,
-    standing: Standing,
+    best: BestSoFar,
     num_iterations: int,
     settings: dict[str, Any],
 ) -> Report:
@@ -44,32 +44,34 @@ def build_report(
         journal: Of a finished run.
         folder: Of the run.
         collection: What was measured on.
-        teacher: As it came, like the assistants.
-        assistants: In pool order.
+        scorers: Teacher and assistants as they came, in pool order.
         before: The student before the run.
         student: The best student.
-        standing: Where that one comes from, and how many iterations were done.
+        best: Where that one comes from, and how many iterations were done.
         num_iterations: How many were asked for.
         settings: "seed", "depth", "device" and "precision".
     """
-    quality, test, throughput = (journal.result(station) for station in ("quality", "test", "throughput"))
+    quality, tested = journal.result("quality", Quality), journal.result("test", Tested)
+    throughput: dict[str, float | None] = journal.result("throughput", dict)
+    warmed = journal.result("warm-up", WarmedUp)
+    trainings = [warmed, *(journal.result(f"iteration-{index:02d}/train", Trained) for index in range(best.done))]
 
     def entry(scorer: Scorer) -> ModelEntry:
-        reranks = None if scorer.can_retrieve else f"top {settings['depth']} of {quality['first_stage']}"
+        measured: Any = tested.measures[scorer.name]
         return ModelEntry(
             name=scorer.name,
             kind=scorer.kind,
             parameters=scorer.parameters,
-            layers=_layers(scorer),
+            layers=scorer.layers,
             queries_per_second=throughput.get(scorer.name),
-            reranks=reranks,
+            reranks=None if scorer.can_retrieve else f"top {settings['depth']} of {quality.first_stage}",
             **hub_origin(getattr(scorer, "model", None)),
-            **test["measures"][scorer.name],  # type: ignore[typeddict-item]
+            **measured,  # type: ignore[typeddict-item]
         )
 
-    entries = {scorer.name: entry(scorer) for scorer in [teacher, *assistants, before, student]}
-    iterations = [_iteration(journal, index) for index in range(standing.done)]
-    reached = entries[teacher.name]["ndcg@10"]
+    entries = {scorer.name: entry(scorer) for scorer in [*scorers, before, student]}
+    teacher, *assistants = (entries[scorer.name] for scorer in scorers)
+    reached = teacher.get("ndcg@10")
     report = Report(
         collection={
             "name": collection.name,
@@ -80,38 +82,51 @@ def build_report(
             "licence": collection.licence,
             "hub_id": collection.hub_id or _known_dataset(collection.name),
         },
-        split=test["split"],
+        split=tested.split,
         seed=settings["seed"],
-        versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions=installed_versions(),
         device=settings["device"],
         precision=settings["precision"],
-        teacher=entries[teacher.name],
-        assistants=[entries[scorer.name] for scorer in assistants],
+        teacher=teacher,
+        assistants=assistants,
         student_before=entries[before.name],
         student=entries[student.name],
-        recovered=entries[student.name]["ndcg@10"] / reached if reached else 0.0,
-        significance=_significance(collection, folder, test["split"], before.name, student.name),
-        warm_up=_warm_up(journal),
-        iterations=iterations,
-        best_iteration=standing.iteration,
-        stopped_early=_stopped_early(standing, num_iterations),
-        serving=journal.result("serving")["forms"],
+        recovered=entries[student.name]["ndcg@10"] / reached if reached else None,
+        significance=_significance(collection, folder, tested.split, before.name, student.name),
+        warm_up=_warm_up(warmed, journal),
+        iterations=[_iteration(journal, index) for index in range(best.done)],
+        best_iteration=best.iteration,
+        stopped_early=_stopped_early(best, num_iterations),
+        serving=journal.result("serving", Served).forms,
         development={
             ("student_before" if name == before.name else name): measures["ndcg@10"]
-            for name, measures in quality["dev"].items()
+            for name, measures in quality.dev.items()
         },
         compute={
             **journal.counted(),  # type: ignore[typeddict-item]
-            "training_sequences": _trained(journal, "sequences", standing.done),
-            "training_steps": _trained(journal, "steps", standing.done),
+            "training_sequences": sum(training.sequences for training in trainings),
+            "training_steps": sum(training.steps for training in trainings),
             "seconds": journal.seconds(),
             "total_seconds": sum(journal.seconds().values()),
         },
+        kept=best.kept,
+        loss=_loss_of(best, trainings),
     )
-    report["comparisons"] = comparisons_of(folder, report, collection.qrels[test["split"]])
-    scorers = [journal.result(f"iteration-{index:02d}/score")["scorers"] for index in range(standing.done)]
-    report["score_distributions"] = distributions_of(folder, scorers)
+    if warmed.skipped is not None:
+        report["warm_up_skipped"] = warmed.skipped
+    report["comparisons"] = comparisons_of(folder, report, collection.qrels[tested.split])
+    scored = [journal.result(f"iteration-{index:02d}/score", Scored).scorers for index in range(best.done)]
+    report["score_distributions"] = distributions_of(folder, scored)
     return report
+
+
+def installed_versions() -> dict[str, str]:
+    """Of Python and of those ``PACKAGES`` that are installed under these names."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _known_dataset(name: str) -> str | None:
@@ -119,46 +134,50 @@ def _known_dataset(name: str) -> str | None:
     return (BENCHMARKS[name].dataset or None) if name in BENCHMARKS else None
 
 
+def _loss_of(best: BestSoFar, trainings: Sequence[Trained]) -> Any:
+    """The loss that trained the delivered student; trainings are the warm-up and the iterations."""
+    if best.kept == "student-before":
+        return None
+    return trainings[best.iteration + 1].trained_with
+
+
 def _iteration(journal: Journal, index: int) -> Iteration:
     name = f"iteration-{index:02d}"
-    mined, scored, trained, evaluated, promoted = (journal.result(f"{name}/{station}") for station in STATIONS)
-    seconds = journal.seconds()
+    scored, trained = journal.result(f"{name}/score", Scored), journal.result(f"{name}/train", Trained)
+    mined, promoted = journal.result(f"{name}/mine", Mined), journal.result(f"{name}/promote", Promoted)
     entry = Iteration(
         iteration=index,
-        queries=mined["queries"],
-        hard_queries=mined["hard_queries"],
-        candidates_per_query=scored["candidates_per_query"],
-        loss=trained["loss"],
-        selected=trained["selected"],
-        selected_over_steps=trained.get("selected_over_steps"),
-        dev=evaluated["dev"],
-        promoted=promoted["replaced"],
-        pool=promoted["pool"],
-        temperatures=dict(zip(scored["scorers"], scored["temperatures"])),
-        seconds={station: seconds[f"{name}/{station}"] for station in STATIONS},
+        queries=mined.queries,
+        hard_queries=mined.hard_queries,
+        candidates_per_query=scored.candidates_per_query,
+        loss=trained.loss,  # type: ignore[typeddict-item]
+        selected=trained.selected,
+        selected_over_steps=trained.selected_over_steps,
+        dev=journal.result(f"{name}/evaluate", Evaluated).dev,
+        promoted=promoted.replaced,
+        pool=promoted.pool,
+        temperatures=dict(zip(scored.scorers, scored.temperatures)),
+        seconds={stage: journal.seconds()[f"{name}/{stage}"] for stage in STAGES},
     )
-    if "filter_rate" in scored:
-        entry["filter_rate"] = scored["filter_rate"]
-    if trained.get("alpha") is not None:
-        entry["alpha"] = trained["alpha"]
+    if scored.filter_rate is not None:
+        entry["filter_rate"] = scored.filter_rate
+    if trained.alpha is not None:
+        entry["alpha"] = trained.alpha
     return entry
 
 
-def _stopped_early(standing: Standing, num_iterations: int) -> StoppedEarly | None:
-    if standing.done == num_iterations:
-        return None
-    return {"num_iterations": num_iterations, "in_vain": standing.in_vain}
+def _stopped_early(best: BestSoFar, num_iterations: int) -> StoppedEarly | None:
+    return None if best.done == num_iterations else {"num_iterations": num_iterations, "in_vain": best.in_vain}
 
 
-def _warm_up(journal: Journal) -> WarmUp | None:
-    done: Result = journal.result("warm-up")
-    if done["regressed_to"] is None:
+def _warm_up(done: WarmedUp, journal: Journal) -> WarmUp | None:
+    if done.regressed_to is None or done.dev is None:
         return None
     return {
-        "regressed_to": done["regressed_to"],
-        "steps": done["steps"],
+        "regressed_to": done.regressed_to,
+        "steps": done.steps,
         "seconds": journal.seconds()["warm-up"],
-        "dev_ndcg@10": done["dev"]["ndcg@10"],
+        "dev_ndcg@10": done.dev["ndcg@10"],
     }
 
 
@@ -176,14 +195,3 @@ def _significance(collection: Collection, folder: RunFolder, split: str, before:
         "losses": test.losses,
         "ties": test.ties,
     }
-
-
-def _trained(journal: Journal, what: str, num_iterations: int) -> int:
-    """Steps or texts over the warm-up and all iterations."""
-    stations = ["warm-up", *(f"iteration-{index:02d}/train" for index in range(num_iterations))]
-    return sum(int(journal.result(station).get(what, 0)) for station in stations)
-
-
-def _layers(scorer: Scorer) -> int | None:
-    model = getattr(scorer, "model", None)
-    return num_layers(model) if isinstance(model, SentenceTransformer) else None

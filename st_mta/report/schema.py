@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from typing_extensions import NotRequired
 
-Measures = TypedDict("Measures", {"ndcg@10": float, "mrr@10": float, "map": float, "recall@100": float})
+Measures = TypedDict(
+    "Measures", {"ndcg@10": float, "mrr@10": float, "map": float, "recall@100": float}, total=False
+)  # a teacher that was not measured has none
+TrainedLoss = TypedDict("TrainedLoss", {"class": str, "config": dict[str, Any], "citations": dict[str, str]})
+"""The loss that trained: "module.Class", its parameters, and every loss in it with its BibTeX ("" if it has none)."""
 
 
 class CollectionEntry(TypedDict):
@@ -182,7 +186,12 @@ class Compute(TypedDict):
 
 
 class Report(TypedDict):
-    """Everything; ``development`` holds nDCG@10 on dev by name, for the teacher, assistants and "student_before"."""
+    """Everything.
+
+    ``development`` holds nDCG@10 on dev by name, for the teacher, assistants and "student_before"; ``recovered`` is
+    None where the teacher was not measured; ``kept`` says which student is delivered, "student-before", "warm-up" or
+    "iteration-NN"; ``warm_up_skipped`` is a sentence why there was no warm-up. ``loss`` trained the delivered student.
+    """
 
     collection: CollectionEntry
     split: str
@@ -194,11 +203,14 @@ class Report(TypedDict):
     assistants: list[ModelEntry]
     student_before: ModelEntry
     student: ModelEntry
-    recovered: float
+    recovered: float | None
     significance: Significance
     warm_up: WarmUp | None
+    warm_up_skipped: NotRequired[str]
     iterations: list[Iteration]
     best_iteration: int
+    kept: NotRequired[str]
+    loss: NotRequired[TrainedLoss | None]
     stopped_early: NotRequired[StoppedEarly | None]
     development: dict[str, float]
     compute: Compute

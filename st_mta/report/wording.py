@@ -1,12 +1,16 @@
-"""Numbers and facts of a report in words: shared by the page, the console and the model card."""
+"""Numbers and facts of a report in words: shared by the pages, the console and the model card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from st_mta.report.schema import Comparison, IterationScores, ModelEntry, Report, ServingEntry, Significance
+from st_mta.report.schema import Comparison, Compute, Report, Significance
 
 NOTHING = "–"
+UNKNOWN = "n/a"
+"""For a measure of a system that was not measured."""
+BEFORE, WARM_UP = "student-before", "warm-up"
+SPLITS = ("train", "dev", "test")  # in the order of their use
 
 
 def duration(seconds: float) -> str:
@@ -34,40 +38,49 @@ def rate(queries_per_second: float | None) -> str:
     return f"{queries_per_second:,.0f}" if queries_per_second >= 10 else f"{queries_per_second:.2f}"
 
 
-def summary_table(report: Report) -> list[dict[str, str]]:
-    """One row per system, from teacher to student, with printable values."""
-    systems = [
-        ("teacher", report["teacher"]),
-        *(("assistant", assistant) for assistant in report["assistants"]),
-        ("student before", report["student_before"]),
-        ("student", report["student"]),
-    ]
-    return [_row(role, entry) for role, entry in systems]
+def measure(value: float | None) -> str:
+    """A measure with three digits."""
+    return UNKNOWN if value is None else f"{value:.3f}"
 
 
-def _row(role: str, entry: ModelEntry) -> dict[str, str]:
-    name = entry["name"] + (f", re-ranks {entry['reranks']}" if entry["reranks"] else "")
+def recovered(report: Report) -> str:
+    """The student's share of the teacher's nDCG@10."""
+    return UNKNOWN if report["recovered"] is None else f"{report['recovered']:.1%}"
+
+
+def kept_student(report: Report) -> str:
+    """Which student is delivered: "student-before", "warm-up" or "iteration-NN", also for reports without "kept"."""
+    best = report["best_iteration"]
+    if any(entry["iteration"] == best for entry in report["iterations"]):
+        return report.get("kept", f"iteration-{best:02d}")
+    return report.get("kept", BEFORE if report["warm_up"] is None else WARM_UP)
+
+
+def notice(report: Report) -> str:
+    """What a reader must know first: that training, or all iterations, did not improve the student; else empty."""
     return {
-        "Role": role,
-        "Model": name,
-        "Layers": NOTHING if entry["layers"] is None else str(entry["layers"]),
-        "Parameters": count(entry["parameters"]),
-        "nDCG@10": f"{entry['ndcg@10']:.3f}",
-        "MRR@10": f"{entry['mrr@10']:.3f}",
-        "Recall@100": f"{entry['recall@100']:.3f}",
-        "queries/s": rate(entry["queries_per_second"]),
-    }
+        BEFORE: "No training improved the student on the development queries: it is delivered as it came.",
+        WARM_UP: "No iteration improved on the warmed-up student on the development queries: that is delivered.",
+    }.get(kept_student(report), "")
 
 
 def verdict(report: Report) -> str:
-    """The result in one sentence: quality against the teacher, size and speed."""
+    """The result in a sentence or two: what did not improve, then quality, size and speed."""
+    return f"{notice(report)} {quality_sentence(report)}".strip()
+
+
+def quality_sentence(report: Report) -> str:
+    """Quality against the teacher, size and speed."""
     teacher, student, before = report["teacher"], report["student"], report["student_before"]
     change = student["ndcg@10"] - before["ndcg@10"]
     direction = "up from" if change > 0.0005 else "down from" if change < -0.0005 else "unchanged from"
-    parts = [
-        f"The student reaches {report['recovered']:.1%} of its teacher's nDCG@10 "
-        f"({student['ndcg@10']:.3f} of {teacher['ndcg@10']:.3f}, {direction} {before['ndcg@10']:.3f})"
-    ]
+    came = f"{direction} {before['ndcg@10']:.3f}"
+    if report["recovered"] is None:
+        theirs = "not measured" if teacher.get("ndcg@10") is None else measure(teacher["ndcg@10"])
+        parts = [f"The student reaches {student['ndcg@10']:.3f} nDCG@10 ({came}; teacher {theirs})"]
+    else:
+        reached = f"{student['ndcg@10']:.3f} of {measure(teacher.get('ndcg@10'))}, {came}"
+        parts = [f"The student reaches {recovered(report)} of its teacher's nDCG@10 ({reached})"]
     if 0 < student["parameters"] < teacher["parameters"]:
         parts.append(f"with {student['parameters'] / teacher['parameters']:.0%} of its parameters")
     fast, slow = student["queries_per_second"], teacher["queries_per_second"]
@@ -129,32 +142,89 @@ def wins_and_losses(comparison: Comparison) -> str:
     )
 
 
-def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:
-    """One printable row per way of serving."""
+def data_sentence(report: Report) -> str:
+    """What was measured on."""
+    collection = report["collection"]
+    splits = sorted(collection["queries"], key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
+    queries = ", ".join(f"{collection['queries'][split]:,} {split}" for split in splits)
+    return (
+        f"Measured on the {report['split']} queries of {collection['name']} "
+        f"({collection['passages']:,} passages; queries: {queries})."
+    )
+
+
+def warm_up_sentence(report: Report) -> str:
+    """What the warm-up did to the student, or why there was none; empty where nothing is known."""
+    warm_up, before = report["warm_up"], report["development"].get("student_before")
+    if warm_up is None:
+        return report.get("warm_up_skipped", "")
+    start = "" if before is None else f" from {before:.3f}"
+    return (
+        f"Warm-up: {warm_up['steps']:,} steps of regression to the embeddings of {warm_up['regressed_to']} in "
+        f"{duration(warm_up['seconds'])} took the student{start} to {warm_up['dev_ndcg@10']:.3f} nDCG@10 on dev."
+    )
+
+
+def best_sentence(report: Report) -> str:
+    """Which student was kept, and why, and where the run stopped early."""
+    return " ".join([_kept_sentence(report), *_early_stop_sentences(report)])
+
+
+def _early_stop_sentences(report: Report) -> list[str]:
+    stopped, done = report.get("stopped_early"), len(report["iterations"])
+    if not stopped:
+        return []
+    last = "the last one" if stopped["in_vain"] == 1 else f"the last {stopped['in_vain']}"
     return [
-        {
-            "Serving": entry["name"],
-            "Queries by": entry["queries"],
-            "Passages by": entry["passages"],
-            "Dimensions": f"{entry['dimension']:,}",
-            "Precision": entry["precision"],
-            "Bytes per passage": f"{entry['bytes_per_passage']:,.0f}",
-            "nDCG@10": f"{entry['ndcg@10']:.3f}",
-        }
-        for entry in entries
+        f"The run stopped early, after {done} of {stopped['num_iterations']} iterations: {last} did not improve on "
+        "the best student so far."
     ]
 
 
-def quantile_rows(iterations: Sequence[IterationScores]) -> list[dict[str, str]]:
-    """One printable row per iteration and scorer: how its scores of the candidates lie."""
+def _kept_sentence(report: Report) -> str:
+    if kept_student(report).startswith("iteration"):
+        return "The iteration in bold was best on the development queries; its student is the one reported above."
+    kept = "untrained" if kept_student(report) == BEFORE else "warmed-up"
+    return (
+        f"No iteration improved on the {kept} student on the development queries, "
+        "so that student is the one reported above."
+    )
+
+
+def imitation_sentence(report: Report) -> str:
+    """What the selected assistants were worth beside the teacher; empty where the report does not know."""
+    alphas = [entry["alpha"] for entry in report["iterations"] if "alpha" in entry]
+    if not alphas:
+        return ""
+    if min(alphas) == 1:
+        return "The student imitated the teacher's distributions alone (alpha 1); selection was only noted."
+    weights = f"{alphas[0]:g}" if len(set(alphas)) == 1 else f"{alphas[0]:.2f} to {alphas[-1]:.2f}"
+    return f"In the targets the teacher weighed {weights} (alpha), the selected assistant the rest."
+
+
+def loading_code(student_path: str) -> str:
+    """The lines of Python that load and use the student."""
+    return (
+        "from sentence_transformers import SentenceTransformer\n\n"
+        f'student = SentenceTransformer("{student_path}")\n'
+        'student.similarity(student.encode_query("a question"), student.encode_document(["a passage", "another"]))'
+    )
+
+
+def conditions(report: Report) -> list[tuple[str, str]]:
+    """What the result depends on, by name."""
     return [
-        {
-            "Iteration": str(entry["iteration"]),
-            "Scorer": distribution["scorer"],
-            "Candidates": f"{sum(distribution['counts']):,}",
-            "Relevant": f"{sum(distribution['positives']):,}",
-            **{f"{float(part):.0%}": f"{value:.3f}" for part, value in distribution["quantiles"].items()},
-        }
-        for entry in iterations
-        for distribution in entry["distributions"]
+        ("Device", report["device"]),
+        ("Precision", report["precision"]),
+        ("Seed", str(report["seed"])),
+        ("Collection fingerprint", report["collection"]["fingerprint"]),
+        ("Versions", ", ".join(f"{package} {version}" for package, version in report["versions"].items())),
     ]
+
+
+def training_sentence(compute: Compute) -> str:
+    """Steps and texts of the student's training, and the time of everything."""
+    return (
+        f"The student trained for {compute['training_steps']:,} steps on {compute['training_sequences']:,} texts. "
+        f"Everything took {duration(compute['total_seconds'])}."
+    )

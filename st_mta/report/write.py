@@ -9,8 +9,9 @@ from st_mta.atomic import atomic_write_text
 from st_mta.report.html import html_page
 from st_mta.report.markdown import page
 from st_mta.report.plots import plot_quality, plot_selection
-from st_mta.report.plots.differences import plot_differences
-from st_mta.report.plots.scores import plot_scores
+from st_mta.report.plots.differences import draw_differences
+from st_mta.report.plots.scores import draw_scores
+from st_mta.report.plots.style import save
 from st_mta.report.schema import Report
 from st_mta.types import Collection
 
@@ -51,6 +52,6 @@ def _write_plots(folder: Path, report: Report) -> None:
     plot_quality(report, folder / "quality.png")
     plot_selection(report, folder / "selection.png")
     for comparison in report.get("comparisons", []):
-        plot_differences(comparison, folder / f"against-{comparison['baseline']}.png")
+        save(draw_differences(comparison), folder / f"against-{comparison['baseline']}.png")
     if report.get("score_distributions"):
-        plot_scores(report["score_distributions"], folder / "scores.png")
+        save(draw_scores(report["score_distributions"]), folder / "scores.png")

@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import SentenceTransformer
-
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
-from st_mta.stores.fingerprints import fingerprint_model
-from st_mta.types import Collection
+from st_mta.types import Collection, Scorer
 
-METHOD = (
-    "num_iterations patience num_candidates range_min range_max sampling_strategy queries_per_iteration hard_queries "
-    "curriculum filter_false_negatives filter_margins num_crops calibration fusion combinations selection select_per "
-    "target_entropy alpha alpha_end contrastive_weight scale regression_epochs regression_learning_rate "
-    "regression_batch_size regression_max_texts regression_weight dropout max_length precision documents_per_forward "
-    "eval_depth max_eval_queries per_device_train_batch_size learning_rate num_train_epochs max_steps seed "
-    "weight_decay lr_scheduler_type warmup_steps gradient_accumulation_steps max_grad_norm bf16 fp16"
-).split()
-"""Arguments that change the student; the others (logging, saving, pushing) may differ when a run goes on."""
+WITHOUT_EFFECT = re.compile(
+    "output_dir|overwrite_output_dir|run_name|project|report_to|disable_tqdm|log(ging)?_.*|trackio_.*|save_.*|push_to_hub.*"
+    "|hub_.*|dataloader_(num_workers|pin_memory|persistent_workers|prefetch_factor)|resume_from_checkpoint"
+    "|skip_memory_metrics|include_(num_input_tokens_seen|tokens_per_second)|local_rank|ddp_.*|use_cpu|precision"
+)
+"""Arguments that change no weight; all others are part of a run's identity. What ``precision`` and ``use_cpu`` came
+to stands there as ``bf16`` and ``device``."""
 
 
-def run_configuration(
+def run_identity(
     arguments: Any,
+    settled: Mapping[str, Any],
+    *,
     collection: Collection,
-    pool: Any,
-    student: SentenceTransformer,
+    teacher: Scorer,
+    assistants: Iterable[Scorer],
+    student: str,
 ) -> dict[str, Any]:
-    """Arguments of the method and fingerprints of everything that came in, as JSON."""
-    known = {field.name for field in fields(arguments)}
-    return {
+    """Everything the student depends on, as JSON.
+
+    Args:
+        arguments: Dataclass of the training arguments.
+        settled: Values that take the place of arguments left open, and whatever else the result depends on.
+        collection: With its fingerprint.
+        teacher: With its fingerprint, like the assistants.
+        assistants: In pool order.
+        student: Fingerprint.
+    """
+    named = {field.name: getattr(arguments, field.name) for field in fields(arguments) if field.init}
+    kept = {name: value for name, value in named.items() if not WITHOUT_EFFECT.fullmatch(name)}
+    models = {
         "collection": f"{collection.name} ({collection.fingerprint})",
-        "teacher": f"{pool.teacher.name} ({pool.teacher.fingerprint})",
-        "assistants": [f"{scorer.name} ({scorer.fingerprint})" for scorer in pool.assistants],
-        "student": fingerprint_model(student),
-        **{name: _plain(getattr(arguments, name)) for name in METHOD if name in known},
+        "teacher": f"{teacher.name} ({teacher.fingerprint})",
+        "assistants": [f"{scorer.name} ({scorer.fingerprint})" for scorer in assistants],
+        "student": student,
     }
+    plain: dict[str, Any] = _plain({**models, **kept, **settled})
+    return plain
 
 
 def refuse_other_configuration(folder: Path, described: dict[str, Any]) -> None:
@@ -63,4 +75,18 @@ def refuse_other_configuration(folder: Path, described: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, bool, type(None))) else str(getattr(value, "value", value))
+    """JSON that is the same in every process: no addresses of objects in it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    attributes = {name: inner for name, inner in vars(value).items() if not name.startswith("_")}
+    return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **_plain(attributes)}

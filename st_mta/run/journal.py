@@ -1,4 +1,4 @@
-"""The journal of a run: which stations are finished, with their results, so that a killed run goes on."""
+"""The journal of a run: which stages are finished, with their results, so that a killed run resumes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,63 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import sentence_transformers
+import transformers
+
+from st_mta import __version__
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.stores import Ledger
 
 logger = logging.getLogger(__name__)
 
-Result = dict[str, Any]
+Result = TypeVar("Result")
+VERSIONS = {
+    "st-mta": __version__,
+    "sentence-transformers": sentence_transformers.__version__,
+    "transformers": transformers.__version__,
+}
+"""Who names the arguments: between other versions, arguments that only one of them knows are not compared."""
 
 
 class Journal:
-    """Runs stations once: a finished station answers from the file, an unfinished one works and is then recorded.
+    """Runs stages once: a finished stage answers from the file, an unfinished one works and is then recorded.
 
-    A station writes its own files atomically and returns what the later ones need, as JSON. The journal also keeps
-    the seconds a station took and what the ledger counted meanwhile.
+    A stage writes its own files atomically and returns what the later ones need, as JSON. The journal also keeps
+    the seconds a stage took and what the ledger counted meanwhile.
 
     Args:
-        path: The file, made on the first record.
-        configuration: Everything the result depends on; a run goes on only under the same configuration.
+        path: The file.
+        configuration: Everything the result depends on; a run resumes only under the same configuration.
         ledger: The counters of the run's store.
     """
 
     def __init__(self, path: Path, configuration: dict[str, Any], ledger: Ledger) -> None:
         self.path = path
         self.ledger = ledger
-        self._record: dict[str, Any] = {"configuration": configuration, "stations": {}}
-        if path.exists():
-            self._record = json.loads(path.read_text(encoding="utf-8"))
+        self._record: dict[str, Any] = {"versions": VERSIONS, "configuration": configuration, "stations": {}}
+
+    def open(self) -> None:
+        """Reads the file, or makes it, so that whatever is then written beside it is known to be the run's.
+
+        Raises:
+            InputError: If it was begun under another configuration, or cannot be read.
+        """
+        if self.path.exists():
+            configuration, self._record = self._record["configuration"], _read(self.path)
             self._refuse_other(configuration)
+        else:
+            self._save()
 
     def _refuse_other(self, configuration: dict[str, Any]) -> None:
         before, now = self._record["configuration"], json.loads(json.dumps(configuration))
-        differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        same_versions = self._record.get("versions") == VERSIONS
+        known = before.keys() | now.keys() if same_versions else before.keys() & now.keys()
+        differing = sorted(key for key in known if before.get(key) != now.get(key))
         if not differing:
             return
         changes = "; ".join(f"{key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in differing[:5])
@@ -52,35 +73,56 @@ class Journal:
             remedy="name another output folder, or pass --overwrite to begin this one anew",
         )
 
-    def __contains__(self, station: str) -> bool:
-        return station in self._record["stations"]
+    def __contains__(self, stage: str) -> bool:
+        return stage in self._record["stations"]
 
-    def run(self, station: str, work: Callable[[], Result]) -> Result:
-        """The station's result: recorded, or worked out now and recorded."""
-        if station not in self:
+    def run(self, stage: str, work: Callable[[], Result], kind: Callable[..., Result]) -> Result:
+        """The stage's result: recorded, or worked out now and recorded.
+
+        Args:
+            stage: Its name in the file.
+            work: Does it.
+            kind: The class of its result, a dataclass or dict.
+        """
+        if stage not in self:
             start, before = time.perf_counter(), self.ledger.copy()
-            result = work()
+            result: Any = work()
             counted = (self.ledger - before).as_dict()
             seconds = time.perf_counter() - start
-            self._record["stations"][station] = {"result": result, "seconds": seconds, "counted": counted}
+            recorded = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+            self._record["stations"][stage] = {"result": recorded, "seconds": seconds, "counted": counted}
             self._save()
-            logger.info("%-22s %7.1f s", station, seconds)
-        return self.result(station)
+            logger.info("%-22s %7.1f s", stage, seconds)
+        return self.result(stage, kind)
 
-    def result(self, station: str) -> Result:
-        """What a finished station returned."""
-        result: Result = self._record["stations"][station]["result"]
-        return result
+    def result(self, stage: str, kind: Callable[..., Result]) -> Result:
+        """What a finished stage returned; fields that this version does not know are passed over."""
+        recorded = self._record["stations"][stage]["result"]
+        known = {field.name for field in fields(kind)} if is_dataclass(kind) else recorded.keys()
+        return kind(**{name: value for name, value in recorded.items() if name in known})
 
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(self.path, json.dumps(self._record, indent=1))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by station."""
+        """Seconds by stage."""
         return {name: entry["seconds"] for name, entry in self._record["stations"].items()}
 
     def counted(self) -> dict[str, int]:
-        """The ledger's counters summed over all stations."""
+        """The ledger's counters summed over all stages."""
         entries = [entry["counted"] for entry in self._record["stations"].values()]
         return {field.name: sum(entry.get(field.name, 0) for entry in entries) for field in fields(Ledger)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record["configuration"].keys(), record["stations"].keys()
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(
+            expected=f"the journal of a run in {path}",
+            got=f"something else ({type(error).__name__}: {error})",
+            remedy="restore the file, name another output folder, or pass --overwrite to begin this one anew",
+        ) from error
+    return record

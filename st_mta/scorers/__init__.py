@@ -6,9 +6,11 @@ from st_mta.scorers.base import PairScorer
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
+from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.scorers.fused import FusedScorer
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
+from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.stored import StoredScores
 
@@ -17,10 +19,12 @@ __all__ = [
     "KINDS",
     "BiEncoderScorer",
     "CrossEncoderScorer",
+    "EmbeddingScorer",
     "FusedScorer",
     "LateInteractionScorer",
     "PairScorer",
     "PublishedScores",
+    "ScorerOptions",
     "StoredScores",
     "load_scorer",
     "load_student",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -60,18 +61,9 @@ class PairScorer(Scorer):
         def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
             return self.predict(queries.take(wanted_queries), corpus.take(wanted_passages))
 
-        return stored_scores(
-            self,
-            self.store,
-            self.fingerprint,
-            queries,
-            corpus,
-            query_positions,
-            passage_positions,
-            compute,
-            part_size=self.part_size,
-            passages_together=self.passages_together,
-        )
+        pairs = queries, corpus, query_positions, passage_positions
+        how = self.part_size, self.passages_together
+        return stored_scores(self, self.store, self.fingerprint, *pairs, compute, *how)
 
 
 def stored_scores(
@@ -83,14 +75,15 @@ def stored_scores(
     query_positions: IntArray,
     passage_positions: IntArray,
     compute: Compute,
-    *,
     part_size: int = PART_SIZE,
     passages_together: bool = False,
 ) -> FloatArray:
     """Scores of P pairs, those missing in the store computed part by part and stored.
 
+    The scorer counts the pairs that it computes and the seconds this takes, without reading and writing.
+
     Args:
-        scorer: Whose scores they are (for names in messages).
+        scorer: Whose scores they are.
         store: Where scores are kept, or None.
         fingerprint: The key in the store.
         queries: Table of queries.
@@ -120,7 +113,10 @@ def stored_scores(
         for start in range(0, len(wanted), part_size):
             places = order[start : start + part_size]
             part = wanted[places]
+            began = time.perf_counter()
             values = np.asarray(compute(query_positions[part], passage_positions[part]), dtype=np.float32)
+            scorer.seconds_computing += time.perf_counter() - began
+            scorer.pairs_computed += len(part)
             _refuse_broken(scorer, values, queries, corpus, query_positions[part], passage_positions[part])
             if store is not None:
                 store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)

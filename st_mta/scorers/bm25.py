@@ -85,17 +85,8 @@ class BM25(Scorer):
         if self.store is None:
             return compute(np.asarray(query_positions), np.asarray(passage_positions))
         fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
-        return stored_scores(
-            self,
-            self.store,
-            fingerprint,
-            queries,
-            corpus,
-            query_positions,
-            passage_positions,
-            compute,
-            part_size=64 * PART_SIZE,
-        )
+        pairs = queries, corpus, query_positions, passage_positions
+        return stored_scores(self, self.store, fingerprint, *pairs, compute, 64 * PART_SIZE)
 
     def _score_pairs(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
@@ -230,7 +221,6 @@ def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
         raise InputError(
             expected="stop words as a language code known to bm25s, a list of words, or None",
             got=repr(stopwords),
-            consequence="frequent words would be scored, or rare ones not",
             remedy=str(error),
         ) from error
 
@@ -240,13 +230,11 @@ def _refuse_bad_parameters(k1: float, b: float, method: str) -> None:
         raise InputError(
             expected=f"a BM25 method of {list(METHODS)}",
             got=repr(method),
-            consequence="another formula would be used than the one meant",
             remedy="choose one of the list",
         )
     if not (k1 >= 0 and 0 <= b <= 1):
         raise InputError(
             expected="k1 of at least 0 and b between 0 and 1",
             got=f"k1={k1}, b={b}",
-            consequence="longer or more repetitive passages would win for no reason",
             remedy="use k1=1.2 and b=0.75 if in doubt",
         )

@@ -9,7 +9,7 @@ import numpy as np
 from sentence_transformers.util.quantization import quantize_embeddings
 
 from st_mta.errors import InputError
-from st_mta.scorers.bi_encoder import BiEncoderScorer, distinct
+from st_mta.scorers.embedding import EmbeddingScorer, distinct
 from st_mta.search.backends import exact_search
 from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores.embeddings import Embeddings
@@ -82,7 +82,6 @@ def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool)
         raise InputError(
             expected=f"a precision of {', '.join(BYTES)} and 1 to {embeddings.dimension} dimensions",
             got=f"{precision!r} and {kept}",
-            consequence="there is no such index",
             remedy="choose among these",
         )
     parts = embeddings.block_arrays, embeddings.block_of, embeddings.row_of
@@ -103,10 +102,10 @@ class ServedScorer(Scorer):
     """
 
     kind = "bi-encoder"
-    can_retrieve = True
+    can_retrieve = bounded = True
 
     def __init__(
-        self, queries: BiEncoderScorer, passages: BiEncoderScorer, kept: int | None = None, precision: str = "float32"
+        self, queries: EmbeddingScorer, passages: EmbeddingScorer, kept: int | None = None, precision: str = "float32"
     ) -> None:
         self.queries, self.passages, self.precision = queries, passages, precision
         self.kept = kept or queries.dimension
@@ -150,7 +149,7 @@ class ServedScorer(Scorer):
         return compress(embedded, self.kept, self.precision, self.passages.similarity == "cosine")
 
 
-def mean_cosine(first: BiEncoderScorer, second: BiEncoderScorer, texts: Texts, positions: IntArray) -> float:
+def mean_cosine(first: EmbeddingScorer, second: EmbeddingScorer, texts: Texts, positions: IntArray) -> float:
     """Mean cosine of two models' embeddings of the same passages: near 1 where their spaces are one."""
     a, b = (scorer.embed(texts, "document", positions).rows(slice(None)) for scorer in (first, second))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)

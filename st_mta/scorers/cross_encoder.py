@@ -59,7 +59,7 @@ class CrossEncoderScorer(PairScorer):
         _refuse_several_outputs(self.name, model.num_labels)
         pair_length = _pair_length(model, max_length)
         self._frozen = FrozenModel(model, precision, pair_length, device, owned, activation="identity")
-        self.parameters = self._frozen.parameters
+        self.parameters, self.layers = self._frozen.parameters, self._frozen.layers
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
 
     @property

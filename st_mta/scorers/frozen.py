@@ -11,6 +11,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 
 from st_mta.errors import InputError
 from st_mta.precision import precision_name, resolve_precision
+from st_mta.scorers.origin import num_layers
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
@@ -30,7 +31,7 @@ class FrozenModel(Generic[Model]):
         max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
             length, have no limit to set.
         device: Where to run, None for where the model is.
-        owned: Whether nobody else has the model, so that it is converted in place instead of held twice.
+        owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
     """
 
@@ -47,7 +48,6 @@ class FrozenModel(Generic[Model]):
             raise InputError(
                 expected="max_length of at least 1 token",
                 got=str(max_length),
-                consequence="every text would be empty",
                 remedy="leave it out for the model's own length",
             )
         # A tensor knows its card ("cuda:0") where the user only said "cuda".
@@ -65,7 +65,7 @@ class FrozenModel(Generic[Model]):
         """Digest of weights, configuration, length and precision as used."""
         model = self.model
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_model(model, precision=precision_name(self._dtype), **self._extra)
+            self._fingerprint = fingerprint_model(model, precision=self.precision, **self._extra)
         return self._fingerprint
 
     @property
@@ -84,6 +84,11 @@ class FrozenModel(Generic[Model]):
         return None if length is None or math.isinf(length) else int(length)
 
     @property
+    def precision(self) -> str:
+        """The number format the copy computes in, as a word."""
+        return precision_name(self._dtype)
+
+    @property
     def device(self) -> torch.device:
         """Where the model runs."""
         return self._device
@@ -92,6 +97,11 @@ class FrozenModel(Generic[Model]):
     def parameters(self) -> int:
         """Number of weights."""
         return sum(parameter.numel() for parameter in self._original.parameters())
+
+    @property
+    def layers(self) -> int | None:
+        """Number of transformer layers, None where there is no transformer."""
+        return num_layers(self._original)
 
     def _make_copy(self) -> Model:
         weights = [weight for weight in self._original.parameters() if weight.is_floating_point()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +40,8 @@ class FusedScorer(Scorer):
         self.weights = [float(weight) for weight in weights]
         self._refuse_bad_weights()
         self.parameters = sum(part.parameters for part in self.parts)
+        self.bounded = all(part.bounded for part in self.parts)
+        self.timed = all(part.timed for part in self.parts)
 
     def _refuse_bad_weights(self) -> None:
         if self.parts and len(self.parts) == len(self.weights) and all(0 < w < np.inf for w in self.weights):
@@ -48,7 +49,6 @@ class FusedScorer(Scorer):
         raise InputError(
             expected="one or more scorers and a positive weight for each",
             got=f"{[part.name for part in self.parts]} with {self.weights}",
-            consequence="the fusion would follow a scorer nobody asked for, or none",
             remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
         )
 
@@ -56,6 +56,12 @@ class FusedScorer(Scorer):
     def fingerprint(self) -> str:
         """Digest of the parts' fingerprints and weights."""
         return fingerprint_values(self.kind, [[part.fingerprint, w] for part, w in zip(self.parts, self.weights)])
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """What its parts took together; None where one of them computed nothing."""
+        rates = [rate for part in self.parts if (rate := part.pairs_per_second) is not None]
+        return 1 / sum(1 / rate for rate in rates) if len(rates) == len(self.parts) else None
 
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
@@ -68,27 +74,14 @@ class FusedScorer(Scorer):
         return total.astype(np.float32)
 
 
-@dataclass(frozen=True)
-class FusionFile:
-    """What the file of a fusion says.
-
-    Attributes:
-        parts: Scorers as users name them; folders as paths.
-        weights: One per part.
-    """
-
-    parts: list[str]
-    weights: list[float]
-
-
 def write_fusion(path: Path, parts: Sequence[str], weights: Sequence[float]) -> None:
     """Writes the parts' names and weights; folders beside the file are named relative to it."""
     names = [_relative(part, path.parent) for part in parts]
     atomic_write_text(path, json.dumps({"parts": names, "weights": [float(w) for w in weights]}, indent=2) + "\n")
 
 
-def read_fusion(path: Path) -> FusionFile:
-    """Reads what [`write_fusion`] wrote.
+def read_fusion(path: Path) -> tuple[list[str], list[float]]:
+    """The parts, as users name scorers, and their weights, as [`write_fusion`] wrote them.
 
     Raises:
         InputError: If the file is missing or says something else.
@@ -101,10 +94,9 @@ def read_fusion(path: Path) -> FusionFile:
         raise InputError(
             expected='a fusion: {"parts": [scorers], "weights": [numbers]}',
             got=f"{path} ({type(error).__name__}: {error})",
-            consequence="there would be nothing to score with",
             remedy="write it with st-mta teacher, or correct it",
         ) from error
-    return FusionFile([_absolute(part, path.parent) for part in parts], weights)
+    return [_absolute(part, path.parent) for part in parts], weights
 
 
 def _relative(part: str, folder: Path) -> str:

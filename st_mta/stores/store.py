@@ -84,7 +84,8 @@ class Store:
         self.tensors.forget()
         # What a killed join of the database left; one that is running keeps its files open.
         shutil.rmtree(self.scores.spill, ignore_errors=True)
-        return sum(scorer.num_bytes for scorer in removed)
+        left = sum(scorer.num_bytes for scorer in self.contents() if fingerprint in (None, scorer.fingerprint))
+        return max(0, sum(scorer.num_bytes for scorer in removed) - left)
 
     def _folders(self, fingerprint: str) -> list[Path]:
         return [self.folder / room / fingerprint for room in ROOMS]
@@ -93,12 +94,13 @@ class Store:
         try:
             described = json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            described = {}
+            described = None
+        described = described if isinstance(described, dict) else {}
         files = [path for folder in self._folders(fingerprint) for path in folder.rglob("*") if path.is_file()]
         return StoredScorer(
             fingerprint,
-            described.get("name", ""),
-            described.get("kind", ""),
+            str(described.get("name", "")),
+            str(described.get("kind", "")),
             pairs=self.scores.count(fingerprint),
             embeddings=self.embeddings.count(fingerprint),
             num_bytes=sum(path.stat().st_size for path in files),
@@ -107,4 +109,4 @@ class Store:
 
 def default_folder() -> Path:
     """``$ST_MTA_CACHE``, or the user's cache folder for this program."""
-    return Path(os.environ.get("ST_MTA_CACHE") or platformdirs.user_cache_dir("st_mta"))
+    return Path(os.environ.get("ST_MTA_CACHE") or platformdirs.user_cache_dir("st_mta")).expanduser()

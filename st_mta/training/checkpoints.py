@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,18 @@ from transformers import (
 )
 
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.atomic import atomic_write_text
+from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
+from st_mta.run.results import Trained
 from st_mta.training.alpha_schedule import AlphaSchedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.selections import SELECTED, selected_over_steps, selected_shares
 from st_mta.training.students import set_dropout
 
+LOG = "log_history.json"
+"""What the host's trainer logged, beside the folder of its checkpoints."""
 COMPLETE = "complete"
 """Name of the empty file that marks a checkpoint as wholly written."""
 
@@ -80,8 +85,8 @@ class StepBarCallback(TrainerCallback):
             self.bar.close()
 
 
-class StationTrainer(SentenceTransformerTrainer):
-    """The host's trainer for one station; logs the texts trained on and which assistant was selected how often.
+class StageTrainer(SentenceTransformerTrainer):
+    """The host's trainer for one stage; logs the texts trained on and which assistant was selected how often.
 
     Both are counted between two logs and kept in the log history, which checkpoints carry: a resumed training
     reports the same as one that was never killed (where ``save_steps`` is a multiple of ``logging_steps``).
@@ -125,58 +130,58 @@ def train_with_checkpoints(
     dataset: Dataset | DatasetDict,
     collator: SentenceTransformerDataCollator,
     loss: nn.Module,
-    folder: Path,
     *,
     targets: AssistantTargets | None = None,
     schedule: AlphaSchedule | None = None,
     evaluator: BaseEvaluator | None = None,
     callbacks: Sequence[TrainerCallback] = (),
-) -> dict[str, Any]:
-    """Trains the student in place with a fresh optimiser and schedule; goes on from the last whole checkpoint.
+    unwanted_callbacks: Sequence[type[TrainerCallback]] = (),
+) -> Trained:
+    """Trains the student in place with a fresh optimiser and schedule; resumes from the last whole checkpoint.
 
     Args:
         student: The model to train.
-        arguments: Training arguments; the output folder is replaced.
+        arguments: Of this training; checkpoints lie in the output folder, which is removed when it has ended. The
+            log history is kept beside that folder.
         dataset: Rows for the collator.
         collator: Makes the batches.
         loss: The loss around the student.
-        folder: Folder of the checkpoints, removed when training has ended.
         targets: Whose selections are logged.
         schedule: Of the loss's alpha.
         evaluator: The host's evaluator, run where ``eval_strategy`` says.
         callbacks: The user's callbacks.
-
-    Returns:
-        ``steps``, ``sequences`` (texts that went through the student), ``loss`` (first and last logged) and
-        ``selected`` (share of queries by assistant), and the same as ``selected_over_steps``.
+        unwanted_callbacks: Types of the host's callbacks that the user has removed.
     """
+    folder = Path(str(arguments.output_dir))
     if arguments.dropout is not None:
         set_dropout(student, arguments.dropout)
-    trainer = StationTrainer(
+    trainer = StageTrainer(
         targets=targets,
         schedule=schedule,
         model=student,
-        args=replace(arguments, output_dir=str(folder)),  # type: ignore[call-arg]
+        args=arguments,
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,
         evaluator=evaluator,
         callbacks=[KeepLossWeights(loss), MarkCompleteCallback(), *([schedule] if schedule else []), *callbacks],
     )
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
+    for unwanted in (ProgressCallback, PrinterCallback, *unwanted_callbacks):
+        trainer.remove_callback(unwanted)
     trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
     trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]
+    atomic_write_text(folder.with_name(LOG), json.dumps(log))
     shutil.rmtree(folder, ignore_errors=True)
-    return {
-        "steps": trainer.state.global_step,
-        "sequences": int(sum(entry.get("sequences", 0) for entry in log)),
-        "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
-        "selected": selected_shares(log),
-        "selected_over_steps": selected_over_steps(log),
-    }
+    return Trained(
+        steps=trainer.state.global_step,
+        sequences=int(sum(entry.get("sequences", 0) for entry in log)),
+        loss={"first": losses[0], "last": losses[-1]} if losses else None,
+        selected=selected_shares(log),
+        selected_over_steps=selected_over_steps(log),
+        trained_with=describe_loss(loss),
+    )
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Collators: a batch encodes each distinct passage once, whatever number of lists it stands in."""
+"""An iteration's data and batches: each distinct passage is encoded once, whatever number of lists it stands in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,42 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
+from datasets import Dataset
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
+from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
+from st_mta.training.students import DOCUMENTS
 from st_mta.types import Texts
 
-DOCUMENTS = "documents"
+
+def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
+    """One row per query: text, position, its passages' corpus positions, which of them are positive, and all scores.
+
+    Args:
+        scored: Q queries with P pairs in all, scored by S scorers, the teacher's first.
+        queries: The collection's queries.
+
+    Returns:
+        Columns ``query`` (text), ``query_position``, ``passages`` (N positions), ``positive`` (N booleans) and
+        ``scores`` (N lists of S).
+    """
+    lists = scored.candidates
+    offsets = pa.array(lists.offsets.astype(np.int32))
+    flat = pa.array(np.ascontiguousarray(scored.scores.T).reshape(-1))
+    by_pair = pa.FixedSizeListArray.from_arrays(flat, len(scored.scores))
+    table = pa.table(
+        {
+            "query": pa.array(queries.take(lists.queries)),
+            "query_position": pa.array(lists.queries),
+            "passages": pa.ListArray.from_arrays(offsets, pa.array(lists.passages)),
+            "positive": pa.ListArray.from_arrays(offsets, pa.array(lists.positive)),
+            "scores": pa.ListArray.from_arrays(offsets, by_pair),
+        }
+    )
+    return Dataset(table)
 
 
 @dataclass

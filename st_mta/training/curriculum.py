@@ -5,11 +5,38 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from st_mta.mining import load_candidates
+from st_mta.run.folder import RunFolder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.types import IntArray
+from st_mta.types import Collection, IntArray, Qrels
 
 EASY_WEIGHT = 0.1
 """Weight of a query that the student gets right, against 1.1 of one whose positive it does not find at all."""
+
+
+def training_queries(collection: Collection) -> IntArray:
+    """Positions of all training queries: the judged ones, then the unlabelled."""
+    return np.concatenate([collection.queries_of("train"), collection.unlabelled])
+
+
+def training_positives(collection: Collection, folder: RunFolder, iteration: int) -> Qrels:
+    """Judged positives, and for unlabelled queries the teacher's best of earlier iterations.
+
+    Args:
+        collection: Its train split is judged.
+        folder: Of the run; the lists of the iterations before this one are read.
+        iteration: Counted from 0.
+    """
+    positives = dict(collection.qrels.get("train", {}))
+    if not len(collection.unlabelled):
+        return positives
+    for earlier in range(iteration):
+        lists = load_candidates(folder.iteration(earlier) / "lists.parquet")
+        marked = lists.keep(lists.positive & np.isin(lists.pair_queries, collection.unlabelled))
+        query_ids = collection.queries.take_ids(marked.pair_queries)
+        passage_ids = collection.corpus.take_ids(marked.passages)
+        positives |= {query_id: {passage_id: 1} for query_id, passage_id in zip(query_ids, passage_ids)}
+    return positives
 
 
 def draw_queries(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from st_mta.atomic import atomic_write_text
-from st_mta.collections.files import read_qrels
 from st_mta.mining import mine
 from st_mta.types import Collection, IntArray, Qrels, Scorer
 
 RELEVANT = 10
 """Passages per query that count as relevant: the teacher's best has grade 2, the others grade 1."""
-HEADER = "query-id\tcorpus-id\tscore"
 
 
 def unjudged(collection: Collection, split: str) -> IntArray:
@@ -49,20 +45,5 @@ def judge_by_teacher(
     qrels: Qrels = {}
     query_ids = collection.queries.take_ids(lists.pair_queries[best])
     for query_id, passage_id, grade in zip(query_ids, collection.corpus.take_ids(lists.passages[best]), grades):
-        qrels.setdefault(query_id, {})[passage_id] = grade
-    return qrels
-
-
-def write_judgements(path: Path, qrels: Qrels) -> None:
-    """Writes judgements as BEIR does, whole or not at all."""
-    rows = [f"{query}\t{passage}\t{grade}" for query, judged in qrels.items() for passage, grade in judged.items()]
-    atomic_write_text(path, "\n".join([HEADER, *rows]) + "\n")
-
-
-def read_judgements(path: Path) -> Qrels:
-    """Reads what [`write_judgements`] wrote."""
-    table = read_qrels(path)
-    qrels: Qrels = {}
-    for query_id, passage_id, grade in zip(*(table[column].to_pylist() for column in ("query", "passage", "grade"))):
         qrels.setdefault(query_id, {})[passage_id] = grade
     return qrels

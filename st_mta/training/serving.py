@@ -8,8 +8,8 @@ import numpy as np
 
 from st_mta.evaluation import evaluate_scorer
 from st_mta.report.schema import ServingEntry
-from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.compressed import ServedScorer, mean_cosine
+from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.types import Collection, Scorer
 
 LEAST_AGREEMENT = 0.5
@@ -20,7 +20,7 @@ FORMS = ((1, "float32"), (2, "float32"), (4, "float32"), (1, "int8"), (1, "binar
 
 
 def measure_serving(
-    student: BiEncoderScorer, others: Sequence[Scorer], collection: Collection, split: str, depth: int
+    student: EmbeddingScorer, others: Sequence[Scorer], collection: Collection, split: str, depth: int
 ) -> list[ServingEntry]:
     """nDCG@10 of the student with cut and quantised passages, and with passages of models that share its space.
 
@@ -47,14 +47,14 @@ def measure_serving(
     return [_entry(name, served, collection, split, depth) for name, served in forms]
 
 
-def sharing_space(student: BiEncoderScorer, others: Sequence[Scorer], collection: Collection) -> list[BiEncoderScorer]:
+def sharing_space(student: EmbeddingScorer, others: Sequence[Scorer], collection: Collection) -> list[EmbeddingScorer]:
     """The bi-encoders whose passages the student's queries can search."""
     every = np.arange(len(collection.corpus), dtype=np.int64)
     sample = np.sort(np.random.default_rng(0).permutation(every)[:SAMPLE])
     return [
         other
         for other in others
-        if isinstance(other, BiEncoderScorer)
+        if isinstance(other, EmbeddingScorer)
         and (other.dimension, other.similarity) == (student.dimension, student.similarity)
         and mean_cosine(student, other, collection.corpus, sample) >= LEAST_AGREEMENT
     ]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
 from torch import nn
 from transformers import PreTrainedModel
 
 from st_mta.errors import InputError
+
+DOCUMENTS = "documents"
+"""Name of the training column of passages."""
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""Names of the prompt of ``encode_document``, the first that there is."""
 
 
 def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -> SentenceTransformer:
@@ -49,6 +56,48 @@ def set_dropout(student: SentenceTransformer, probability: float) -> None:
     for module in student.modules():
         if isinstance(module, nn.Dropout):
             module.p = probability
+
+
+def column_prompts(student: SentenceTransformer) -> dict[str, str]:
+    """The student's own prompts by training column, as ``encode_query`` and ``encode_document`` choose them."""
+    prompts = student.prompts or {}
+    found = {
+        "query": prompts.get("query"),
+        DOCUMENTS: next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), None),
+    }
+    return {column: prompt for column, prompt in found.items() if prompt}
+
+
+def routes_of(student: SentenceTransformer, router_mapping: dict[str, str] | None = None) -> dict[str, str]:
+    """Training column -> route of an asymmetric student; by default each column takes the route of its role."""
+    if router_mapping or not any(isinstance(module, Router) for module in student.children()):
+        return dict(router_mapping or {})
+    return {"query": "query", DOCUMENTS: "document"}
+
+
+def collator_inputs(student: SentenceTransformer, router_mapping: dict[str, str] | None) -> dict[str, Any]:
+    """What every collator of a run is made with, so that all trainings see texts alike."""
+    return {"prompts": column_prompts(student), "router_mapping": routes_of(student, router_mapping)}
+
+
+def set_prompts(student: SentenceTransformer, prompts: str | dict[str, str] | None) -> None:
+    """Makes the ``prompts`` of training arguments the student's own, so that it is used as it is trained.
+
+    Raises:
+        InputError: If a prompt is for another column than "query" and "documents".
+    """
+    if not prompts:
+        return
+    by_column = dict.fromkeys(("query", DOCUMENTS), prompts) if isinstance(prompts, str) else prompts
+    names = {"query": "query", DOCUMENTS: "document", **dict.fromkeys(DOCUMENT_PROMPTS, "document")}
+    if unknown := sorted(by_column.keys() - names.keys()):
+        raise InputError(
+            expected=f"prompts for 'query' and {DOCUMENTS!r}",
+            got=f"one for {unknown[0]!r}",
+            consequence="it would not be used",
+            remedy="rename it",
+        )
+    student.prompts = {**(student.prompts or {}), **{names[column]: text for column, text in by_column.items()}}
 
 
 def _layer_list(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:

@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from torch import nn
 from transformers import TrainerCallback
 
-from st_mta.assistants.pool import AssistantPool
-from st_mta.assistants.targets import AssistantTargets
-from st_mta.collections import load_collection, with_dev_split, with_training_queries
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
-from st_mta.losses import ListwiseKLLoss
-from st_mta.losses.similarity import resolve_similarity
-from st_mta.precision import resolve_precision
-from st_mta.report import write_report
+from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
-from st_mta.report.schema import Report
-from st_mta.run.best import Standing
-from st_mta.run.folder import RunFolder
-from st_mta.run.identity import run_configuration
-from st_mta.run.journal import Journal
-from st_mta.scorers import BiEncoderScorer, load_scorer
 from st_mta.stores import Store
-from st_mta.training import stations
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.custom_loss import refuse_heedless_loss
-from st_mta.training.flow import Flow
-from st_mta.training.regression import refuse_regression_to_nobody, settle_regression_weight
-from st_mta.training.run_state import BEFORE, STUDENT, LossFactory
+from st_mta.training.distillation import Distillation
+from st_mta.training.run_state import BEFORE, STUDENT
+from st_mta.training.students import routes_of
 from st_mta.types import Collection
+
+MADE_BY_THE_RUN = (
+    "get_train_dataloader get_eval_dataloader get_test_dataloader create_optimizer create_scheduler "
+    "create_optimizer_and_scheduler compute_loss training_step prediction_step predict hyperparameter_search"
+).split()
+"""What the host's trainer does with data, loss and optimiser; here each iteration has its own. Refused."""
 
 
 class MultiAssistantTrainer(SentenceTransformerTrainer):
     """Distils a teacher and its assistants into a student, iteration by iteration (MTA4DPR, EMNLP 2024).
 
     Each iteration mines candidates with the student and the assistants, scores them with all scorers, trains the
-    student on the teacher and the (fused) assistant closest to it, evaluates on the development split, and lets the
-    student replace the worst assistant where it beats it. Every station is recorded when it ends; a killed run goes on
-    with ``train(resume_from_checkpoint=True)`` and ends with the same weights.
+    student on the teacher's distributions (and, as ``alpha`` says, on those of the assistant or fusion of assistants
+    closest to it), evaluates on the development split, and lets the student replace the worst assistant where it
+    beats it. Every stage is recorded when it ends; a killed run resumes with ``train(resume_from_checkpoint=True)``
+    and ends with the same weights.
+
+    Of the host's trainer, callbacks, ``evaluate``, ``save_model``, ``push_to_hub``, ``state`` and its log work as
+    there; what belongs to a single training with its data set (``get_train_dataloader``, ``predict``,
+    ``hyperparameter_search`` and the like) is refused.
 
     Args:
         model: The student: a SentenceTransformer, or the name or folder of one.
-        args: The arguments; ``MultiAssistantTrainingArguments("tmp_trainer")`` by default.
+        args: The arguments; ``MultiAssistantTrainingArguments("tmp_trainer")`` by default. They are not changed.
         teacher: A model, a scorer, or a name as for [`load_scorer`].
         assistants: The same for each assistant; none gives plain distillation from the teacher.
         collection: What [`load_collection`] takes or returns.
-        loss: Makes the loss from the student and the targets; [`ListwiseKLLoss`] by default.
-        evaluator: An evaluator of the host, run during training where ``args.eval_strategy`` says; by default one
-            over the development split.
+        loss: A divergence (student logits, target log-probabilities, mask) or a function that makes the loss from
+            the student and the targets; a class among the host's distillation losses; or a word as for ``args.loss``,
+            which is the default. See [`st_mta.losses.by_name.find_loss`].
+        evaluator: An evaluator of the host, run during training where ``args.eval_strategy`` says, and by
+            ``evaluate``; by default one over the development split.
         store: Where scores and embeddings are kept; the user's cache folder by default.
-        callbacks: Callbacks of the host, given to the training of every iteration.
+        callbacks: Callbacks of the host, given to the training of the warm-up and of every iteration.
 
     Raises:
         InputError: If teacher and student are the same model, two scorers are the same, the collection has nothing to
-            train on, or ``regression_weight`` is positive and no bi-encoder is as wide as the student.
+            train on, an argument would have no effect, or ``regression_weight`` is positive and no bi-encoder is as
+            wide as the student.
     """
 
     training_args_class = MultiAssistantTrainingArguments
@@ -74,115 +75,158 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         teacher: Any,
         assistants: Sequence[Any] = (),
         collection: Collection | str | Path,
-        loss: LossFactory | None = None,
+        loss: str | Callable[..., Any] | None = None,
         evaluator: BaseEvaluator | list[BaseEvaluator] | None = None,
         store: Store | str | Path | None = None,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
-        _refuse_several_processes(args)
+        _refuse_other_arguments(args)
+        self._refuse_overridden()
         student = SentenceTransformer(model, device=str(args.device)) if isinstance(model, str) else model
-        if args.max_length is not None:
-            student.max_seq_length = args.max_length
-        args.bf16 = args.bf16 or resolve_precision(args.precision, args.device) == torch.bfloat16
-        self.collection = with_dev_split(
-            with_training_queries(load_collection(collection), args.seed, args.num_crops),
-            args.seed,
-            max_queries=args.max_eval_queries,
+        self.distillation = Distillation.prepare(
+            student, args, teacher, assistants, collection, loss=loss, store=store, evaluator=evaluator
         )
-        self.store = store if isinstance(store, Store) else Store(store)
-        options: dict[str, Any] = {
-            "store": self.store,
-            "precision": args.precision,
-            "device": str(args.device),
-            "max_length": args.max_length,
-        }
-        self.pool = AssistantPool(
-            load_scorer(teacher, **options), [load_scorer(assistant, **options) for assistant in assistants]
-        )
-        _refuse_teacher_as_student(student, self.pool)
-        settle_regression_weight(args, self.pool.scorers, student, own_loss=loss is not None)
-        refuse_regression_to_nobody(args, self.pool.scorers, student)
-        self.loss_factory = loss or default_loss(args)
-        if evaluator is None and args.eval_strategy != "no":
-            evaluator = CollectionEvaluator(self.collection, "dev")
         # The losses and data sets of the iterations are made when their time comes.
-        super().__init__(model=student, args=args, loss=nn.Identity(), evaluator=evaluator, callbacks=list(callbacks))
-        self.user_callbacks = list(callbacks)
+        super().__init__(
+            model=student,
+            args=args,
+            loss=nn.Identity(),
+            evaluator=evaluator or self.distillation.evaluator,
+            data_collator=SentenceTransformerDataCollator(
+                student.preprocess, router_mapping=routes_of(student, args.router_mapping)
+            ),
+        )
+        self.evaluator: BaseEvaluator | None
+        self._own_callbacks = list(self.callback_handler.callbacks)
+        for callback in callbacks:
+            self.add_callback(callback)
 
-    def train(self, resume_from_checkpoint: bool | str | None = None, **kwargs: Any) -> Report:
+    @property
+    def collection(self) -> Collection:
+        """The collection as it is trained on, with a train and a dev split."""
+        return self.distillation.collection
+
+    def train(
+        self,
+        resume_from_checkpoint: bool | str | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Report:
         """Runs every iteration, keeps the best student, evaluates it on the test split and writes the report.
 
         Args:
-            resume_from_checkpoint: True goes on with a run begun in ``args.output_dir`` under the same arguments.
-            kwargs: Accepted for the host's signature; unused.
+            resume_from_checkpoint: True (or the output folder) resumes a run begun in ``args.output_dir`` under the
+                same arguments.
+            trial: Of hyperparameter search, which is refused.
+            ignore_keys_for_eval: Of the host; without effect on an evaluator, therefore refused.
 
         Returns:
             The report, as written to ``report.json``.
 
         Raises:
             InputError: If the output folder holds a run and ``resume_from_checkpoint`` is not given, or a run with
-                other arguments; if an argument names a function that does not exist, or the loss would not heed one.
+                other arguments, or other things under the names that a run writes.
         """
-        self.refuse_what_fails_later()
-        flow = self._flow(bool(resume_from_checkpoint))
-        standing = flow.run()
-        student = flow.load_student(standing.best)
-        report = self._report(flow, standing)
-        loss = self.loss_factory(student, stations.unfitted_targets(self.pool, self.args))
-        attach_lineage(student, report, loss=loss, made_from=self.model)
-        stations.save_student(student, flow.folder.student)
-        write_report(flow.folder.root, report, collection=flow.collection)
-        self.model.load_state_dict(student.state_dict())
-        self.model.model_card_data = student.model_card_data
-        return report
-
-    def refuse_what_fails_later(self) -> None:
-        """Fusion and selection are looked up, and a user's loss is made once to see whether it heeds the arguments."""
-        targets = stations.unfitted_targets(self.pool, self.args)
-        if self.args.regression_weight or self.args.alpha_end is not None:
-            refuse_heedless_loss(self.loss_factory(self.model, targets), self.args)
-
-    def _flow(self, resume: bool) -> Flow:
-        folder = RunFolder(Path(self.args.output_dir))
-        if folder.journal.exists() and not resume:
-            raise InputError(
-                expected="an output folder without a run in it",
-                got=f"{folder.root}, where one was begun",
-                consequence="its work would be lost",
-                remedy="pass resume_from_checkpoint=True to go on with it, or name another folder",
-            )
-        configuration = run_configuration(self.args, self.collection, self.pool, self.model)
-        return Flow(
-            self.args,
-            self.collection,
-            self.pool,
-            self.model,
-            self.loss_factory,
-            folder,
-            Journal(folder.journal, configuration, self.store.ledger),
-            self.evaluator,
-            self.user_callbacks,
-        )
-
-    def _report(self, flow: Flow, standing: Standing) -> Report:
-        teacher, *assistants = flow.initial_scorers
-        return build_report(
-            journal=flow.journal,
-            folder=flow.folder,
-            collection=flow.collection,
-            teacher=teacher,
-            assistants=assistants,
-            before=flow.student_scorer(flow.folder.student_before, BEFORE),
-            student=flow.student_scorer(standing.best, STUDENT),
-            standing=standing,
+        if trial is not None or ignore_keys_for_eval is not None:
+            self._refuse("hyperparameter_search and ignore_keys_for_eval")
+        run = self.distillation
+        self._refuse_begun(resume_from_checkpoint)
+        run.folder.refuse_unusable()
+        run.callbacks = [c for c in self.callback_handler.callbacks if c not in self._own_callbacks]
+        run.unwanted_callbacks = [type(c) for c in self._own_callbacks if c not in self.callback_handler.callbacks]
+        best = run.run()
+        student = run.students.load(best.folder)
+        report = build_report(
+            journal=run.journal,
+            folder=run.folder,
+            collection=run.collection,
+            scorers=run.initial_scorers,
+            before=run.students.scorer(run.folder.student_before, BEFORE),
+            student=run.students.scorer(best.folder, STUDENT),
+            best=best,
             num_iterations=self.args.num_iterations,
             settings={
                 "seed": self.args.seed,
                 "depth": self.args.eval_depth,
                 "device": str(self.args.device),
-                "precision": "bf16" if self.args.bf16 else "fp32",
+                "precision": run.settled.precision,
             },
+        )
+        attach_lineage(student, report, made_from=self.model)
+        run.students.save(student, run.folder.student)
+        write_report(run.folder.root, report, collection=run.collection)
+        self.model.load_state_dict(student.state_dict())
+        self.model.max_seq_length, self.model.prompts = student.max_seq_length, student.prompts
+        self.model.model_card_data = student.model_card_data
+        self._take_state()
+        return report
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Measures the student as it is now: by the evaluator given, or on the development split.
+
+        Args:
+            eval_dataset: Refused: candidates and scores exist within an iteration only.
+            ignore_keys: Of the host; unused, as there with an evaluator.
+            metric_key_prefix: In front of every measure.
+        """
+        if eval_dataset is not None:
+            self._refuse("an eval_dataset")
+        if self.evaluator is None:
+            self.evaluator = CollectionEvaluator(self.collection, "dev")
+        measured = self.evaluator(self.model)
+        measured = measured if isinstance(measured, dict) else {"score": measured}
+        metrics = {f"{metric_key_prefix}_{name}": float(value) for name, value in measured.items()}
+        self.log(metrics)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _take_state(self) -> None:
+        """The log of all trainings, one after the other, as the host's state and callbacks know it."""
+        self.state.log_history, self.state.global_step = [], 0
+        for training, path in self.distillation.logs():
+            log = json.loads(path.read_text(encoding="utf-8"))
+            before = self.state.global_step
+            for entry in log:
+                self.state.log_history.append({**entry, "step": before + entry["step"], "training": training})
+            self.state.global_step = before + max((entry["step"] for entry in log), default=0)
+        self.state.max_steps = self.state.global_step
+        self.state.epoch = max((entry.get("epoch", 0) for entry in self.state.log_history), default=0)
+
+    def _refuse_begun(self, resume: bool | str | None) -> None:
+        root = self.distillation.folder.root
+        if isinstance(resume, str) and Path(resume).resolve() != root.resolve():
+            raise InputError(
+                expected=f"resume_from_checkpoint=True, or the output folder {root}",
+                got=resume,
+                consequence="another run would be resumed than the arguments name",
+                remedy="name that folder as output_dir",
+            )
+        if self.distillation.folder.journal.exists() and not resume:
+            raise InputError(
+                expected="an output folder without a run in it",
+                got=f"{root}, where one was begun",
+                consequence="its work would be lost",
+                remedy="pass resume_from_checkpoint=True to resume it, or name another folder",
+            )
+
+    def _refuse_overridden(self) -> None:
+        """A subclass that overrides a step of the host's training would see it ignored."""
+        for name in MADE_BY_THE_RUN:
+            if getattr(type(self), name) is not getattr(MultiAssistantTrainer, name):
+                self._refuse(f"an overridden {name}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise InputError(
+            expected="what MultiAssistantTrainer can do of the host's trainer",
+            got=what,
+            consequence="it would have no effect: data, loss and optimiser are made anew in every iteration",
+            remedy="use a loss of your own (loss=), callbacks, or ListwiseKLLoss in a SentenceTransformerTrainer",
         )
 
     def push_to_hub(
@@ -227,42 +271,30 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         )
 
 
-def default_loss(args: MultiAssistantTrainingArguments) -> LossFactory:
-    """[`ListwiseKLLoss`] with the weights that the arguments name."""
+def _refused(name: str) -> Callable[..., NoReturn]:
+    def method(self: MultiAssistantTrainer, *_: Any, **__: Any) -> NoReturn:
+        self._refuse(name)
 
-    def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
-        _, contrastive_scale = resolve_similarity(student, None, args.scale)
-        return ListwiseKLLoss(
-            student,
-            targets=targets,
-            scale=targets.student_scale or args.scale,
-            contrastive_scale=contrastive_scale,
-            alpha=targets.alpha,
-            contrastive_weight=args.contrastive_weight,
-            regression_weight=args.regression_weight or 0.0,
-            return_components=True,
+    method.__doc__ = "Refused: data, loss and optimiser are made anew in every iteration."
+    return method
+
+
+for _name in MADE_BY_THE_RUN:
+    setattr(MultiAssistantTrainer, _name, _refused(_name))
+
+
+def _refuse_other_arguments(args: Any) -> None:
+    if not isinstance(args, MultiAssistantTrainingArguments):
+        raise InputError(
+            expected="MultiAssistantTrainingArguments",
+            got=type(args).__name__,
+            consequence="the options of the method would be missing",
+            remedy="use MultiAssistantTrainingArguments(...), which takes every argument of the host as well",
         )
-
-    return make
-
-
-def _refuse_several_processes(args: MultiAssistantTrainingArguments) -> None:
-    if args.world_size == 1:
-        return
-    raise InputError(
-        expected="one process",
-        got=f"{args.world_size} processes",
-        consequence="the stations between the trainings would wait for each other for ever",
-        remedy="start it without torchrun or accelerate launch; ListwiseKLLoss alone does run under both",
-    )
-
-
-def _refuse_teacher_as_student(student: SentenceTransformer, pool: AssistantPool) -> None:
-    if BiEncoderScorer(student, name=STUDENT).fingerprint != pool.teacher.fingerprint:
-        return
-    raise InputError(
-        expected="a student that is not its own teacher",
-        got=f"the same model as teacher ({pool.teacher.name!r}) and student",
-        consequence="the student would learn what it already knows",
-        remedy="keep fewer layers of it (--student-layers 0 2 5, prune_layers), or name another student",
-    )
+    if args.world_size != 1:
+        raise InputError(
+            expected="one process",
+            got=f"{args.world_size} processes",
+            consequence="the stages between the trainings would wait for each other for ever",
+            remedy="start it without torchrun or accelerate launch; ListwiseKLLoss alone does run under both",
+        )

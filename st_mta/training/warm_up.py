@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,15 @@ import torch
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 
+from st_mta.run.results import Trained
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
-from st_mta.training.collator import DOCUMENTS, RegressionCollator
+from st_mta.training.collator import RegressionCollator
+from st_mta.training.students import DOCUMENTS, collator_inputs
 from st_mta.types import IntArray, Texts
 
 POOL_OF_BATCHES = 32
@@ -30,8 +31,8 @@ def regress_embeddings(
     positions: dict[str, IntArray],
     targets: dict[str, Embeddings],
     arguments: MultiAssistantTrainingArguments,
-    folder: Path,
-) -> dict[str, Any]:
+    **hosted: Any,
+) -> Trained:
     """Trains the student, in place, to give each text the embedding the assistant gave it (cosine distance).
 
     Args:
@@ -39,11 +40,8 @@ def regress_embeddings(
         texts: Column name ("query", "documents") -> texts of that role.
         positions: Column name -> (n,) positions of the texts to train on.
         targets: Column name -> the assistant's embeddings, of the student's dimension.
-        arguments: ``regression_epochs``, ``regression_learning_rate``, batch size and seed are read.
-        folder: Where checkpoints lie, so that a killed warm-up goes on.
-
-    Returns:
-        As of [`train_with_checkpoints`].
+        arguments: Of this training, as [`warm_up_arguments`] makes them.
+        hosted: Evaluator and callbacks, as for [`train_with_checkpoints`].
     """
     datasets = DatasetDict(
         {
@@ -54,30 +52,39 @@ def regress_embeddings(
             if len(kept)
         }
     )
-    inner = replace(  # type: ignore[call-arg]
-        arguments,
-        num_train_epochs=arguments.regression_epochs,
-        learning_rate=arguments.regression_learning_rate,
-        max_steps=-1,
-        per_device_train_batch_size=arguments.regression_batch_size,
-        batch_sampler=LengthGroupedBatchSampler,
-        warmup_steps=0.1,
-        eval_strategy="no",
+    collator = RegressionCollator(
+        student.preprocess, texts=texts, targets=targets, **collator_inputs(student, arguments.router_mapping)
     )
-    collator = RegressionCollator(student.preprocess, texts=texts, targets=targets, prompts=column_prompts(student))
     loss = EmbedDistillLoss(student, distance_metric="cosine")
-    return train_with_checkpoints(student, inner, datasets, collator, loss, folder)
+    return train_with_checkpoints(student, arguments, datasets, collator, loss, **hosted)
 
 
-def column_prompts(student: SentenceTransformer) -> dict[str, str]:
-    """The student's own prompts by training column, as ``encode_query`` and ``encode_document`` choose them."""
-    prompts = student.prompts or {}
-    by_column = {"query": ("query",), DOCUMENTS: ("document", "passage", "corpus")}
-    found = {
-        column: next((prompts[name] for name in names if prompts.get(name)), None)
-        for column, names in by_column.items()
+def warm_up_arguments(arguments: MultiAssistantTrainingArguments) -> dict[str, Any]:
+    """How the warm-up's training differs from an iteration's."""
+    return {
+        "num_train_epochs": arguments.regression_epochs,
+        "learning_rate": arguments.regression_learning_rate,
+        "max_steps": -1,
+        "per_device_train_batch_size": arguments.regression_batch_size,
+        "batch_sampler": LengthGroupedBatchSampler,
+        "warmup_steps": 0.1,
     }
-    return {column: prompt for column, prompt in found.items() if prompt}
+
+
+def trainable_columns(student: SentenceTransformer, router_mapping: dict[str, str]) -> list[str]:
+    """The columns whose embeddings have a gradient: not those that pass through frozen modules alone."""
+    found = []
+    for column in ("query", DOCUMENTS):
+        collator = SentenceTransformerDataCollator(student.preprocess, **collator_inputs(student, router_mapping))
+        batch = collator([{column: "text"}])
+        features = {key.removeprefix(f"{column}_"): value for key, value in batch.items()}
+        features = {
+            key: value.to(student.device) if hasattr(value, "to") else value for key, value in features.items()
+        }
+        with torch.enable_grad():
+            if student(features)["sentence_embedding"].requires_grad:
+                found.append(column)
+    return found
 
 
 def _lengths(texts: Texts, positions: IntArray) -> list[int]:

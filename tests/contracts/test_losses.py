@@ -8,10 +8,11 @@ import json
 
 import pytest
 import torch
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import MarginMSELoss, MatryoshkaLoss
 
 from st_mta import losses
 from st_mta.errors import InputError
+from st_mta.losses.host import teacher_scores
 from tests.tiny import tiny_sentence_transformer
 
 EXPORTED = [getattr(losses, name) for name in losses.__all__]
@@ -32,6 +33,8 @@ def student(_student):
 
 @pytest.fixture(params=LOSSES, ids=lambda loss: loss.__name__)
 def loss(request, student):
+    if request.param is losses.HostLoss:
+        return losses.HostLoss(student, loss=MarginMSELoss(student), label=teacher_scores)
     return request.param(student)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.evaluation import evaluate_run, evaluate_scorer, rerank
+from st_mta.evaluation import best_passages, evaluate_run, evaluate_scorer, rerank
 from st_mta.types import Texts
 
 
@@ -94,9 +94,36 @@ def test_the_relevance_level_reaches_the_measures(collection, table, table_score
     assert values["map"] != evaluate_run(run, collection.qrels["dev"])["map"]
 
 
-def test_a_re_ranker_needs_a_first_stage(collection, table, table_scorer):
-    with pytest.raises(InputError, match="'cross'.*first_stage="):
-        evaluate_scorer(table_scorer("cross", table, can_retrieve=False), collection, "dev")
+@pytest.mark.parametrize("depth, expected", [(4, 5), (12, 12)])
+def test_a_first_stage_that_searches_is_asked_for_one_passage_more(
+    collection, table, table_scorer, monkeypatch, depth, expected
+):
+    first, asked = table_scorer("first", -table), []
+    search = first.retrieve
+    monkeypatch.setattr(
+        first, "retrieve", lambda q, c, rows, k: asked.append((rows.tolist(), k)) or search(q, c, rows, k)
+    )
+    second = table_scorer("second", table, can_retrieve=False)
+    given = evaluate_scorer(second, collection, "dev", depth=depth, first_stage=first)
+    assert asked == [([2, 0, 1, 3], expected)]
+    passages = best_passages(table_scorer("first", -table), collection, np.array([2, 0, 1, 3]), depth)
+    assert passages.passages.shape == (4, expected)
+    assert given == evaluate_scorer(second, collection, "dev", depth=depth, first_stage=passages)
+
+
+def test_a_searching_scorer_asks_no_first_stage(collection, table, table_scorer):
+    first = table_scorer("first", table, can_retrieve=False)
+    first.retrieve = None
+    scorer = table_scorer("t", table)
+    assert evaluate_scorer(scorer, collection, "dev", first_stage=first) == evaluate_scorer(scorer, collection, "dev")
+
+
+def test_a_re_ranker_needs_a_first_stage_that_searches(collection, table, table_scorer):
+    cross = table_scorer("cross", table, can_retrieve=False)
+    with pytest.raises(InputError, match="'cross'.*got none.*first_stage="):
+        evaluate_scorer(cross, collection, "dev")
+    with pytest.raises(InputError, match="'cross'.*'other', which only re-ranks too"):
+        evaluate_scorer(cross, collection, "dev", first_stage=table_scorer("other", table, can_retrieve=False))
 
 
 @pytest.mark.parametrize("queries, missing", [([0, 1, 2], 1), ([], 4), ([5], 4)])

@@ -53,6 +53,11 @@ def test_filtered_contrastive_in_a_stock_trainer(run, tmp_path):
     assert "25% of the judged negatives are filtered at the end." in printed
 
 
+def test_own_listwise_loss(run, tmp_path):
+    losses = losses_of(run("own_listwise_loss.py", saved(tiny_sentence_transformer(), tmp_path / "student")))
+    assert len(losses) == 5 and losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("name", ["attention_from_a_cross_encoder.py", "multi_level_distillation.py"])
 def test_word_level_from_a_cross_encoder(run, tmp_path, name):
     student = saved(tiny_sentence_transformer(), tmp_path / "student")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
 import re
 
+import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -13,7 +16,7 @@ from torch import nn
 
 from st_mta.hub import LineageModelCardData, attach_lineage
 from st_mta.hub.lineage import lineage_section
-from st_mta.hub.losses import METHOD, losses_of
+from st_mta.hub.losses import METHOD, describe_loss, losses_of
 from st_mta.hub.model_card import ANCHOR, SECTION, TOP, TOP_ANCHOR, insert_section
 from st_mta.hub.results import MEASURES
 from st_mta.losses import ListwiseKLLoss
@@ -49,7 +52,7 @@ def saved_card(model, folder):
 
 
 def test_the_saved_card_tells_the_lineage(model, report, tmp_path):
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     text = saved_card(model, tmp_path)
     places = [text.index(part) for part in (
         "# Retriever distilled on pydocs",
@@ -61,7 +64,7 @@ def test_the_saved_card_tells_the_lineage(model, report, tmp_path):
         "paired randomisation test",
         "## Training Details",
         "#### pydocs",
-        "<code>st_mta.losses.listwise_kl.ListwiseKLLoss</code> with these parameters",
+        "<code>st_mta.losses.listwise.ListwiseKLLoss</code> with these parameters",
         "### Distillation Lineage",
         "in 3 iterations",
         "| assistant | minilm | – | bi-encoder |",
@@ -97,7 +100,7 @@ def test_the_results_are_in_the_hubs_evaluation_metadata(model, report, tmp_path
 
 def test_datasets_of_the_hub_are_named_as_the_hub_names_them(model, report, tmp_path):
     report["collection"] |= {"name": "scifact", "hub_id": "mteb/scifact", "licence": "cc-by-nc-2.0"}
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     card = ModelCard(saved_card(model, tmp_path))
     assert {(result.dataset_type, result.dataset_name) for result in card.data.eval_results} == {
         ("mteb/scifact", "scifact")
@@ -141,7 +144,7 @@ def test_the_base_model_stays_known(model, report, tmp_path):
 def test_losses_inside_a_loss_are_named_and_cited(model, report, tmp_path):
     loss = CombinedLoss(model)
     assert [type(inner).__name__ for inner in losses_of(loss)] == ["CombinedLoss", "CitedLoss", "ListwiseKLLoss"]
-    attach_lineage(model, report, loss=loss)
+    attach_lineage(model, report | {"loss": describe_loss(loss)})
     card = ModelCard(saved_card(model, tmp_path))
     assert {"loss:CombinedLoss", "loss:CitedLoss", "loss:ListwiseKLLoss"} <= set(card.data.tags)
     assert "#### CitedLoss\n```bibtex\n@misc{somebody-2024" in card.text
@@ -150,11 +153,55 @@ def test_losses_inside_a_loss_are_named_and_cited(model, report, tmp_path):
 def test_the_method_and_the_library_are_cited_whatever_the_loss(model, report, tmp_path):
     assert METHOD == ListwiseKLLoss(model).citation
     for loss in (CitedLoss(), ListwiseKLLoss(model), None):
-        attach_lineage(model, report, loss=loss)
+        attach_lineage(model, report | {"loss": None if loss is None else describe_loss(loss)})
         text = saved_card(model, tmp_path)
         assert text.count("@inproceedings{lu-etal-2024-mta4dpr") == 1
         assert text.count("@inproceedings{reimers-2019-sentence-bert") == 1
     assert "loss:CitedLoss" not in ModelCard(text).data.tags
+
+
+class FittedLoss(nn.Module):
+    """Everything a loss may have among its parameters."""
+
+    class Targets:
+        def get_config_dict(self):
+            return {"assistants": ["late-interaction:/home/USER NAME/m", "bm25"], "temperatures": (0.5, 2)}
+
+    def get_config_dict(self):
+        return {
+            "scale": np.float32(0.5), "layers": torch.arange(3), "steps": np.int64(3), "similarity": len,
+            "model": nn.Identity(), "targets": self.Targets(), "limit": float("inf"), "none": None, "flag": True,
+            "text": "Targets(assistants=['/home/USER NAME/t'])",
+        }  # fmt: skip
+
+
+def test_a_described_loss_is_json(model, report, tmp_path):
+    described = describe_loss(FittedLoss())
+    assert described == json.loads(json.dumps(described, allow_nan=False)) == {
+        "class": "tests.hub.test_model_card.FittedLoss",
+        "config": {
+            "scale": 0.5, "layers": "tensor of shape (3,)", "steps": 3, "similarity": "len", "model": "Identity",
+            "targets": {"class": "Targets", "assistants": ["late-interaction:/home/USER NAME/m", "bm25"],
+                        "temperatures": [0.5, 2]},
+            "limit": "inf", "none": None, "flag": True, "text": "Targets(assistants=['/home/USER NAME/t'])",
+        },
+        "citations": {"FittedLoss": ""},
+    }  # fmt: skip
+    attach_lineage(model, report | {"loss": described})
+    text = saved_card(model, tmp_path)
+    assert "USER" not in text and '"late-interaction:m"' in text and "Targets(assistants=['t'])" in text
+    assert "<code>tests.hub.test_model_card.FittedLoss</code>" in text
+
+
+def test_the_loss_comes_from_the_report_as_it_was_written(model, report, tmp_path):
+    loss = ListwiseKLLoss(model, scale=7.5)
+    kept = json.loads(json.dumps(describe_loss(CombinedLoss(model)), sort_keys=True))
+    assert list(kept["citations"]) == ["CitedLoss", "CombinedLoss", "ListwiseKLLoss"]
+    attach_lineage(model, report | {"loss": kept})
+    assert "loss:CombinedLoss" in ModelCard(saved_card(model, tmp_path / "a")).data.tags
+    attach_lineage(model, report | {"loss": describe_loss(loss)})
+    text = saved_card(model, tmp_path / "b")
+    assert '"scale": 7.5' in text and "loss:CombinedLoss" not in text
 
 
 def test_an_evaluator_of_every_iteration_leaves_no_second_row(model, report, tmp_path):
@@ -273,7 +320,7 @@ def test_folders_of_this_machine_stay_private(model, report, tmp_path):
     report["warm_up"]["regressed_to"] = "/home/somebody/c"
     report["collection"]["name"] = "~/data/mine"
     report["collection"]["notes"] = ["Read from /home/somebody/data."]
-    attach_lineage(model, report, loss=ListwiseKLLoss(model))
+    attach_lineage(model, report | {"loss": describe_loss(ListwiseKLLoss(model))})
     text = saved_card(model, tmp_path)
     assert "somebody" not in text and "~/" not in text and str(tmp_path) not in text
     for expected in (

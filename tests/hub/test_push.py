@@ -128,6 +128,53 @@ def test_no_path_of_this_machine_is_published(finished, out, hub, tmp_path):
     assert b'SentenceTransformer("me/small")' in published["distillation/report.md"]
 
 
+def test_paths_with_blanks_and_relative_ones_stay_private(out):
+    """Names, file names, tags and the card: a local assistant with a blank in its path, and a relative teacher."""
+    name = "late-interaction:/home/USER NAME/some project/my model"
+    report = json.loads((out / "report.json").read_text())
+    report["assistants"][0]["name"] = name
+    report["teacher"]["name"] = "../up/teacher"
+    (out / "report.json").write_text(json.dumps(report))
+    written = name.replace("/", "--").replace(":", "--")
+    (out / "runs" / f"{written}.trec").write_text(f"q0 Q0 p0 1 1.0 {'_'.join(name.split())}\n")
+    options = {"teacher": "../up/teacher", "output_dir": "rel/dir/out", "assistants": ["late-interaction:org/m", name]}
+    (out / "config.yaml").write_text(yaml.safe_dump(options))
+    card = (out / "student" / "README.md").read_text()
+    (out / "student" / "README.md").write_text(f"{card}\nWritten to rel/dir/out by {name}.\n")
+    published = {file.path: content(file) for file in run_files(out, "me/small")}
+    for path, data in published.items():
+        for private in (b"USER", b"some project", b"some_project", b"rel/dir", b"../up"):
+            assert private not in data and private not in path.encode(), path
+    assert published["distillation/runs/late-interaction--my model.trec"].endswith(b" late-interaction:my_model\n")
+    assert yaml.safe_load(published["distillation/config.yaml"])["assistants"] == [
+        "late-interaction:org/m", "late-interaction:my model",
+    ]  # fmt: skip
+
+
+def test_a_model_named_relative_to_the_working_folder_stays_private(out, tmp_path, monkeypatch):
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (out / "config.yaml").write_text(yaml.safe_dump({"teacher": "models/mine", "student": "org/model"}))
+    published = next(file for file in run_files(out, "me/small") if file.path == "distillation/config.yaml")
+    assert yaml.safe_load(content(published)) == {"teacher": "mine", "student": "org/model"}
+
+
+def test_half_written_files_are_not_published(out):
+    (out / "plots" / ".quality.png-1234.tmp").write_bytes(b"\xff" * 9)
+    (out / "runs" / ".student.trec").write_bytes(b"\xff")
+    (out / "student" / ".model.safetensors-1.tmp").write_bytes(b"")
+    assert not [file.path for file in run_files(out, "me/small") if "/." in f"/{file.path}"]
+
+
+def test_the_card_tells_the_loss_that_trained(finished, out):
+    """Not one built anew: the report keeps the loss of the training that was kept, and the card shows it."""
+    report = json.loads((out / "report.json").read_text())
+    expected = "EmbedDistillLoss" if report["kept"] == "warm-up" else "ListwiseKLLoss"
+    assert report["loss"]["class"].endswith(expected) and expected in report["loss"]["citations"]
+    card = next(file for file in run_files(out, "me/small") if file.path == "README.md")
+    assert all(json.dumps(value).encode() in content(card) for value in report["loss"]["config"].values())
+
+
 def test_the_published_card_loads_the_student_by_its_name(out, hub):
     push_run(out, "me/small")
     card = ModelCard(hub.files("me/small")["README.md"].decode())

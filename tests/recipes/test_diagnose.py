@@ -50,6 +50,14 @@ def test_the_closest_come_first_and_the_teacher_agrees_with_itself(toy_collectio
     assert (found.queries, found.candidates) == (24, 8.0)
 
 
+def test_similarities_are_not_taken_for_a_sigmoid(toy_collection, teacher, monkeypatch):
+    monkeypatch.setattr("st_mta.recipes.diagnose.looks_like_sigmoid", lambda scores: True)
+    pool = AssistantPool(teacher, [Noisy(teacher, 1.0), BM25()])
+    found = diagnose(toy_collection, "train", pool, [teacher], num_candidates=8, max_queries=5, combinations="none")
+    assert {member.name: member.sigmoid for member in found.members} == {"noise 1.0": True, "bm25": True}
+    assert not found.teacher.sigmoid
+
+
 def test_fusions_are_there_without_a_temperature(toy_collection, teacher):
     pool = AssistantPool(teacher, [BiEncoderScorer(tiny_sentence_transformer(3), name="A"), BM25()])
     found = diagnose(toy_collection, "train", pool, pool.scorers, num_candidates=8, max_queries=10)

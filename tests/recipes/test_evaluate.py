@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from st_mta.evaluation import evaluate_run
 from st_mta.recipes.evaluate import evaluate_models
 from st_mta.scorers import BiEncoderScorer
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.collator import DOCUMENTS
-from st_mta.training.warm_up import regress_embeddings
+from st_mta.training.students import DOCUMENTS
+from st_mta.training.warm_up import regress_embeddings, warm_up_arguments
 from st_mta.trec import read_run
 from st_mta.types import Collection
 from tests.tiny import WORDS, saved, tiny_cross_encoder, tiny_sentence_transformer
@@ -80,14 +81,21 @@ def test_two_equal_models_do_not_differ(toy_collection, tmp_path):
 
 def test_a_distilled_student_is_significantly_better_than_the_pruned_one_it_was(tmp_path):
     """Relevant is what the whole model ranks first; the student regresses to it on other texts than the test's."""
-    whole = BiEncoderScorer(tiny_sentence_transformer(layers=4), name="whole")
+    whole = BiEncoderScorer(tiny_sentence_transformer(layers=4), name="whole", precision="fp32")
     collection = judged_by(whole, word_salad(400, 800))
     student = prune_layers(tiny_sentence_transformer(layers=4), keep=[0, 3])
     pruned = saved(student, tmp_path / "pruned")
     distil(student, whole, word_salad(1200, 1, seed=1).corpus, tmp_path / "steps")
-    _, (test,) = evaluate_models([pruned, saved(student, tmp_path / "distilled")], [collection], output_dir=tmp_path)
+    models = [pruned, saved(student, tmp_path / "distilled")]
+    _, (test,) = evaluate_models(models, [collection], output_dir=tmp_path, precision="fp32")
     assert test["difference"] > 0.02 and test["p_holm"] < 0.01
     assert test["interval"][0] > 0
+
+
+def test_how_to_search_reaches_the_bi_encoders(toy_collection, tmp_path):
+    scorer = BiEncoderScorer(tiny_sentence_transformer(), name="A")
+    evaluate_models([scorer, "bm25"], [toy_collection], output_dir=tmp_path, backend="faiss", block_size=7)
+    assert (scorer.backend, scorer.block_size) == ("faiss", 7)
 
 
 def word_salad(passages, queries, seed=0):
@@ -112,7 +120,8 @@ def distil(student, teacher, passages, folder):
     )
     every = np.arange(len(passages))
     targets = {DOCUMENTS: teacher.embed(passages, "document", every)}
-    regress_embeddings(student, {DOCUMENTS: passages}, {DOCUMENTS: every}, targets, arguments, folder)
+    arguments = replace(arguments, **warm_up_arguments(arguments))
+    regress_embeddings(student, {DOCUMENTS: passages}, {DOCUMENTS: every}, targets, arguments)
 
 
 def test_a_re_ranker_gets_room_for_the_passage_with_the_querys_id(toy_collection, tmp_path):

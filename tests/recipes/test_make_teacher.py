@@ -14,6 +14,7 @@ from st_mta.mining import mine
 from st_mta.recipes import make_teacher as module
 from st_mta.recipes.make_teacher import choose_teacher, make_teacher
 from st_mta.recipes.tune import TuningSettings
+from st_mta.scored import ScoredCandidates
 from st_mta.scorers import BM25, FusedScorer, load_scorer
 from st_mta.types import Scorer
 from tests.tiny import saved, tiny_sentence_transformer
@@ -78,8 +79,9 @@ def test_the_fusion_is_measured_on_queries_it_was_not_fitted_on(judged, monkeypa
     """Weights fitted on even rows take the first scorer, those fitted on odd rows the second."""
     lists = mine(judged, judged.queries_of("dev"), [BM25()], None, num_candidates=20)
     scores = np.arange(2 * len(lists.passages), dtype=np.float32).reshape(2, -1)
-    monkeypatch.setattr(module, "_fit", lambda *args: [1.0, 0.0] if args[3][0] == 0 else [0.0, 1.0])
-    fused = module._crossed(lists, scores, np.zeros(scores.shape[1], dtype=bool))
+    even = lists.queries[0]
+    monkeypatch.setattr(module, "_fit", lambda some: [1.0, 0.0] if some.candidates.queries[0] == even else [0.0, 1.0])
+    fused = module._crossed(ScoredCandidates(lists, scores))
     assert np.array_equal(fused, np.where(lists.rows % 2 == 1, *scores))
 
 

@@ -65,6 +65,8 @@ def full_report():
         {"name": "binary", "queries": "student", "passages": "student", "dimension": 384, "precision": "binary",
          "bytes_per_passage": 48.0, "ndcg@10": 0.387},
     ]  # fmt: skip
+    report["kept"] = "iteration-01"
+    report["loss"] = {"class": "st_mta.losses.listwise_kl.ListwiseKLLoss", "config": {"alpha": 0.6}, "citations": {}}
     report["iterations"][1]["filter_rate"] = 0.0312
     report["iterations"][2]["filter_rate"] = 0.0475
     report["iterations"][1]["selected_over_steps"] = {

@@ -7,9 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from st_mta.report import plot_quality, plot_selection
+from st_mta.report.html.svg import inline_svg
 from st_mta.report.plots import style as plot_style
-from st_mta.report.plots.quality import spread
+from st_mta.report.plots.quality import draw_quality, spread
+from st_mta.report.plots.scores import draw_scores
 from st_mta.report.plots.selection import OTHERS, draw_selection, most_used
+from tests.report.sample_evidence import full_report
 from tests.report.sample_report import iteration
 
 
@@ -107,7 +110,8 @@ def with_course(report):
         "steps": [10, 20, 25],
         "shares": {"bm25": [0.75, 0.25, 0.0], "bm25+minilm": [0.25, 0.75, 1.0]},
     }
-    report["iterations"][1]["selected_over_steps"] = {"steps": [10, 20], "shares": {"minilm": [1.0, 1.0]}}
+    for entry in report["iterations"][1:2]:
+        entry["selected_over_steps"] = {"steps": [10, 20], "shares": {"minilm": [1.0, 1.0]}}
     return report
 
 
@@ -149,6 +153,20 @@ def test_one_stretch_alone_is_no_course(report):
 def test_names_lose_their_folders():
     assert plot_style.shortened("BAAI/bge-small+/models/e5/+bm25") == "bge-small+e5+bm25"
     assert plot_style.shortened("x" * 30, 10) == "x" * 9 + "…"
+
+
+def test_names_with_dollars_are_no_formulas(report, tmp_path):
+    name = "c$x_{$"
+    report["collection"]["name"] = name
+    report["development"][name] = 0.4
+    report["iterations"] = [iteration(0, 0.4, {name: 0.9, "b$": 0.02, "bm25": 0.08})]
+    full = full_report()["score_distributions"]
+    full[0]["distributions"][0]["scorer"] = name
+    for number, figure in enumerate((draw_quality(report), draw_selection(with_course(report)), draw_scores(full))):
+        inline_svg(figure, f"figure{number}", "label")
+        plot_style.save(figure, tmp_path / f"{number}.png")
+    drawn = inline_svg(draw_quality(report), "quality", "label")
+    assert f"development queries of {name}<" in drawn
 
 
 def test_files_are_sharp_and_whole(report, tmp_path):

@@ -31,3 +31,12 @@ def test_console():
     assert "**" not in text
     assert [column.justify for column in console_table(ROWS).columns] == ["left", "right", "right", "right"]
     assert console_table([]).row_count == 0
+
+
+def test_names_are_no_markup_and_no_commands_for_the_terminal():
+    hostile = "a[/x][bold]b\x1b[31m\u202e:smile:\ud800 c\\[d]"
+    output = StringIO()
+    Console(file=output, width=120).print(console_table([{"Model": hostile}], title=hostile))
+    text = output.getvalue()
+    assert "\x1b" not in text and "\u202e" not in text
+    assert text.count(r"a[/x][bold]b\x1b[31m\u202e:smile:\ud800 c\[d]") == 2

@@ -6,16 +6,23 @@ from typing import get_type_hints
 
 import pytest
 
+from st_mta.cli.show import show
+from st_mta.hub.lineage import lineage_section
 from st_mta.report import schema, summary_table, write_report
-from st_mta.report.markdown import imitation_sentence, page
+from st_mta.report.html import html_page
+from st_mta.report.html.headline import headline
+from st_mta.report.markdown import page
+from st_mta.report.plots.quality import draw_quality
 from st_mta.report.wording import (
     count,
     duration,
+    imitation_sentence,
     measure_in_words,
     most_selected,
     rate,
     significance_sentence,
     verdict,
+    warm_up_sentence,
 )
 from tests.report.sample_evidence import full_report
 from tests.report.sample_report import sample_report
@@ -52,10 +59,12 @@ def test_writes_json_page_and_plots(report, tmp_path):
 
 
 def test_the_sample_has_the_shape_of_the_schema(report):
-    optional = {"serving", "score_distributions", "comparisons", "stopped_early"}
+    optional = {
+        "serving", "score_distributions", "comparisons", "stopped_early", "kept", "loss", "warm_up_skipped"
+    }  # fmt: skip
     assert set(report) == set(get_type_hints(schema.Report)) - optional
     report = full_report()
-    assert set(report) == set(get_type_hints(schema.Report))
+    assert set(report) == set(get_type_hints(schema.Report)) - {"warm_up_skipped"}
     comparison, (distribution, *_) = report["comparisons"][0], report["score_distributions"][0]["distributions"]
     assert set(comparison) == set(get_type_hints(schema.Comparison))
     assert set(comparison["largest_wins"][0]) == set(get_type_hints(schema.QueryDifference))
@@ -112,6 +121,55 @@ def test_no_iteration_improved(report):
     assert "No iteration improved on the warmed-up student" in page(report, "student")
     report["warm_up"] = None
     assert "No iteration improved on the untrained student" in page(report, "student")
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("student-before", "No training improved the student on the development queries: it is delivered as it came."),
+        (
+            "warm-up",
+            "No iteration improved on the warmed-up student on the development queries: that is delivered.",
+        ),
+    ],
+)
+def test_what_did_not_improve_is_said_first(report, kept, said, capsys):
+    report |= {"kept": kept, "best_iteration": -1}
+    assert page(report, "student").splitlines()[0] == f"**{said}**"
+    assert verdict(report).startswith(f"{said} The student reaches")
+    assert said in html_page(report, "student")
+    show(report, "out")
+    assert capsys.readouterr().out.startswith(said)
+    report |= {"kept": "iteration-01", "best_iteration": 1}
+    assert page(report, "student").startswith("# Distillation on")
+    assert verdict(report).startswith("The student reaches")
+
+
+def test_a_warm_up_that_was_skipped_has_a_reason(report, capsys):
+    reason = "There was no warm-up, since no assistant is as wide as the student."
+    report |= {"warm_up": None, "warm_up_skipped": reason}
+    assert warm_up_sentence(report) == reason
+    show(report, "out")
+    for text in (page(report, "student"), html_page(report, "student"), lineage_section(report)):
+        assert reason in text
+    assert reason in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_teacher_that_was_not_measured_has_no_figures(report):
+    report["recovered"] = None
+    report["development"].pop("teacher")
+    for measure in ("ndcg@10", "mrr@10", "map", "recall@100"):
+        report["teacher"].pop(measure)
+    assert verdict(report).startswith(
+        "The student reaches 0.431 nDCG@10 (up from 0.291; teacher not measured) with 67% of its parameters"
+    )
+    assert set(summary_table(report)[0].values()) >= {"n/a"}
+    text = page(report, "student")
+    assert "Recovered: n/a of the teacher" in text and "0.000" not in text and "0.0%" not in text
+    headlines = headline(report)
+    assert (headlines[0].value, headlines[0].remark) == ("n/a", "teacher n/a")
+    assert "n/a" in html_page(report, "student")
+    draw_quality(report)
 
 
 def test_a_run_that_stopped_early(report):

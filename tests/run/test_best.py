@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.run.best import Standing
+from st_mta.run.best import BestSoFar
 from tests.training.toy_run import toy_arguments, toy_trainer
 
 
 def after(devs, patience, reached=0.5):
-    """The standing after a run whose iterations reach these measures."""
-    standing = Standing(reached, Path("warm-up"))
-    while standing.goes_on(len(devs), patience):
-        standing.take(devs[standing.done], Path(f"iteration-{standing.done}"))
-    return standing
+    """The best so far after a run whose iterations reach these measures."""
+    best = BestSoFar(reached, Path("student-before"), "student-before")
+    while best.wants_another(len(devs), patience):
+        name = f"iteration-{best.done:02d}"
+        best.take_iteration(devs[best.done], Path(name), name)
+    return best
 
 
 @pytest.mark.parametrize(
-    ("devs", "patience", "done", "best"),
+    ("devs", "patience", "done", "iteration"),
     [
         ([0.6, 0.7, 0.8], 1, 3, 2),
         ([0.6, 0.6, 0.8], 1, 2, 0),  # the same is no improvement
@@ -30,11 +31,18 @@ def after(devs, patience, reached=0.5):
         ([0.4, 0.3, 0.9], None, 3, 2),
     ],
 )
-def test_a_run_ends_after_so_many_iterations_in_vain(devs, patience, done, best):
-    standing = after(devs, patience)
-    assert (standing.done, standing.iteration) == (done, best)
-    assert standing.best == Path("warm-up" if best < 0 else f"iteration-{best}")
-    assert standing.reached == max([0.5, *devs[:done]])
+def test_a_run_ends_after_so_many_iterations_in_vain(devs, patience, done, iteration):
+    best = after(devs, patience)
+    assert (best.done, best.iteration) == (done, iteration)
+    assert best.folder == Path("student-before" if iteration < 0 else f"iteration-{iteration:02d}")
+    assert best.kept == best.folder.name and best.reached == max([0.5, *devs[:done]])
+
+
+def test_the_warm_up_competes_but_is_no_iteration():
+    best = BestSoFar(0.5, Path("student-before"), "student-before")
+    assert not best.take(0.5, Path("warm-up/student"), "warm-up") and best.kept == "student-before"
+    assert best.take(0.6, Path("warm-up/student"), "warm-up") and (best.done, best.in_vain) == (0, 0)
+    assert (best.kept, best.iteration) == ("warm-up", -1)
 
 
 def test_no_patience_at_all_is_refused(tmp_path):

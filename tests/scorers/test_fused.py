@@ -23,7 +23,8 @@ def test_scores_are_the_weighted_sum(toy_collection):
     fused = FusedScorer(parts, [0.5, 2.0])
     assert np.allclose(fused.score(*pairs), wanted, atol=1e-6)
     assert fused.parameters == parts[1].parameters
-    assert not fused.can_retrieve
+    assert not fused.can_retrieve and not fused.bounded
+    assert FusedScorer(parts[1:], [2.0]).bounded
 
 
 def test_the_fingerprint_knows_parts_and_weights():

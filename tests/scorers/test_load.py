@@ -7,7 +7,8 @@ import pytest
 from transformers import BertModel
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, StoredScores, load_scorer, model_path
+from st_mta.scorers import BM25, BiEncoderScorer, ScorerOptions, StoredScores, load_scorer, model_path
+from st_mta.scorers.fused import write_fusion
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.scorers.saved_kind import saved_kind
 from tests.tiny import saved, tiny_config, tiny_cross_encoder, tiny_sentence_transformer, tiny_tokenizer
@@ -94,6 +95,24 @@ def test_words_and_files(tmp_path, store):
     for given in (path, str(path)):
         scorer = load_scorer(given, store=store, max_length=64)
         assert isinstance(scorer, StoredScores) and scorer.name == str(path)
+
+
+def test_options_hold_for_every_spec_and_keywords_change_them(bi_encoder, cross_encoder, tmp_path, store):
+    options = ScorerOptions(store, precision="bf16", device="cpu", max_length=9)
+    exact = BiEncoderScorer(bi_encoder, max_length=9, precision="fp32", device="cpu")
+    fast = BiEncoderScorer(bi_encoder, max_length=9, precision="bf16", device="cpu")
+    for spec in (bi_encoder, tiny_sentence_transformer()):
+        scorer = load_scorer(spec, options)
+        assert (scorer.fingerprint, scorer.store) == (fast.fingerprint, store)
+    changed = load_scorer(bi_encoder, options, precision="fp32", name="mine", tokens_per_batch=7, store=None)
+    assert (changed.fingerprint, changed.name, changed.tokens_per_batch) == (exact.fingerprint, "mine", 7)
+    assert changed.store is not store
+    write_fusion(tmp_path / "two.fusion.json", [bi_encoder, "bm25"], [1.0, 2.0])
+    fusion = load_scorer(tmp_path / "two.fusion.json", options, name="both")
+    assert [part.name for part in fusion.parts] == [bi_encoder, "bm25"] and fusion.name == "both"
+    assert fusion.parts[0].fingerprint == fast.fingerprint
+    assert all(part.store is store for part in fusion.parts)
+    assert load_scorer("bm25", options, name="words").name == "words"
 
 
 def test_scorers_pass_through():

@@ -63,7 +63,7 @@ def test_what_cannot_be_read_back(filled, tmp_path, toy_collection):
         load_scorer(f"stored:{tmp_path / 'empty'}")
     with pytest.raises(InputError, match="me/nowhere"):
         load_scorer("stored:me/nowhere")
-    with pytest.raises(InputError, match="none whose query"):
+    with pytest.raises(InputError, match="no row whose query"):
         stranger = Texts(["a"], ["stranger"])
         load_scorer(f"stored:{filled.folder}#bm25").score(stranger, stranger, np.array([0]), np.array([0]))
 

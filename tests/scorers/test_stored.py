@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import gzip
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from st_mta import lines
 from st_mta.errors import InputError
-from st_mta.scorers import StoredScores, score_files
+from st_mta.scorers import StoredScores
+from st_mta.trec import read_run
 from st_mta.types import Texts
 
 QUERIES = Texts(["q1", "q2", "q3"], ["a", "b", "c"])
@@ -33,10 +38,24 @@ def write_parquet(path, rows=ROWS):
     return path
 
 
-@pytest.fixture(params=["a.trec", "a.run", "a.txt", "a.parquet", "A.TREC"])
+def write_json(path, rows=ROWS):
+    run = {}
+    for query, passage, score in rows:
+        run.setdefault(query, {})[passage] = score
+    path.write_text(json.dumps(run))
+    return path
+
+
+@pytest.fixture(
+    params=["a.trec", "a.run", "a.txt", "a.parquet", "A.TREC", "A.JSON", "a.res.gz", "a.Run.GZ", "a.json.gz"]
+)
 def path(request, tmp_path):
-    write = write_parquet if request.param.endswith("parquet") else write_trec
-    return write(tmp_path / request.param)
+    name = request.param.lower()
+    path = tmp_path / request.param
+    (write_parquet if name.endswith("parquet") else write_json if ".json" in name else write_trec)(path)
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
 
 
 def test_known_pairs_have_their_score_and_others_are_missing(path):
@@ -59,7 +78,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
     rows = [(f"q{code // 5 + 1}", f"d{code % 5}", float(random.normal())) for code in codes]
     path = write_trec(tmp_path / "a.trec", rows)
     expected = {(query, passage): score for query, passage, score in rows}
-    monkeypatch.setattr(score_files, "BLOCK_BYTES", 80)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 80)
     scores = StoredScores(path).score(QUERIES, CORPUS, np.repeat(np.arange(3), 5), np.tile(np.arange(5), 3))
     wanted = [expected.get((f"q{q + 1}", f"d{d}"), np.nan) for q in range(3) for d in range(5)]
     np.testing.assert_array_equal(scores, np.asarray(wanted, dtype=np.float32))
@@ -80,23 +99,25 @@ def test_quotes_are_part_of_an_id(tmp_path):
 
 
 BAD_LINES = [
-    ("q1 Q0 d1 2 1.0", "six columns"),
-    ("q1 Q0 d1 2 1.0 my tag", "six columns"),
-    ("q1 d1 2", "six columns"),
-    ("", "six columns"),
-    ("q1 Q0 d1 2 nan tag", "finite number"),
-    ("q1 Q0 d1 2 -inf tag", "finite number"),
-    ("q1 Q0 d1 2 high tag", "finite number"),
+    ("q1 Q0 d1 2 1.0", "rank score tag in columns"),
+    ("q1 d1 2", "rank score tag in columns"),
+    ("q1 Q0 my d1 2 1.0 tag", "rank score tag in columns"),  # a blank in an id, not in the tag
+    ("q1 Q0 d 1 2 1.0 tag", "rank score tag in columns"),
+    ("q1 Q0 d1 2 nan tag", "fits single precision"),
+    ("q1 Q0 d1 2 -inf tag", "fits single precision"),
+    ("q1 Q0 d1 2 1e39 tag", "fits single precision"),
+    ("q1 Q0 d1 2 high tag", "fits single precision"),
+    ("q1 Q0 d1 2 1_0 tag", "fits single precision"),
 ]
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)
 @pytest.mark.parametrize("block_bytes", [24, 2**20])
 def test_malformed_lines_are_refused_with_file_and_line(tmp_path, monkeypatch, line, message, block_bytes):
-    monkeypatch.setattr(score_files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block_bytes)
     path = tmp_path / "bad.trec"
-    path.write_text("q1 Q0 d0 1 2.0 tag\n" * 1 + "q2 Q0 d0 1 2.0 tag\n" + line + "\n" + "q3 Q0 d0 1 2.0 tag\n")
-    with pytest.raises(InputError, match=f"(?s){message}.*bad.trec, line 3") as error:
+    path.write_text("\nq2 Q0 d0 1 2.0 tag\n" + line + "\n" + "q3 Q0 d0 1 2.0 tag\n")
+    with pytest.raises(InputError, match=f"(?s){message}.*bad.trec:3") as error:
         StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
     assert repr(line) in str(error.value)
 
@@ -104,13 +125,13 @@ def test_malformed_lines_are_refused_with_file_and_line(tmp_path, monkeypatch, l
 @pytest.mark.parametrize("score", [None, float("nan"), float("inf")])
 def test_bad_rows_of_a_parquet_file_are_refused_with_their_row(tmp_path, score):
     path = write_parquet(tmp_path / "bad.parquet", [("q1", "d0", 1.0), ("q1", "d1", score)])
-    with pytest.raises(InputError, match="bad.parquet, line 2"):
+    with pytest.raises(InputError, match="bad.parquet:2"):
         StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
 
 
 def test_repeated_pairs_are_refused_with_both_lines(tmp_path):
     path = write_trec(tmp_path / "a.trec", [*ROWS, ("q1", "d0", 5.0)])
-    with pytest.raises(InputError, match="(?s)query 'q1' with passage 'd0' in lines 2 and 7"):
+    with pytest.raises(InputError, match="passage 'd0' for query 'q1', which line 2 has too, at .*a.trec:7"):
         StoredScores(path).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
 
 
@@ -120,18 +141,29 @@ def test_a_file_of_another_collection_is_refused(tmp_path, rows):
         StoredScores(write_trec(tmp_path / "a.trec", rows)).score(QUERIES, CORPUS, np.array([0]), np.array([0]))
 
 
+def test_the_run_of_another_program_is_read_as_by_read_run(tmp_path):
+    path = tmp_path / "run.tsv"
+    path.write_text("q1\td3\t1\nq2\td4\t1\nq1\td0\t2\n")
+    scores = StoredScores(path).score(QUERIES, CORPUS, np.array([0, 0, 1]), np.array([3, 0, 4]))
+    assert (
+        scores.tolist()
+        == [-1, -2, -1]
+        == [read_run(path)[q][d] for q, d in (("q1", "d3"), ("q1", "d0"), ("q2", "d4"))]
+    )
+
+
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "a.trec").write_text("")
     with pytest.raises(InputError, match="no row"):
         StoredScores(tmp_path / "a.trec").score(QUERIES, CORPUS, np.array([0]), np.array([0]))
 
 
-def test_files_that_are_missing_or_of_another_kind_are_refused_at_once(tmp_path):
+def test_files_that_are_missing_or_of_another_kind_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         StoredScores(tmp_path / "missing.trec")
     (tmp_path / "scores.csv").write_text("q1,d1,1.0")
-    with pytest.raises(InputError, match=r"scores.csv"):
-        StoredScores(tmp_path / "scores.csv")
+    with pytest.raises(InputError, match=r"scores.csv:1"):
+        StoredScores(tmp_path / "scores.csv").score(QUERIES, CORPUS, np.array([0]), np.array([0]))
     (tmp_path / "a.parquet").write_text("no parquet")
     with pytest.raises(InputError, match="a.parquet"):
         StoredScores(tmp_path / "a.parquet").score(QUERIES, CORPUS, np.array([0]), np.array([0]))

@@ -142,10 +142,23 @@ def test_the_threads_of_torch_are_as_before():
 
 
 def test_what_is_private_in_torch_is_where_it_was():
-    """Where it is not, the search in float32 does everything, two times more slowly."""
+    """Where it is not, or rounds, the search in float32 does everything, two times more slowly."""
+    assert hasattr(torch, "_int_mm")
     left = torch.randint(-128, 128, (33, 24), dtype=torch.int8)
     right = torch.randint(-128, 128, (24, 7), dtype=torch.int8)
     products = torch.empty(33, 7, dtype=torch.int32)
     torch._int_mm(left, right, out=products)
-    assert torch.equal(products, left.int() @ right.int())
-    assert integer_products_are_fast() == torch.cpu._is_vnni_supported()
+    exact = torch.equal(products, left.int() @ right.int())
+    assert integer_products_are_fast() == (torch.cpu._is_vnni_supported() and exact)
+
+
+@pytest.mark.parametrize(("supported", "cut_off"), [(False, False), (True, True)])
+def test_integers_that_are_slow_or_cut_off_are_not_used(monkeypatch, supported, cut_off):
+    integer_products_are_fast.cache_clear()
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: supported)
+    exactly = torch._int_mm
+    monkeypatch.setattr(
+        torch, "_int_mm", lambda a, b: exactly(a, b).clamp(max=2**15 - 1) if cut_off else exactly(a, b)
+    )
+    assert not integer_products_are_fast()
+    integer_products_are_fast.cache_clear()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from st_mta.training import flow
 from tests.training.test_trainer import assert_same, weights
-from tests.training.toy_run import toy_trainer
+from tests.training.toy_run import killed, toy_trainer
 
 OPTIONS = {
     "num_iterations": 3,
@@ -26,18 +23,8 @@ OPTIONS = {
 def test_a_run_that_breaks_goes_on_to_the_same_student(toy_collection, tmp_path, monkeypatch):
     report = toy_trainer(tmp_path / "whole", tmp_path / "store", toy_collection, **OPTIONS).train()
     assert [entry["queries"] for entry in report["iterations"]] == [16, 16, 16]
-    evaluate, calls = flow.Flow.evaluate, []
-
-    def breaking(self, *arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise RuntimeError("killed")
-        return evaluate(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(flow.Flow, "evaluate", breaking)
-        with pytest.raises(RuntimeError, match="killed"):
-            toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **OPTIONS).train()
+    with killed(monkeypatch, "evaluate", times=2):
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **OPTIONS).train()
     toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **OPTIONS).train(resume_from_checkpoint=True)
     for part in ("iteration-02/student", "student"):
         assert_same(weights(tmp_path / "whole" / part), weights(tmp_path / "out" / part))

@@ -38,12 +38,9 @@ def test_out_of_range(tmp_path, value):
 
 
 def test_a_loss_without_alpha_is_refused_before_training(toy_collection, tmp_path):
-    trainer = toy_trainer(
-        tmp_path / "out", tmp_path / "store", toy_collection, alpha_end=0.9, loss=lambda *_: nn.Identity()
-    )
     with pytest.raises(InputError, match="alpha_end"):
-        trainer.train()
-    assert not (tmp_path / "out" / "student-before").exists()
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, alpha_end=0.9, loss=lambda *_: nn.Identity())
+    assert not (tmp_path / "out").exists()
 
 
 class Collect(TrainerCallback):
@@ -57,7 +54,7 @@ class Collect(TrainerCallback):
 
 def test_every_step_has_its_alpha_and_a_resumed_run_the_same_weights(toy_collection, tmp_path, monkeypatch):
     """24 queries in batches of 8 are 3 steps an iteration; the run is killed in the second iteration."""
-    options = {"alpha": 0.9, "alpha_end": 0.1, "regression_epochs": 0.0, "hard_queries": False}
+    options = {"alpha": 0.9, "alpha_end": 0.1, "regression_epochs": 0.0, "curriculum": "none"}
     options |= {"learning_rate": 3e-3, "save_steps": 1}
     whole, collect = tmp_path / "whole", Collect()
     report = toy_trainer(whole, tmp_path / "store", toy_collection, callbacks=[collect], **options).train()
@@ -72,10 +69,10 @@ def test_every_step_has_its_alpha_and_a_resumed_run_the_same_weights(toy_collect
         steps.append(1)
         if len(steps) == 6:
             raise RuntimeError("killed")
-        return super(checkpoints.StationTrainer, self).training_step(*arguments, **keywords)
+        return super(checkpoints.StageTrainer, self).training_step(*arguments, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.StationTrainer, "training_step", dying, raising=False)
+        patch.setattr(checkpoints.StageTrainer, "training_step", dying, raising=False)
         with pytest.raises(RuntimeError, match="killed"):
             toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
     toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train(resume_from_checkpoint=True)

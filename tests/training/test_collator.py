@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from st_mta.losses import ListwiseKLLoss
+from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
-from st_mta.training.collator import FlatDocumentsCollator
-from st_mta.training.dataset import listwise_dataset
+from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
 from st_mta.types import Candidates, Texts
 from tests.tiny import tiny_sentence_transformer
 
@@ -26,6 +26,7 @@ LISTS = Candidates(
     sources=("qrels",),
 )
 SCORES = np.array([[3.0, 1.0, 0.5, 2.0, -1.0], [1.0, 2.0, 3.0, 4.0, 5.0]], dtype=np.float32)
+SCORED = ScoredCandidates(LISTS, SCORES, ("T", "A"))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def student():
 
 
 def batch_of(student, per_forward):
-    rows = list(listwise_dataset(LISTS, SCORES, QUERIES))
+    rows = list(listwise_dataset(SCORED, QUERIES))
     collator = FlatDocumentsCollator(student.preprocess, corpus=CORPUS, documents_per_forward=per_forward)
     return collator(rows)
 
@@ -69,7 +70,7 @@ def test_spreading_over_columns_changes_no_value_and_no_gradient(student):
 
 
 def test_prompts_of_the_documents_reach_every_column(student):
-    rows = list(listwise_dataset(LISTS, SCORES, QUERIES))
+    rows = list(listwise_dataset(SCORED, QUERIES))
     collator = FlatDocumentsCollator(
         student.preprocess, corpus=CORPUS, documents_per_forward=2, prompts={"documents": "good ", "query": "bad "}
     )
@@ -86,7 +87,7 @@ def stored(rows):
 @pytest.mark.parametrize("per_forward", [None, 2])
 def test_targets_are_those_of_the_batchs_texts_in_their_order(student, per_forward):
     targets = {"query": stored([[10.0, 1], [11, 1]]), "documents": stored([[place, 0.5] for place in range(5)])}
-    rows = list(listwise_dataset(LISTS.select(np.array([1, 0])), SCORES[:, [3, 4, 0, 1, 2]], QUERIES))
+    rows = list(listwise_dataset(SCORED.select(np.array([1, 0])), QUERIES))
     label = FlatDocumentsCollator(
         student.preprocess, corpus=CORPUS, documents_per_forward=per_forward, targets=targets
     )(rows)["label"]

@@ -46,7 +46,7 @@ def test_what_is_nearly_a_positive_leaves(toy_collection, tmp_path, others, marg
     """Judged by the best bi-encoder on dev, or by the student where the pool has none."""
     out, store, student = tmp_path / "out", Store(tmp_path / "store"), tiny_sentence_transformer(1)
     models = {name: tiny_sentence_transformer(seed) for name, seed in others}
-    assistants = [BiEncoderScorer(model, name=name, store=store) for name, model in models.items()]
+    assistants = [BiEncoderScorer(model, name=name, store=store, precision="fp32") for name, model in models.items()]
     options = {"num_iterations": 1, "num_candidates": 12, "regression_epochs": 0.0, "regression_weight": 0.0}
     arguments = toy_arguments(out, filter_false_negatives="similarity", filter_margins=[margin], **options)
     trainer = MultiAssistantTrainer(
@@ -96,7 +96,7 @@ def test_the_margin_is_that_of_the_strategy(tmp_path):
         ({"filter_false_negatives": "soft"}, "'similarity'"),
         ({"filter_false_negatives": "relative", "filter_margins": []}, "relative_margin"),
         ({"filter_false_negatives": "absolute", "filter_margins": [float("nan")]}, "absolute_margin"),
-        ({"filter_margins": [0.1]}, "no effect"),
+        ({"filter_margins": [0.1]}, "leave the margins out"),
     ],
 )
 def test_filters_that_make_no_sense_are_refused(tmp_path, options, match):

@@ -5,7 +5,7 @@ import pytest
 
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
-from st_mta.training.judgements import judge_by_teacher, read_judgements, unjudged, write_judgements
+from st_mta.training.judgements import judge_by_teacher, unjudged
 from st_mta.types import Collection, Retrieved, Scorer
 
 
@@ -57,12 +57,6 @@ def test_a_query_that_the_teacher_does_not_know_is_left_out(collection):
 def test_nobody_to_search_is_refused(collection):
     with pytest.raises(InputError, match="at least one retriever"):
         judge_by_teacher(collection, np.array([0]), Table(np.zeros((2, 15)), can_retrieve=False), [], depth=5)
-
-
-def test_judgements_survive_the_file(tmp_path):
-    qrels = {"crop:p:0:4": {"p": 2, "01": 1}, "q": {"p": 1}}
-    write_judgements(tmp_path / "dev.tsv", qrels)
-    assert read_judgements(tmp_path / "dev.tsv") == qrels
 
 
 def test_queries_with_empty_judgements_are_unjudged(collection):

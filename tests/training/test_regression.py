@@ -44,12 +44,10 @@ def test_a_negative_weight_is_refused(tmp_path):
 
 
 def test_a_loss_that_would_ignore_the_weight_is_refused(toy_collection, tmp_path):
-    trainer = toy_trainer(
-        tmp_path / "out", tmp_path / "store", toy_collection, regression_weight=0.5, loss=lambda *_: nn.Identity()
-    )
+    options = {"regression_weight": 0.5, "loss": lambda *_: nn.Identity()}
     with pytest.raises(InputError, match="regression_weight"):
-        trainer.train()
-    assert not (tmp_path / "out" / "iteration-00").exists()
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_regression_keeps_the_student_near_its_target(toy_collection, tmp_path):
@@ -83,4 +81,5 @@ def test_an_open_weight_is_settled_by_what_is_at_hand(toy_collection, tmp_path, 
     trainer = MultiAssistantTrainer(
         tiny_sentence_transformer(1), arguments, collection=toy_collection, store=tmp_path / "s", **pool, **changes
     )
-    assert trainer.args.regression_weight == expected
+    assert trainer.distillation.settled.regression_weight == expected
+    assert arguments.regression_weight is None

@@ -10,8 +10,10 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.losses.by_name import find_loss
 from st_mta.mining import load_candidates
-from st_mta.training.trainer import default_loss
+from st_mta.training.loss import loss_of_run
+from st_mta.training.settled import Settled
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments, toy_trainer
 
@@ -61,5 +63,6 @@ def test_a_scale_that_was_named_is_kept(toy_collection, tmp_path):
 )
 def test_the_fitted_scale_is_for_the_lists_alone(tmp_path, named, fitted, expected):
     targets = AssistantTargets(["A"], [1.0, 1.0], student_scale=fitted)
-    loss = default_loss(toy_arguments(tmp_path, scale=named))(tiny_sentence_transformer(1), targets)
+    make = loss_of_run(find_loss("kl"), toy_arguments(tmp_path, scale=named), Settled("cpu", False, 0.0))
+    loss = make(tiny_sentence_transformer(1), targets)
     assert (loss.scale, loss.contrastive_scale) == expected

@@ -14,7 +14,7 @@ from st_mta.errors import InputError
 from st_mta.mining import load_candidates
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
-from st_mta.training.dev_weights import fit_dev_weights
+from st_mta.training.stages.score import fit_dev_weights
 from tests import reference
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments, toy_trainer
@@ -40,9 +40,8 @@ def test_unknown_words_are_refused(tmp_path, options):
 
 
 def test_a_function_that_does_not_exist_is_refused_before_anything_runs(toy_collection, tmp_path):
-    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, fusion=f"{HERE}:nothing")
     with pytest.raises(InputError, match="nothing"):
-        trainer.train()
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, fusion=f"{HERE}:nothing")
     assert not (tmp_path / "out" / "state.json").exists()
 
 

@@ -15,10 +15,11 @@ from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_run
 from st_mta.scorers import BiEncoderScorer
 from st_mta.stores.fingerprints import fingerprint_model
-from st_mta.training import checkpoints, flow
+from st_mta.training import checkpoints
+from st_mta.training.stages import train as train_stage
 from st_mta.trec import read_run
 from tests.tiny import tiny_sentence_transformer
-from tests.training.toy_run import toy_trainer
+from tests.training.toy_run import killed, toy_trainer
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_the_card_tells_the_lineage(finished):
 
 def test_a_finished_run_answers_from_its_journal(finished, toy_collection, monkeypatch):
     folder, report = finished
-    monkeypatch.setattr(flow, "train_with_checkpoints", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(train_stage, "train_with_checkpoints", lambda *_, **__: pytest.fail("trained again"))
     again = toy_trainer(folder / "out", folder / "store", toy_collection).train(resume_from_checkpoint=True)
     assert again["student"] == report["student"] and again["compute"] == report["compute"]
 
@@ -95,15 +96,13 @@ def test_another_folder_scores_nothing_again_and_ends_with_the_same_student(fini
     assert_same(weights(folder / "out/student"), weights(folder / "other/student"))
 
 
-@pytest.mark.parametrize("station", ["warm_up", "mine", "score", "train", "promote", "test"])
-def test_a_run_that_breaks_goes_on_to_the_same_student(finished, toy_collection, tmp_path, monkeypatch, station):
+@pytest.mark.parametrize("stage", ["warm-up", "mine", "score", "train", "promote", "test"])
+def test_a_run_that_breaks_resumes_to_the_same_student(finished, toy_collection, tmp_path, monkeypatch, stage):
     folder, _ = finished
     shutil.copytree(folder / "store", tmp_path / "store")
     broken = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection)
-    with monkeypatch.context() as patch:
-        patch.setattr(flow.Flow, station, lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
-        with pytest.raises(RuntimeError, match="killed"):
-            broken.train()
+    with killed(monkeypatch, stage):
+        broken.train()
     toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection).train(resume_from_checkpoint=True)
     assert_same(weights(folder / "out/student"), weights(tmp_path / "out/student"))
 
@@ -119,10 +118,10 @@ def test_a_training_killed_after_a_checkpoint_goes_on_bit_for_bit(
         steps.append(1)
         if len(steps) == step:
             raise RuntimeError("killed")
-        return super(checkpoints.StationTrainer, self).training_step(*arguments, **keywords)
+        return super(checkpoints.StageTrainer, self).training_step(*arguments, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.StationTrainer, "training_step", dying, raising=False)
+        patch.setattr(checkpoints.StageTrainer, "training_step", dying, raising=False)
         with pytest.raises(RuntimeError, match="killed"):
             toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection).train()
     assert list((tmp_path / "out").rglob("checkpoint-*"))

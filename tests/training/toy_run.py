@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+import pytest
+
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.distillation import Distillation
 from st_mta.training.trainer import MultiAssistantTrainer
 from tests.tiny import tiny_sentence_transformer
 
@@ -25,12 +30,31 @@ def toy_arguments(output_dir, **changes):
     return MultiAssistantTrainingArguments(str(output_dir), **(chosen | changes))
 
 
-def toy_trainer(output_dir, store_folder, collection, *, assistants=None, loss=None, callbacks=(), **changes):
+@contextmanager
+def killed(monkeypatch, stage, times=1):
+    """Within it a run ends with an error when it comes to a stage (for the ``times``-th time)."""
+    work, calls = Distillation.stage, []
+
+    def dying(self, name, *arguments):
+        if name.rpartition("/")[2] == stage:
+            calls.append(name)
+            if len(calls) == times:
+                raise RuntimeError("killed")
+        return work(self, name, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(Distillation, "stage", dying)
+        yield
+
+
+def toy_trainer(
+    output_dir, store_folder, collection, *, student=None, assistants=None, loss=None, callbacks=(), **changes
+):
     store = Store(store_folder)
     if assistants is None:
         assistants = [BiEncoderScorer(tiny_sentence_transformer(3), name="A", store=store), BM25(store=store)]
     return MultiAssistantTrainer(
-        tiny_sentence_transformer(1),
+        student or tiny_sentence_transformer(1),
         toy_arguments(output_dir, **changes),
         teacher=BiEncoderScorer(tiny_sentence_transformer(2), name="T", store=store),
         assistants=assistants,

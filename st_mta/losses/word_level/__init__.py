@@ -1,3 +1,15 @@
-"""Distillation of what goes on inside: attention and hidden states (MD2PR)."""
+"""Losses over what goes on inside (MD2PR): a frozen teacher reads along, and the student's tokens follow its.
+
+``attention_mse`` and ``hidden_state_mse`` are the losses, ``loss`` what they share. A batch passes ``student_pass``
+(the student's forward pass, seen by ``capture``), ``pairs`` (which query with which passage), ``teacher_reader`` and
+``stored_reading`` (the teacher's, live or from a store) and ``alignment`` (whose tokens cover the same text).
+"""
 
 from __future__ import annotations
+
+from st_mta.losses.word_level.attention_mse import AttentionMSELoss
+from st_mta.losses.word_level.capture import capture
+from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
+from st_mta.losses.word_level.loss import WordLevelLoss
+
+__all__ = ["AttentionMSELoss", "HiddenStateMSELoss", "WordLevelLoss", "capture"]

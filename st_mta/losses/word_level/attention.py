@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from st_mta.losses.listwise_kl import masked_log_softmax
+from st_mta.distributions import masked_kl, masked_log_softmax
 from st_mta.losses.word_level.alignment import Alignment
 from st_mta.losses.word_level.capture import Attention
 
@@ -31,8 +31,7 @@ def aligned_attention(logits: Tensor, rows: Alignment, columns: Alignment) -> Te
         (P, H, I, J), each compared row summing to 1, and 0 for tokens that are not compared.
     """
     compared = columns.compared_by_teacher[:, None, None]
-    attention = torch.where(compared, masked_log_softmax(logits, compared).exp(), 0.0)
-    return columns.collect(rows.average(attention))
+    return columns.collect(rows.average(masked_log_softmax(logits, compared).exp()))
 
 
 def attention_distance(
@@ -60,20 +59,17 @@ def attention_distance(
         >>> attention_distance(torch.zeros(1, 1, 2, 2), teacher, everything, everything, "mse")
         tensor([0.0312])
     """
-    student = masked_log_softmax(student_logits, columns[:, None, None])
+    compared = rows[:, None, :, None] & columns[:, None, None]
+    # A finite filling before heads are averaged: the gradient of logsumexp over nothing but -inf would be NaN.
+    student = torch.where(compared, masked_log_softmax(student_logits, columns[:, None, None]), 0.0)
     if heads == "mean":
         teacher = teacher.mean(dim=1, keepdim=True)
         student = student.logsumexp(dim=1, keepdim=True) - math.log(student.shape[1])
-    compared = rows[:, None, :, None] & columns[:, None, None]
-    # Rows looking at nothing are a constant filling; they are not compared.
-    student = torch.where(compared, student, 0.0)
     num_rows = student.shape[1] * rows.sum(dim=-1).clamp(min=1)
     if distance == "mse":
         squares = torch.where(compared, (student.exp() - teacher) ** 2, 0.0).sum(dim=(1, 2, 3))
         return squares / (num_rows * columns.sum(dim=-1).clamp(min=1))
-    weighty = compared & (teacher > 0)
-    log_teacher = torch.where(weighty, teacher, 1.0).log()
-    return torch.where(weighty, teacher * (log_teacher - student), 0.0).sum(dim=(1, 2, 3)) / num_rows
+    return masked_kl(teacher.log(), student, compared).sum(dim=(1, 2)) / num_rows
 
 
 def interaction_logits(queries: Tensor, documents: Tensor) -> Tensor:

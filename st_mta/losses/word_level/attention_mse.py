@@ -8,9 +8,10 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 
+from st_mta.citations import MD2PR
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.losses.batch import Labels
-from st_mta.losses.filtered_contrastive import MD2PR
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.word_level.attention import (
     Distance,
@@ -20,9 +21,9 @@ from st_mta.losses.word_level.attention import (
     interaction_logits,
     relation_logits,
 )
-from st_mta.losses.word_level.base import Reading, WordLevelLoss, teacher_error
 from st_mta.losses.word_level.capture import Attention
 from st_mta.losses.word_level.layers import Layers
+from st_mta.losses.word_level.loss import Reading, WordLevelLoss, teacher_error
 from st_mta.losses.word_level.student_pass import StudentPass
 from st_mta.stores import Store
 
@@ -95,7 +96,7 @@ class AttentionMSELoss(WordLevelLoss):
             ("heads", heads, get_args(Heads)),
             ("distance", distance, get_args(Distance)),
         ):
-            _check_word(name, word, words)
+            check_choice(name, word, words)
         super().__init__(
             model,
             teacher=teacher,
@@ -170,11 +171,6 @@ class AttentionMSELoss(WordLevelLoss):
     def citation(self) -> str:
         """BibTeX of the paper."""
         return MD2PR
-
-
-def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
-    if word not in words:
-        _refuse(f"{name} to be one of {', '.join(words)}", repr(word), f"one of {', '.join(words)}")
 
 
 def _refuse(expected: str, got: str, remedy: str) -> None:

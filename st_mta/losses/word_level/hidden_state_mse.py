@@ -10,12 +10,12 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
-from st_mta.losses.filtered_contrastive import MD2PR
 from st_mta.losses.similarity import mean_over
-from st_mta.losses.word_level.base import Reading, WordLevelLoss
 from st_mta.losses.word_level.layers import Layers
+from st_mta.losses.word_level.loss import Reading, WordLevelLoss
 from st_mta.losses.word_level.projection import Projection, make_projection, share_gradients, share_weights
 from st_mta.losses.word_level.student_pass import StudentPass
 from st_mta.stores import Store

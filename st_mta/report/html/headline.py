@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from st_mta.report.schema import Report
-from st_mta.report.wording import count, rate
+from st_mta.report.wording import count, measure, rate, recovered
 
 
 class Headline(NamedTuple):
@@ -20,8 +20,8 @@ def headline(report: Report) -> list[Headline]:
     """Quality, size and speed of the student; what a system does not have is left out."""
     teacher, before, student = report["teacher"], report["student_before"], report["student"]
     numbers = [
-        Headline("of the teacher’s nDCG@10", f"{report['recovered']:.1%}", f"teacher {teacher['ndcg@10']:.3f}"),
-        Headline("nDCG@10 of the student", f"{student['ndcg@10']:.3f}", f"before {before['ndcg@10']:.3f}"),
+        Headline("of the teacher’s nDCG@10", recovered(report), f"teacher {measure(teacher.get('ndcg@10'))}"),
+        Headline("nDCG@10 of the student", measure(student["ndcg@10"]), f"before {measure(before['ndcg@10'])}"),
     ]
     if student["parameters"]:
         remark = f"teacher {count(teacher['parameters'])}" if teacher["parameters"] else ""

@@ -7,30 +7,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from st_mta.report import tables, wording
 from st_mta.report.html.examples import Examples
 from st_mta.report.html.figures import figures
 from st_mta.report.html.headline import headline
-from st_mta.report.ledger import reuse_rows, station_rows, training_sentence
-from st_mta.report.markdown import (
-    best_sentence,
-    conditions,
-    data_sentence,
-    imitation_sentence,
-    loading_code,
-    plain_iteration_rows,
-    warm_up_sentence,
-)
 from st_mta.report.schema import Report
-from st_mta.report.tables import is_numeric
-from st_mta.report.wording import (
-    baseline_in_words,
-    quantile_rows,
-    serving_rows,
-    significance_sentence,
-    summary_table,
-    verdict,
-    wins_and_losses,
-)
 from st_mta.types import Collection
 
 
@@ -52,8 +33,8 @@ def html_page(report: Report, student_path: str, collection: Collection | None =
             **_iterations(report),
             comparisons=[
                 {
-                    "baseline": baseline_in_words(comparison["baseline"]),
-                    "sentence": wins_and_losses(comparison),
+                    "baseline": wording.baseline_in_words(comparison["baseline"]),
+                    "sentence": wording.wins_and_losses(comparison),
                     "figure": f"against-{comparison['baseline']}",
                     "wins": shown.of(comparison, "largest_wins"),
                     "losses": shown.of(comparison, "largest_losses"),
@@ -61,13 +42,13 @@ def html_page(report: Report, student_path: str, collection: Collection | None =
                 for comparison in report.get("comparisons", [])
             ],
             remark=remark,
-            quantiles=quantile_rows(report.get("score_distributions", [])),
-            serving=serving_rows(report.get("serving", [])),
-            reuse=reuse_rows(report["compute"]),
-            training=training_sentence(report["compute"]),
-            stations=station_rows(report["compute"]),
-            conditions=conditions(report),
-            code=loading_code(student_path),
+            quantiles=tables.quantile_rows(report.get("score_distributions", [])),
+            serving=tables.serving_rows(report.get("serving", [])),
+            reuse=tables.reuse_rows(report["compute"]),
+            training=wording.training_sentence(report["compute"]),
+            stations=tables.station_rows(report["compute"]),
+            conditions=wording.conditions(report),
+            code=wording.loading_code(student_path),
             figures=figures(report),
         )
     )
@@ -76,23 +57,22 @@ def html_page(report: Report, student_path: str, collection: Collection | None =
 def _result(report: Report) -> dict[str, Any]:
     return {
         "collection": report["collection"],
-        "verdict": verdict(report),
+        "verdict": wording.verdict(report),
         "headline": headline(report),
-        "data": data_sentence(report),
-        "systems": summary_table(report),
-        "significance": significance_sentence(report["significance"]),
+        "data": wording.data_sentence(report),
+        "systems": tables.summary_table(report),
+        "significance": wording.significance_sentence(report["significance"]),
     }
 
 
 def _iterations(report: Report) -> dict[str, Any]:
     numbers = [entry["iteration"] for entry in report["iterations"]]
-    warm_up, before = report["warm_up"], report["development"].get("student_before")
     return {
-        "iterations": plain_iteration_rows(report),
+        "iterations": tables.plain_iteration_rows(report),
         "best_row": numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else -1,
-        "best": best_sentence(report),
-        "imitation": imitation_sentence(report),
-        "warm_up": "" if warm_up is None else warm_up_sentence(warm_up, before),
+        "best": wording.best_sentence(report),
+        "imitation": wording.imitation_sentence(report),
+        "warm_up": wording.warm_up_sentence(report),
     }
 
 
@@ -106,5 +86,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["numeric"] = is_numeric
+    environment.tests["numeric"] = tables.is_numeric
     return environment

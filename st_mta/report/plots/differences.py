@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from st_mta.report.plots.style import BLUE, FAINT, LABEL_SIZE, RED, SOFT, canvas, save, title
+from st_mta.report.plots.style import BLUE, FAINT, LABEL_SIZE, RED, SOFT, canvas, title
 from st_mta.report.schema import Comparison
 from st_mta.report.wording import baseline_in_words
-
-
-def plot_differences(comparison: Comparison, path: str | Path) -> None:
-    """Writes [`draw_differences`] as a PNG file.
-
-    Args:
-        comparison: One of a report's comparisons.
-        path: The file.
-    """
-    save(draw_differences(comparison), path)
 
 
 def draw_differences(comparison: Comparison) -> Figure:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from st_mta.report.plots.style import BLUE, FAINT, INK, LABEL_SIZE, SMALL_SIZE, SOFT, canvas, save, shortened, title
 from st_mta.report.schema import Report
+from st_mta.report.wording import BEFORE, WARM_UP, kept_student
 
 LABEL_GAP = 0.062  # of the height of the axes: one line of text
 MOST_VALUES = 6  # points that have room for their value and a long name
@@ -68,11 +69,10 @@ def _student_curve(report: Report) -> tuple[list[str], list[float]]:
 
 
 def _index_of_best(report: Report, names: Sequence[str], values: Sequence[float]) -> int:
-    """The point of the student that was kept: an iteration's, or the one from which no iteration went up."""
-    for kept in (str(report["best_iteration"]), "warm-up", "before"):
-        if kept in names:
-            return names.index(kept)
-    return int(np.argmax(values))
+    """The point of the student that was kept."""
+    kept = kept_student(report)
+    name = "before" if kept == BEFORE else kept if kept == WARM_UP else str(report["best_iteration"])
+    return names.index(name) if name in names else int(np.argmax(values))
 
 
 def _label_steps(axes: Axes, names: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,23 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from st_mta.report.plots.style import INK, LABEL_SIZE, RED, SKY, SMALL_SIZE, bare, figure_of, save, shortened
+from st_mta.report.plots.style import INK, LABEL_SIZE, RED, SKY, SMALL_SIZE, bare, figure_of, shortened
 from st_mta.report.schema import IterationScores, ScoreDistribution
 
 WIDTH, LEFT, RIGHT, GAP = 8.4, 0.85, 0.2, 0.35  # inches
 TOP, BOTTOM, HEADING, TICKS = 0.1, 0.35, 0.35, 0.35
 RIDGE_HEIGHT, LEAST_HEIGHT = 0.42, 0.9
 COLUMNS = 3
-
-
-def plot_scores(iterations: Sequence[IterationScores], path: str | Path) -> None:
-    """Writes [`draw_scores`] as a PNG file.
-
-    Args:
-        iterations: A report's score distributions.
-        path: The file.
-    """
-    save(draw_scores(iterations), path)
 
 
 def draw_scores(iterations: Sequence[IterationScores]) -> Figure:

@@ -10,20 +10,20 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from st_mta.report.plots.selection_over_steps import draw_over_steps, has_course
 from st_mta.report.plots.style import (
     INK,
     LIGHT,
     ON_LIGHT,
     PALETTE,
     SMALL_SIZE,
+    SOFT,
     bare,
     canvas,
     save,
     shortened,
     title,
 )
-from st_mta.report.schema import Report
+from st_mta.report.schema import Iteration, Report
 
 WIDTH, LEFT, RIGHT, TOP = 8.4, 1.0, 0.3, 0.6  # inches
 BAR_HEIGHT, LEGEND_HEIGHT, LEGEND_COLUMNS = 0.55, 0.24, 4
@@ -52,7 +52,7 @@ def draw_selection(report: Report) -> Figure:
         index for index, name in enumerate(names) if not any(shortened(name, 40) in row[index] for row in labels)
     ]
     bottom = 0.2 + LEGEND_HEIGHT * -(-len(unnamed) // LEGEND_COLUMNS)
-    below = COURSE_TOP + COURSE_HEIGHT + COURSE_BOTTOM if has_course(iterations) else 0.0
+    below = COURSE_TOP + COURSE_HEIGHT + COURSE_BOTTOM if _has_course(iterations) else 0.0
     height = TOP + BAR_HEIGHT * len(iterations) + below + bottom
     figure, axes = canvas(WIDTH, height, (LEFT, RIGHT, bottom + below, TOP))
     _draw_bars(axes, names, shares, labels)
@@ -65,8 +65,7 @@ def draw_selection(report: Report) -> Figure:
     _legend(figure, axes, unnamed)
     if below:
         box = (LEFT / WIDTH, (bottom + COURSE_BOTTOM) / height, 1 - (LEFT + RIGHT) / WIDTH, COURSE_HEIGHT / height)
-        course = bare(figure.add_axes(box))
-        draw_over_steps(course, iterations, names, lambda name, selected: _share(name, selected, names))
+        _draw_over_steps(bare(figure.add_axes(box)), iterations, names)
     return figure
 
 
@@ -118,3 +117,41 @@ def _legend(figure: Figure, axes: Axes, unnamed: Sequence[int]) -> None:
         fontsize=SMALL_SIZE, labelcolor=INK, handlelength=0.9, handleheight=0.9, columnspacing=1.6,
         borderaxespad=0.5, borderpad=0.0,
     )  # fmt: skip
+
+
+def _has_course(iterations: Sequence[Iteration]) -> bool:
+    """Whether the iterations say more than one share per assistant; reports of older runs do not."""
+    courses = [entry.get("selected_over_steps") for entry in iterations]
+    return any(course and len(course["steps"]) > 1 for course in courses)
+
+
+def _draw_over_steps(axes: Axes, iterations: Sequence[Iteration], names: Sequence[str]) -> None:
+    """One block of stacked areas per iteration, one behind the other, in the colours of the bars."""
+    start = 0
+    for entry in iterations:
+        course = entry.get("selected_over_steps")
+        if not course:
+            continue
+        steps = np.array([0, *course["steps"]])
+        at = [dict(zip(course["shares"], column)) for column in zip(*course["shares"].values())]
+        shares = np.array([[_share(name, selected, names) for selected in at] for name in names])
+        # A share belongs to the stretch that ends at its step.
+        axes.stackplot(
+            start + steps, np.column_stack([shares[:, :1], shares]), colors=PALETTE[: len(names)], step="pre",
+            edgecolor="none", linewidth=0,
+        )  # fmt: skip
+        _mark(axes, entry["iteration"], start, start + int(steps[-1]))
+        start += int(steps[-1])
+    axes.set_xlim(0, start)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_xlabel("training steps", fontsize=SMALL_SIZE, color=SOFT)
+
+
+def _mark(axes: Axes, iteration: int, start: int, end: int) -> None:
+    """A white line where an iteration begins, and its number above its block."""
+    if start:
+        axes.axvline(start, color="white", linewidth=2.5)
+    axes.text(
+        (start + end) / 2, 1.03, f"iteration {iteration}", ha="center", va="bottom", fontsize=SMALL_SIZE, color=SOFT
+    )

@@ -57,9 +57,9 @@ def title(axes: Axes, text: str) -> None:
 
 
 def shortened(name: str, limit: int = 24) -> str:
-    """The last part of every path or Hub id in a (fused) name, cut to the limit."""
+    """The last part of every path or Hub id in a (fused) name, cut to the limit; its dollars begin no formula."""
     name = "+".join(part.rstrip("/").rsplit("/", 1)[-1] for part in name.split("+"))
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    return (name if len(name) <= limit else name[: limit - 1] + "…").replace("$", r"\$")
 
 
 def save(figure: Figure, path: str | Path) -> None:

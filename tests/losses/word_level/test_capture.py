@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from st_mta.errors import InputError
-from st_mta.losses.word_level.base import capture
-from st_mta.losses.word_level.capture import num_layers
+from st_mta.losses.word_level.capture import capture, num_layers
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
 TEXTS = ["the cat eats a fish", "a dog"]

@@ -454,3 +454,15 @@ def test_a_projection_is_trained_saved_and_loaded(student, teacher, tmp_path):
     assert other(columns(student)).item() != pytest.approx(value)
     other.load_projection(tmp_path / "projection.pt")
     assert other(columns(student)).item() == pytest.approx(value)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@pytest.mark.parametrize("heads", ["mean", "each"])
+@pytest.mark.parametrize("distance", ["mse", "kl"])
+def test_no_gradient_is_nan_on_the_way_where_tokens_are_not_compared(heads, distance):
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    rows, columns = (torch.tensor([row, [0] * 4]) > 0 for row in ([1, 1, 0, 0], [1, 1, 1, 0]))
+    with torch.autograd.detect_anomaly(check_nan=True):
+        teacher = logits.detach().flip(1).softmax(-1)
+        attention_distance(logits, teacher, rows, columns, distance, heads).sum().backward()
+    assert (logits.grad[1] == 0).all() and (logits.grad[0, ..., 3] == 0).all() and logits.grad[0].abs().max() > 0

@@ -1,51 +1,13 @@
-"""The host's own losses inside an iteration of st_mta: the same lists, the same forward passes, another loss."""
+"""Batches for a loss with in-batch negatives: no query's relevant passage is listed for another query."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.sampler import DefaultBatchSampler
-from torch import Tensor, nn
-
-from st_mta.losses.batch import ListwiseBatch, read_batch
-from st_mta.losses.embedding import embed
-
-Label = Callable[[ListwiseBatch], Any]
-
-
-HostOwn = Any
-"""A loss of the host with ``compute_loss_from_embeddings``, which its base class does not declare."""
-
-
-class HostLoss(nn.Module):
-    """A loss of Sentence Transformers on columns query, positive, negative_1, ... made from the flat batch.
-
-    Every list must be full. The distinct passages of a batch are encoded once, as for st_mta's own loss, so arms
-    differ in nothing but the loss.
-
-    Args:
-        model: The student.
-        loss: A host's loss around the same model.
-        label: What the host's loss takes as label, from the batch.
-    """
-
-    def __init__(self, model: SentenceTransformer, loss: HostOwn, label: Label) -> None:
-        super().__init__()
-        self.model, self.label = model, label
-        self.loss: HostOwn = loss
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: dict[str, Tensor]) -> Tensor:
-        """The host's loss of one batch."""
-        batch = read_batch(embed(self.model, sentence_features, labels), labels)
-        assert bool(batch.mask.all()), "the host's losses need full lists"
-        columns = [batch.queries, *batch.documents[batch.index].unbind(dim=1)]
-        value: Tensor = self.loss.compute_loss_from_embeddings(columns, self.label(batch))
-        return value
 
 
 class NoForeignPositives(DefaultBatchSampler):

@@ -10,7 +10,7 @@ import pytest
 from st_mta import MultiAssistantTrainer
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
-from st_mta.training.teacher_check import warn_if_teacher_knows_less, weight_of_teacher
+from st_mta.training.stages.quality import warn_if_teacher_knows_less, weight_of_teacher
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments
 

@@ -1,11 +1,27 @@
-"""Is the teacher worth learning from? Checked before anything is distilled."""
+"""How good everybody is on the development split before any training, and whether the teacher is worth it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 
+from st_mta.run.results import Quality
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, RunState
+from st_mta.training.throughput import speeds
+from st_mta.types import Scorer
+
 logger = logging.getLogger(__name__)
+
+
+def measure_quality(run: RunState) -> Quality:
+    """Measures every scorer and the untrained student; the best searcher brings passages to those that re-rank."""
+    scorers: list[Scorer] = [*run.pool.scorers, run.students.scorer(run.folder.student_before, BEFORE)]
+    measured = {scorer.name: run.measure(scorer, "dev") for scorer in scorers if scorer.can_retrieve}
+    leader = max((s for s in scorers if s.can_retrieve), key=lambda s: measured[s.name][MAIN_MEASURE])
+    measured |= {scorer.name: run.measure(scorer, "dev", leader) for scorer in scorers if not scorer.can_retrieve}
+    quality = {name: values[MAIN_MEASURE] for name, values in measured.items()}
+    warn_if_teacher_knows_less(run.pool.teacher.name, run.pool.assistant_names, quality)
+    return Quality(measured, leader.name, speeds(scorers))
 
 
 def warn_if_teacher_knows_less(teacher: str, assistants: Sequence[str], quality: Mapping[str, float]) -> list[str]:

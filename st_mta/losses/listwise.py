@@ -12,8 +12,11 @@ from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
 from st_mta.citations import MTA4DPR
+from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
+from st_mta.lookup import find_function, word_of
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
+from st_mta.losses.divergences import DIVERGENCES, Divergence
 from st_mta.losses.embedding import embed
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import inspect_batch, warn_if_mismatched, warn_if_narrow
@@ -24,49 +27,6 @@ Targets = Callable[[Tensor, Tensor], Tensor]
 """``(scores (B, S, N) raw, mask (B, N)) -> log-probabilities (B, T, N)``, the teacher's first."""
 
 
-def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Log-probabilities of the valid candidates; masked ones take no part, have a finite filling and no gradient.
-
-    Args:
-        scores: (..., N) scores; masked ones may be anything, NaN included.
-        mask: (..., N) bool, True for a valid candidate.
-
-    Returns:
-        (..., N), float32 or wider.
-    """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    return torch.where(mask, scores, torch.finfo(scores.dtype).min).log_softmax(dim=-1)
-
-
-def listwise_kl(student_logits: Tensor, target_log_probs: Tensor, mask: Tensor) -> Tensor:
-    """KL(target || student) over the valid candidates of each list.
-
-    sum over valid candidates of p * (log p - log q), with q = softmax(student_logits) over the valid candidates: the
-    term of MTA4DPR (Lu et al., EMNLP 2024), which is Hinton's distillation (https://arxiv.org/abs/1503.02531) over a
-    candidate list. Deviations: masked candidates have no target mass *and* are out of the student's denominator, so
-    their gradient is exactly zero; no factor T^2.
-
-    Args:
-        student_logits: (..., N) scaled similarities.
-        target_log_probs: (..., N) log-probabilities; masked ones may be -inf.
-        mask: (..., N) bool, True for a valid candidate.
-
-    Returns:
-        (...) in nats; 0 for lists of fewer than two valid candidates.
-
-    Example:
-        >>> student = torch.zeros(1, 2)
-        >>> target = torch.tensor([[0.75, 0.25]]).log()
-        >>> listwise_kl(student, target, torch.ones(1, 2, dtype=torch.bool))
-        tensor([0.1308])
-    """
-    student = masked_log_softmax(student_logits, mask)
-    # Candidates without target mass count nothing; computing them anyway would give 0 * inf = NaN.
-    weighty = mask & (target_log_probs > -torch.inf)
-    target = torch.where(weighty, target_log_probs, 0.0)
-    return torch.where(weighty, target.exp() * (target - student), 0.0).sum(dim=-1)
-
-
 class ListwiseKLLoss(nn.Module):
     """Makes a student rank each query's candidates as its teacher and its assistants do.
 
@@ -75,11 +35,11 @@ class ListwiseKLLoss(nn.Module):
         alpha * KL(p_teacher || p_student) + (1 - alpha) * KL(p_assistant || p_student)
         + contrastive_weight * InfoNCE + regression_weight * cosine distance to a bi-encoder's embeddings
 
-    Deviations: with several other targets the second term is their mean, and without any the first has weight 1;
-    KL terms are means over the queries with at least two valid candidates, InfoNCE over those of them with a
-    positive; a batch without such a query gives zero. The last term, embedding regression, is not in the paper: the
-    mean over all queries of the batch plus the mean over all documents. It does not score anything: scores come as
-    labels.
+    Deviations: another ``divergence`` may take the place of KL; with several other targets the second term is their
+    mean, and without any the first has weight 1; divergences are means over the queries with at least two valid
+    candidates, InfoNCE over those of them with a positive; a batch without such a query gives zero. The last term,
+    embedding regression, is not in the paper: the mean over all queries of the batch plus the mean over all documents.
+    It does not score anything: scores come as labels.
 
     Args:
         model: The student.
@@ -91,13 +51,17 @@ class ListwiseKLLoss(nn.Module):
             sharp teacher, and 1.0 otherwise. Where it makes the student sharper or flatter than its targets from the
             start, the loss mostly teaches it to be less so; 1 / ``fit_temperature`` of its similarities prevents that.
         teacher_temperature: Divides every scorer's raw scores; unused with ``targets``.
+        divergence: What compares the student with a target: a word of ``DIVERGENCES``, or a function
+            ``(student_logits (..., N), target_log_probs (..., N), mask (..., N)) -> (...)``, itself or as
+            "module:function". Masked candidates have target -inf and a meaningless logit.
         alpha: Weight of the teacher against the other targets, in [0, 1]; 0.5 weighs both alike.
         contrastive_weight: Weight of InfoNCE over the batch's documents; 0 leaves it out.
         contrastive_scale: Factor of the student's similarities in InfoNCE. Default: ``scale``.
         regression_weight: Weight of embedding regression to the "query_targets" and "document_targets" of the label,
             which only the flat form has; 0 leaves it out.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
-            trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression".
+            trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression"; the
+            first two are called by their divergence.
             Wrappers such as ``MatryoshkaLoss`` need the default, their sum.
 
     Inputs:
@@ -120,7 +84,8 @@ class ListwiseKLLoss(nn.Module):
         knows that two queries share a passage, which matters to InfoNCE.
 
     Raises:
-        InputError: If an argument is out of range, or there is a regression_weight and nothing to regress to.
+        InputError: If an argument is out of range, there is no such divergence or it returns another shape than it
+            should, or there is a regression_weight and nothing to regress to.
 
     Example:
         ::
@@ -131,6 +96,7 @@ class ListwiseKLLoss(nn.Module):
     """
 
     targets: Targets | None
+    _diverge: Divergence
 
     def __init__(
         self,
@@ -140,6 +106,7 @@ class ListwiseKLLoss(nn.Module):
         similarity_fct: Similarity | None = None,
         scale: float | None = None,
         teacher_temperature: float = 1.0,
+        divergence: str | Divergence = "kl",
         alpha: float = 0.5,
         contrastive_weight: float = 0.0,
         contrastive_scale: float | None = None,
@@ -150,6 +117,7 @@ class ListwiseKLLoss(nn.Module):
         self.model = model
         self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
         self.teacher_temperature = teacher_temperature
+        self.divergence = divergence
         self.alpha = alpha
         self.contrastive_weight = contrastive_weight
         self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
@@ -157,6 +125,7 @@ class ListwiseKLLoss(nn.Module):
         self.return_components = return_components
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
+        object.__setattr__(self, "_diverge", find_function("divergence", divergence, DIVERGENCES))
         self._inspected = False
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
@@ -190,16 +159,9 @@ class ListwiseKLLoss(nn.Module):
         logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         targets = self._target_log_probs(batch)
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
-        if first and bool(batch.counts.any()):
-            warn_if_mismatched(_divergence_by_factor(student.detach(), targets[:, :1], batch), self.scale)
-        divergence = mean_over(listwise_kl(student, targets, batch.mask[:, None]), batch.counts)  # (T,)
-        if len(divergence) == 1:
-            terms = {"kl_teacher": divergence[0]}
-        else:
-            terms = {
-                "kl_teacher": self.alpha * divergence[0],
-                "kl_assistant": (1 - self.alpha) * divergence[1:].mean(),
-            }
+        if first and self._diverge in DIVERGENCES.values() and bool(batch.counts.any()):
+            warn_if_mismatched(self._by_factor(student.detach(), targets[:, :1], batch), self.scale)
+        terms = self._weigh(self._compare(student, targets, batch))
         if self.contrastive_weight:
             terms["contrastive"] = self.contrastive_weight * _contrast(
                 logits * (self.contrastive_scale / self.scale), batch
@@ -207,6 +169,30 @@ class ListwiseKLLoss(nn.Module):
         if self.regression_weight:
             terms["regression"] = self.regression_weight * embedding_regression(batch)
         return terms
+
+    def _compare(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> Tensor:
+        """(T,) mean divergence from each target."""
+        mask, shape = batch.mask[:, None].expand_as(targets), targets.shape[:2]
+        values = self._diverge(student.expand_as(targets), targets, mask)
+        if values.shape != shape:
+            raise InputError(
+                expected=f"divergence {word_of(self.divergence)!r} to return one value per list, {tuple(shape)}",
+                got=str(tuple(values.shape)),
+                remedy="sum over the last axis, that of the candidates, and over no other",
+            )
+        return mean_over(values, batch.counts)
+
+    def _by_factor(self, student: Tensor, teacher: Tensor, batch: ListwiseBatch) -> Callable[[float], float]:
+        """Factor on the student's logits -> mean divergence from the teacher."""
+        return lambda factor: float(self._compare(factor * student, teacher, batch))
+
+    def _weigh(self, divergences: Tensor) -> dict[str, Tensor]:
+        """The terms of teacher and assistants, weighted."""
+        name = word_of(self.divergence).rpartition(":")[2].replace("-", "_")
+        if len(divergences) == 1:
+            return {f"{name}_teacher": divergences[0]}
+        others = (1 - self.alpha) * divergences[1:].mean()
+        return {f"{name}_teacher": self.alpha * divergences[0], f"{name}_assistant": others}
 
     def _inspect_once(self, batch: ListwiseBatch) -> None:
         if self._inspected:
@@ -235,10 +221,12 @@ class ListwiseKLLoss(nn.Module):
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
         config: dict[str, Any] = {"similarity_fct": similarity_fct_name(self.similarity_fct), "scale": self.scale}
+        config["divergence"] = word_of(self.divergence)
         if self.targets is None:
             config["teacher_temperature"] = self.teacher_temperature
         else:
-            config["targets"] = similarity_fct_name(self.targets)
+            describe = getattr(self.targets, "get_config_dict", None)
+            config["targets"] = describe() if describe else word_of(self.targets)
         weights = {
             name: getattr(self, name)
             for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight")
@@ -249,12 +237,6 @@ class ListwiseKLLoss(nn.Module):
     def citation(self) -> str:
         """BibTeX of the paper."""
         return MTA4DPR
-
-
-def _divergence_by_factor(student: Tensor, teacher: Tensor, batch: ListwiseBatch) -> Callable[[float], float]:
-    """Factor on the student's logits -> mean KL from the teacher."""
-    mask = batch.mask[:, None]
-    return lambda factor: float(mean_over(listwise_kl(factor * student, teacher, mask), batch.counts))
 
 
 def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:

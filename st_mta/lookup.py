@@ -1,0 +1,74 @@
+"""Functions by the words users write, their own as "module:function" among them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from st_mta.errors import InputError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def check_choice(option: str, word: object, words: Iterable[str], *, own: bool = False) -> None:
+    """Raises ``InputError`` unless the word is one of these, or with ``own`` a "module:function" (not imported)."""
+    words = list(words)
+    if word in words or (own and isinstance(word, str) and ":" in word):
+        return
+    raise InputError(
+        expected=f"{option} to be one of {', '.join(words)}{' or a function (module:function)' if own else ''}",
+        got=repr(word),
+        remedy=f"choose one of these words{', or name your own function' if own else ''}",
+    )
+
+
+def find_function(
+    option: str, value: str | Function, known: Mapping[str, Function], words: Iterable[str] | None = None
+) -> Function:
+    """The function behind a word or a "module:function"; a function is given back.
+
+    Args:
+        option: What is looked for, for messages.
+        value: The word or function.
+        known: Functions by their words.
+        words: The words to name in messages; those of ``known`` by default.
+
+    Raises:
+        InputError: If there is no such function.
+    """
+    if callable(value):
+        return value
+    check_choice(option, value, known if words is None else words, own=True)
+    return known[value] if value in known else _load(option, value)
+
+
+def word_of(option: str | Callable[..., Any]) -> str:
+    """How an option is called in reports: the word itself, or the function's name."""
+    return option if isinstance(option, str) else getattr(option, "__name__", type(option).__name__)
+
+
+def _load(option: str, place: str) -> Any:
+    """Imports ``place``, a "module:function"."""
+    module_name, _, function_name = place.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
+        raise _unusable(option, place, "which is no module:function", "write it like my_package.my_module:my_function")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        remedy = "correct the name, or install the module or put its folder on PYTHONPATH"
+        raise _unusable(option, place, f"whose module cannot be imported ({error})", remedy) from error
+    if not hasattr(module, function_name):
+        raise _unusable(option, place, f"but {module.__file__} has no {function_name!r}", "correct the name")
+    function = getattr(module, function_name)
+    if not callable(function):
+        raise _unusable(option, place, f"which is a {type(function).__name__} and cannot be called", "name a function")
+    return function
+
+
+def _unusable(option: str, place: str, what: str, remedy: str) -> InputError:
+    return InputError(
+        expected=f"{option} to name a function",
+        got=f"{place!r}, {what}",
+        remedy=remedy,
+    )

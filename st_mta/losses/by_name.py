@@ -1,0 +1,186 @@
+"""Losses by the words users write: divergences, the host's losses, and the user's own as "module:function"."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sentence_transformers.sentence_transformer import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import (
+    DistillKLDivLoss,
+    EmbedDistillLoss,
+    MarginMSELoss,
+    MultipleNegativesRankingLoss,
+)
+from sentence_transformers.util import SimilarityFunction
+from torch import Tensor, nn
+
+from st_mta.errors import InputError
+from st_mta.lookup import check_choice, find_function, word_of
+from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.divergences import DIVERGENCES, Divergence
+from st_mta.losses.host import HostLoss, Label, target_embeddings
+from st_mta.losses.listwise import ListwiseKLLoss
+from st_mta.losses.similarity import check_range, resolve_similarity
+
+LOSS_OPTIONS = frozenset(
+    {"alpha", "scale", "contrastive_scale", "contrastive_weight", "regression_weight", "return_components"}
+)
+"""What a factory may be given by keyword."""
+
+
+DIVERGENCE, FACTORY = 3, 2
+"""Positional arguments of the two kinds of functions that users may give."""
+
+
+class LossTargets(Protocol):
+    """What a loss needs of ``AssistantTargets``: raw scores (B, S, N) and a mask (B, N) to log-probabilities."""
+
+    def __call__(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, N), the teacher's first."""
+
+    def teacher(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, N), the teacher's alone."""
+
+
+@dataclass(frozen=True)
+class LossFactory:
+    """Makes a loss from a student and targets.
+
+    Attributes:
+        make: ``(student, targets, **options) -> nn.Module``.
+        supports: The options of ``LOSS_OPTIONS`` that have an effect, read from the signature of ``make``.
+    """
+
+    make: Callable[..., nn.Module]
+    supports: frozenset[str]
+
+    def __call__(self, student: SentenceTransformer, targets: LossTargets, **options: Any) -> nn.Module:
+        """The loss; options that it does not support are left out."""
+        return self.make(student, targets, **{name: options[name] for name in options if name in self.supports})
+
+
+def margin_mse(student: SentenceTransformer, targets: LossTargets, *, scale: float | None = None) -> nn.Module:
+    """The host's ``MarginMSELoss``: margins of the teacher's calibrated logits, divided by ``scale``.
+
+    The student's margins are differences of its similarities, which for cosines are at most 2. Calibrated logits are
+    on the scale of ``scale`` times these similarities; raw scores would ask for margins the student cannot reach.
+    """
+    _, factor = resolve_similarity(student, None, scale)
+    loss = MarginMSELoss(student, similarity_fct=_pairwise(student))
+    return HostLoss(student, loss=loss, label=_calibrated(targets, factor))
+
+
+def distill_kl_div(student: SentenceTransformer, targets: LossTargets, *, scale: float | None = None) -> nn.Module:
+    """The host's ``DistillKLDivLoss``: KL from the calibrated teacher alone, the student at the temperature 1 / scale.
+
+    The host multiplies by that temperature squared.
+    """
+    _, factor = resolve_similarity(student, None, scale)
+    loss = DistillKLDivLoss(
+        student, similarity_fct=_pairwise(student), student_temperature=1 / factor, teacher_temperature=1.0
+    )
+    return HostLoss(student, loss=loss, label=_calibrated(targets, 1.0))
+
+
+def embed_distill(student: SentenceTransformer, targets: LossTargets, *, regression_weight: float = 1.0) -> nn.Module:
+    """The host's ``EmbedDistillLoss`` by cosine, to the embeddings that come with a positive ``regression_weight``.
+
+    Nothing stands beside it, so the weight only has to be positive.
+    """
+    check_range("regression_weight of loss 'embed-distill'", regression_weight, regression_weight > 0, "positive")
+    return HostLoss(student, loss=EmbedDistillLoss(student, distance_metric="cosine"), label=target_embeddings)
+
+
+def mnrl(student: SentenceTransformer, targets: LossTargets, *, contrastive_scale: float | None = None) -> nn.Module:
+    """The host's ``MultipleNegativesRankingLoss``, from the judgements alone."""
+    similarity_fct, scale = resolve_similarity(student, None, contrastive_scale)
+    loss = MultipleNegativesRankingLoss(student, scale=scale, similarity_fct=similarity_fct)
+    return HostLoss(student, loss=loss, label=None)
+
+
+def _listwise(divergence: str | Divergence) -> Callable[..., nn.Module]:
+    def make(student: SentenceTransformer, targets: LossTargets, **options: Any) -> nn.Module:
+        return ListwiseKLLoss(student, targets=targets, divergence=divergence, **options)
+
+    return make
+
+
+LOSSES: dict[str, Callable[..., nn.Module]] = {
+    **{word: _listwise(word) for word in DIVERGENCES},
+    "margin-mse": margin_mse,
+    "distill-kl-div": distill_kl_div,
+    "embed-distill": embed_distill,
+    "mnrl": mnrl,
+}
+"""Every loss by the word users write, as ``(student, targets, **options) -> nn.Module``."""
+
+
+HOST: dict[type, str] = {
+    MarginMSELoss: "margin-mse",
+    DistillKLDivLoss: "distill-kl-div",
+    EmbedDistillLoss: "embed-distill",
+    MultipleNegativesRankingLoss: "mnrl",
+}
+"""The host's own classes, which name the same losses."""
+
+
+def check_loss(word: str) -> None:
+    """Raises ``InputError`` unless the word is one of ``LOSSES`` or names a function (nothing is imported)."""
+    check_choice("loss", word, LOSSES, own=True)
+
+
+def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
+    """The factory behind a word, a "module:function", a function, or one of the host's classes in ``HOST``.
+
+    A function with three required positional parameters is a divergence ``(student_logits, target_log_probs, mask)``
+    for ``ListwiseKLLoss``. One with two is a factory ``(student, targets) -> nn.Module``; the keyword parameters that
+    it has beyond these (``alpha``, ..., or ``**options`` for all) are the options it supports.
+
+    Raises:
+        InputError: If there is no such loss, or it takes another number of arguments.
+    """
+    if isinstance(loss, type):
+        loss = HOST.get(loss, loss)
+    function = find_function("loss", loss, LOSSES)
+    positional, keywords = _parameters(function)
+    if positional == DIVERGENCE:
+        function, keywords = _listwise(loss), LOSS_OPTIONS
+    elif positional != FACTORY:
+        raise InputError(
+            expected=f"loss {word_of(loss)!r} to take three arguments (student_logits, target_log_probs, mask), as a "
+            "divergence does, or two (student, targets), as a function that makes a loss does",
+            got=f"{positional} required positional arguments",
+            remedy="write one of the two, and give all other arguments a default; another loss of the host "
+            "is wrapped by st_mta.losses.host.HostLoss",
+        )
+    return LossFactory(function, keywords)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[int, frozenset[str]]:
+    """How many positional arguments are required, and which of ``LOSS_OPTIONS`` are accepted by keyword."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = sum(one.kind <= one.POSITIONAL_OR_KEYWORD and one.default is one.empty for one in parameters)
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        positional = max(positional, FACTORY)
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return positional, LOSS_OPTIONS
+    return positional, LOSS_OPTIONS & {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
+
+
+def _pairwise(student: SentenceTransformer) -> Callable[[Tensor, Tensor], Tensor]:
+    """The student's own similarity, row by row."""
+    pairwise: Callable[[Tensor, Tensor], Tensor]
+    pairwise = SimilarityFunction.to_similarity_pairwise_fn(student.similarity_fn_name)
+    return pairwise
+
+
+def _calibrated(targets: LossTargets, scale: float) -> Label:
+    """The teacher's calibrated logits in the unit of the student's similarities, up to a constant for each list."""
+
+    def calibrated_teacher(batch: ListwiseBatch) -> Tensor:
+        return targets.teacher(batch.scores, batch.mask) / scale
+
+    return calibrated_teacher

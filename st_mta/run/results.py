@@ -1,0 +1,123 @@
+"""What each stage of a run hands on, as it stands in ``state.json``; fields that older runs lack have defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Measures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A stage whose result lies in its folder."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Development queries that the teacher judged."""
+
+    queries: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Every scorer's measures on the development split, before any training.
+
+    Attributes:
+        dev: Name -> measures; the untrained student among them.
+        first_stage: The scorer whose passages those re-rank that do not search.
+        pairs_per_second: Speed of the scorers that computed pairs.
+    """
+
+    dev: dict[str, Measures]
+    first_stage: str
+    pairs_per_second: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training by the host's trainer.
+
+    Attributes:
+        steps: Optimiser steps.
+        sequences: Texts that went through the student.
+        loss: "first" and "last" logged.
+        selected: Share of the queries by assistant.
+        selected_over_steps: The same by stretches of steps.
+        alpha: Of the loss at the end, where it has one.
+        trained_with: Class, configuration and citations of the loss.
+    """
+
+    steps: int = 0
+    sequences: int = 0
+    loss: dict[str, float] | None = None
+    selected: dict[str, float] = field(default_factory=dict)
+    selected_over_steps: Any = None
+    alpha: float | None = None
+    trained_with: Any = None
+
+
+@dataclass(frozen=True)
+class WarmedUp(Trained):
+    """The warm-up; ``regressed_to`` is None where there was none, and ``skipped`` says why."""
+
+    student: str = ""
+    regressed_to: str | None = None
+    dev: Measures | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Mined:
+    """Candidates of an iteration: ``queries`` drawn, ``hard_queries`` among or beside them, ``pairs`` in all."""
+
+    queries: int
+    hard_queries: int
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of an iteration's candidates and what was fitted on them, one entry per scorer, the teacher first."""
+
+    scorers: list[str]
+    temperatures: list[float]
+    weights: list[float] | None
+    alpha: float
+    student_scale: float | None
+    dropped_queries: int
+    candidates_per_query: float
+    filter_rate: float | None = None
+    rescued_queries: float | None = None
+    pairs_per_second: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The student's measures on the development split after an iteration."""
+
+    dev: Measures
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The assistant that the student replaced, or None, and the pool at that time."""
+
+    replaced: str | None
+    pool: list[str]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Everybody's measures on the split that is reported."""
+
+    split: str
+    measures: dict[str, Measures]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The student's quality in other forms of serving."""
+
+    forms: list[Any]

@@ -1,0 +1,97 @@
+"""Candidates with everybody's scores: what a student learns from, and what scorers are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run, Scorer
+
+
+@dataclass(frozen=True)
+class ScoredCandidates:
+    """Candidates of Q queries, P pairs in all, and the scores that S scorers give them.
+
+    Attributes:
+        candidates: The lists.
+        scores: (S, P) raw scores, NaN where a stored scorer knows nothing; in training the teacher's first.
+        scorers: S names.
+    """
+
+    candidates: Candidates
+    scores: FloatArray
+    scorers: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def select(self, rows: IntArray) -> ScoredCandidates:
+        """The lists of these rows, in this order (a row may occur several times)."""
+        pairs = self.candidates.pairs_of(np.asarray(rows, dtype=np.int64))
+        return replace(self, candidates=self.candidates.select(rows), scores=self.scores[:, pairs])
+
+    def keep(self, pairs: BoolArray) -> ScoredCandidates:
+        """Only the pairs marked True; rows stay, possibly shorter."""
+        return replace(self, candidates=self.candidates.keep(pairs), scores=self.scores[:, pairs])
+
+    def known(self) -> ScoredCandidates:
+        """Without pairs that the first scorer does not know, and without queries left with fewer than two."""
+        kept = self.keep(~np.isnan(self.scores[0]))
+        return kept.select(np.flatnonzero(kept.candidates.lengths >= 2))
+
+    def filled(self) -> ScoredCandidates:
+        """A pair a scorer does not list gets that scorer's lowest score in the query's list (0 where it has none).
+
+        A run file holds what a system ranked highest: what it does not list it ranked lower. No list may be empty.
+        """
+        filled = self.scores.copy()
+        for scorer in np.flatnonzero(np.isnan(self.scores).any(axis=1)):
+            lowest = np.fmin.reduceat(self.scores[scorer], self.candidates.offsets[:-1])
+            lowest = np.nan_to_num(lowest, nan=0.0)[self.candidates.rows]
+            missing = np.isnan(self.scores[scorer])
+            filled[scorer, missing] = lowest[missing]
+        return replace(self, scores=filled)
+
+    def with_pseudo_positives(self) -> ScoredCandidates:
+        """Where no passage of a query is labelled relevant, the first scorer's best one (of equals the first) is."""
+        lists = self.candidates
+        unlabelled = ~np.logical_or.reduceat(lists.positive, lists.offsets[:-1])
+        best = np.lexsort((-self.scores[0], lists.rows))[lists.offsets[:-1]]
+        positive = lists.positive.copy()
+        positive[best[unlabelled]] = True
+        return replace(self, candidates=replace(lists, positive=positive))
+
+    def dense(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Padded tensors over the longest list: (Q, S, N) scores, (Q, N) mask and (Q, N) positives."""
+        lengths = self.candidates.lengths
+        mask: BoolArray = np.arange(lengths.max(initial=1)) < lengths[:, None]
+        scores = np.zeros((len(self.scores), *mask.shape), dtype=np.float32)
+        scores[:, mask] = self.scores
+        positive = np.zeros_like(mask)
+        positive[mask] = self.candidates.positive
+        return (
+            torch.from_numpy(scores).transpose(0, 1).contiguous(),
+            torch.from_numpy(mask),
+            torch.from_numpy(positive),
+        )
+
+    def as_run(self, collection: Collection, scores: FloatArray) -> Run:
+        """The candidates under these (P,) scores as a run with ids."""
+        query_ids = collection.queries.take_ids(self.candidates.queries)
+        passage_ids, values = collection.corpus.take_ids(self.candidates.passages), scores.tolist()
+        ends = self.candidates.offsets.tolist()
+        return {
+            query_id: dict(zip(passage_ids[start:end], values[start:end]))
+            for query_id, start, end in zip(query_ids, ends[:-1], ends[1:])
+        }
+
+
+def score_all(collection: Collection, candidates: Candidates, scorers: Sequence[Scorer]) -> ScoredCandidates:
+    """Every scorer's raw scores of all pairs, in the scorers' order."""
+    pairs = candidates.pair_queries, candidates.passages
+    scores = [scorer.score(collection.queries, collection.corpus, *pairs) for scorer in scorers]
+    return ScoredCandidates(candidates, np.stack(scores), tuple(scorer.name for scorer in scorers))

@@ -1,0 +1,186 @@
+"""A distillation: every stage once, in order, each recorded in the journal when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.evaluation import BaseEvaluator
+from transformers import TrainerCallback
+
+from st_mta.assistants.pool import AssistantPool
+from st_mta.collections import load_collection, with_dev_split, with_training_queries
+from st_mta.errors import InputError
+from st_mta.evaluation import CollectionEvaluator
+from st_mta.losses.by_name import find_loss
+from st_mta.run.best import BestSoFar
+from st_mta.run.folder import RunFolder
+from st_mta.run.identity import run_identity
+from st_mta.run.journal import Journal
+from st_mta.run.results import Judged, Nothing, Quality, Served, Tested, WarmedUp
+from st_mta.scorers import ScorerOptions, load_scorer
+from st_mta.stores import Store, fingerprint_model
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.checkpoints import LOG
+from st_mta.training.judgements import unjudged
+from st_mta.training.loss import identity_of_loss, loss_of_run, refuse_unheeded
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
+from st_mta.training.settled import computes_in_bf16, settle
+from st_mta.training.stages import ITERATION, finish
+from st_mta.training.stages.judge import judge, take_judgements
+from st_mta.training.stages.keep_student import keep_student
+from st_mta.training.stages.promote import apply_promotion
+from st_mta.training.stages.quality import measure_quality
+from st_mta.training.stages.train import make_targets
+from st_mta.training.stages.warm_up import warm_up
+from st_mta.training.student_folders import StudentFolders
+from st_mta.types import Collection
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Distillation(RunState):
+    """A run from its inputs to the finished student; [`MultiAssistantTrainer`] and the benchmarks work with it."""
+
+    @classmethod
+    def prepare(
+        cls,
+        student: SentenceTransformer,
+        arguments: MultiAssistantTrainingArguments,
+        teacher: Any,
+        assistants: Sequence[Any],
+        collection: Collection | str | Path,
+        *,
+        loss: str | Callable[..., Any] | None = None,
+        store: Store | str | Path | None = None,
+        evaluator: BaseEvaluator | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> Distillation:
+        """Loads and checks everything; nothing is written, and neither arguments nor student are changed.
+
+        Args:
+            student: The model to train; it is copied.
+            arguments: Of the run.
+            teacher: What [`load_scorer`] takes.
+            assistants: The same for each.
+            collection: What [`load_collection`] takes or returns.
+            loss: As for [`st_mta.losses.by_name.find_loss`]; by default ``arguments.loss``.
+            store: Where scores and embeddings are kept; the user's cache folder by default.
+            evaluator: Of the host, run during training where ``eval_strategy`` says; by default one over dev.
+            callbacks: Of the host, for every training.
+
+        Raises:
+            InputError: For everything a user can mend.
+        """
+        store = store if isinstance(store, Store) else Store(store)
+        precision = "bf16" if computes_in_bf16(arguments) else "fp32"
+        options = ScorerOptions(store, precision, str(arguments.device), arguments.max_length)
+        whole = with_dev_split(
+            with_training_queries(load_collection(collection), arguments.seed, arguments.num_crops),
+            arguments.seed,
+            max_queries=arguments.max_eval_queries,
+        )
+        pool = AssistantPool(
+            load_scorer(teacher, options), [load_scorer(assistant, options) for assistant in assistants]
+        )
+        students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
+        _refuse_teacher_as_student(students, pool, options)
+        factory = find_loss(arguments.loss if loss is None else loss)
+        settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
+        make_loss = loss_of_run(factory, arguments, settled)
+        probe = make_loss(students.original, make_targets(pool, arguments))
+        refuse_unheeded(probe, factory, arguments)
+        if evaluator is None and arguments.eval_strategy != "no":
+            evaluator = CollectionEvaluator(whole, "dev")
+        identity = run_identity(
+            arguments,
+            {
+                "bf16": settled.bf16,
+                "device": settled.device,
+                "regression_weight": settled.regression_weight,
+                "loss": identity_of_loss(probe),
+            },
+            collection=whole,
+            teacher=pool.teacher,
+            assistants=pool.assistants,
+            student=fingerprint_model(students.original),
+        )
+        folder = RunFolder(Path(str(arguments.output_dir)))
+        students.store = Store(folder.root / "student-embeddings")
+        return cls(
+            arguments=arguments,
+            settled=settled,
+            collection=whole,
+            pool=pool,
+            students=students,
+            make_loss=make_loss,
+            folder=folder,
+            journal=Journal(folder.journal, identity, store.ledger),
+            evaluator=evaluator,
+            callbacks=list(callbacks),
+        )
+
+    def run(self) -> BestSoFar:
+        """All stages; the best student on the development split and where it comes from."""
+        best = self.learn()
+        self.stage("test", lambda: finish.test(self, best.folder), Tested)
+        self.stage("throughput", lambda: finish.speed(self, best.folder), dict)
+        self.stage("serving", lambda: finish.serve(self, best.folder), Served)
+        return best
+
+    def learn(self) -> BestSoFar:
+        """The stages that make the student; the test split is not read.
+
+        The untrained student, the warmed-up one and every iteration's compete on the development split.
+        """
+        self.journal.open()
+        self.stage("student-before", lambda: keep_student(self), Nothing)
+        if len(unjudged(self.collection, "dev")):
+            self.stage("judge", lambda: judge(self), Judged)
+            take_judgements(self)
+        self.stage("quality", lambda: measure_quality(self), Quality)
+        warmed = self.stage("warm-up", lambda: warm_up(self), WarmedUp)
+        best = BestSoFar(self.dev_quality()[BEFORE], self.folder.student_before, BEFORE)
+        if warmed.dev is not None:
+            best.take(warmed.dev[MAIN_MEASURE], self.folder.root / warmed.student, WARM_UP)
+        while best.wants_another(self.arguments.num_iterations, self.arguments.patience):
+            folder = self.folder.iteration(best.done)
+            best.take_iteration(self.iterate(best.done, best.folder), folder / STUDENT, folder.name)
+        return best
+
+    def iterate(self, iteration: int, start_from: Path) -> float:
+        """The stages of an iteration; the student's quality on the development split."""
+        results = {stage.name: self._iteration_stage(stage, iteration, start_from) for stage in ITERATION}
+        if (replaced := results["promote"].replaced) is not None:
+            apply_promotion(self, iteration, replaced)
+        return float(results["evaluate"].dev[MAIN_MEASURE])
+
+    def _iteration_stage(self, stage: Any, iteration: int, start_from: Path) -> Any:
+        name = f"{self.folder.iteration(iteration).name}/{stage.name}"
+        return self.stage(name, lambda: stage.work(self, iteration, start_from), stage.kind)
+
+    def stage(self, name: str, work: Callable[[], Result], kind: Callable[..., Result]) -> Result:
+        """Works, or reads from the journal what was worked out before."""
+        return self.journal.run(name, work, kind)
+
+    def logs(self) -> Iterator[tuple[str, Path]]:
+        """Name and log history of every training so far, in their order."""
+        names = [self.folder.warm_up, *(self.folder.iteration(i) for i in range(self.arguments.num_iterations))]
+        return ((folder.name, folder / LOG) for folder in names if (folder / LOG).exists())
+
+
+def _refuse_teacher_as_student(students: StudentFolders, pool: AssistantPool, options: ScorerOptions) -> None:
+    precision = getattr(pool.teacher, "precision", options.precision)
+    same = load_scorer(students.original, options, name=STUDENT, precision=precision)
+    if same.fingerprint != pool.teacher.fingerprint:
+        return
+    raise InputError(
+        expected="a student that is not its own teacher",
+        got=f"the same model as teacher ({pool.teacher.name!r}) and student",
+        consequence="the student would learn what it already knows",
+        remedy="keep fewer layers of it (--student-layers 0 2 5, prune_layers), or name another student",
+    )

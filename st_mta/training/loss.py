@@ -1,0 +1,70 @@
+"""The loss of a run: found by the word or function that names it, given the weights that the arguments name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from torch import nn
+
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.errors import InputError
+from st_mta.hub.losses import describe_loss
+from st_mta.losses.by_name import LossFactory
+from st_mta.losses.similarity import resolve_similarity
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.run_state import MakeLoss
+from st_mta.training.settled import Settled
+
+
+def loss_of_run(factory: LossFactory, arguments: MultiAssistantTrainingArguments, settled: Settled) -> MakeLoss:
+    """Makes the loss of an iteration from its student and its targets.
+
+    Args:
+        factory: As [`st_mta.losses.by_name.find_loss`] gives it.
+        arguments: Name the weights.
+        settled: What they leave open.
+    """
+
+    def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+        _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
+        return factory(
+            student,
+            targets,
+            scale=targets.student_scale or arguments.scale,
+            contrastive_scale=contrastive_scale,
+            alpha=targets.alpha,
+            contrastive_weight=arguments.contrastive_weight,
+            regression_weight=settled.regression_weight,
+            return_components=True,
+        )
+
+    return make
+
+
+def refuse_unheeded(loss: nn.Module, factory: LossFactory, arguments: MultiAssistantTrainingArguments) -> None:
+    """Refuses a loss that would not do what an argument says.
+
+    Raises:
+        InputError: If ``regression_weight`` is positive and the loss has no such weight, or there is an ``alpha_end``
+            and it has no ``alpha``.
+    """
+    unheeded = []
+    if arguments.regression_weight and "regression_weight" not in factory.supports:
+        unheeded += [] if getattr(loss, "regression_weight", 0) else ["regression_weight"]
+    if arguments.alpha_end is not None and not hasattr(loss, "alpha"):
+        unheeded += ["alpha_end"]
+    for name in unheeded:
+        raise InputError(
+            expected=f"a loss that heeds {name}={getattr(arguments, name)}",
+            got=f"{type(loss).__name__} without {name.removesuffix('_end')}",
+            consequence="the argument would have no effect",
+            remedy="take the argument back, or build the loss with it",
+        )
+
+
+def identity_of_loss(loss: nn.Module) -> dict[str, Any]:
+    """What tells a loss from another one: its class, its parameters, and its plain attributes."""
+    plain = {name: value for name, value in vars(loss).items() if isinstance(value, (bool, int, float, str))}
+    described = describe_loss(loss)
+    return {"class": described["class"], "config": described["config"], "attributes": plain}

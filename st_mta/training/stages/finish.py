@@ -1,0 +1,49 @@
+"""The last stages: everything on the test split, its speed, and the student in other forms of serving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from st_mta.evaluation import evaluate_scorer
+from st_mta.run.folder import file_name
+from st_mta.run.results import Quality, Scored, Served, Tested
+from st_mta.training.run_state import BEFORE, STUDENT, RunState
+from st_mta.training.serving import measure_serving
+from st_mta.training.throughput import queries_per_second
+from st_mta.trec import write_run
+from st_mta.types import Scorer
+
+
+def test(run: RunState, best: Path) -> Tested:
+    """Everything on the test split (the development split where there is none), read once, at the end."""
+    split = "test" if run.collection.qrels.get("test") else "dev"
+    scorers = {scorer.name: scorer for scorer in _everybody(run, best)}
+    leader = scorers[run.journal.result("quality", Quality).first_stage]
+    measured = {}
+    for name, scorer in scorers.items():
+        found, measured[name] = evaluate_scorer(
+            scorer, run.collection, split, depth=run.arguments.eval_depth, first_stage=leader
+        )
+        write_run(run.folder.runs / f"{file_name(name)}.trec", found, tag=file_name(name))
+    return Tested(split, measured)
+
+
+def speed(run: RunState, best: Path) -> dict[str, float | None]:
+    """Queries per second of every scorer; re-rankers answer from the speed at which they scored."""
+    known = dict(run.journal.result("quality", Quality).pairs_per_second)
+    for iteration in range(run.arguments.num_iterations):
+        if (name := f"{run.folder.iteration(iteration).name}/score") in run.journal:
+            known |= run.journal.result(name, Scored).pairs_per_second
+    return queries_per_second(_everybody(run, best), run.collection, run.arguments.eval_depth, known)
+
+
+def serve(run: RunState, best: Path) -> Served:
+    """The student's quality with compressed passages, and with those of the models that share its space."""
+    split = run.journal.result("test", Tested).split
+    student = run.students.scorer(best, STUDENT)
+    return Served(measure_serving(student, run.initial_scorers, run.collection, split, run.arguments.eval_depth))
+
+
+def _everybody(run: RunState, best: Path) -> list[Scorer]:
+    students = [run.students.scorer(run.folder.student_before, BEFORE), run.students.scorer(best, STUDENT)]
+    return [*run.initial_scorers, *students]

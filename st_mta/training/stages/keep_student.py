@@ -1,0 +1,17 @@
+"""Keeps the student as it came, and checks that it survives being saved."""
+
+from __future__ import annotations
+
+from st_mta.run.results import Nothing
+from st_mta.training.run_state import RunState
+
+
+def keep_student(run: RunState) -> Nothing:
+    """Writes ``student-before``.
+
+    Raises:
+        InputError: If the host loads another model than it saved.
+    """
+    run.students.save(run.students.original, run.folder.student_before)
+    run.students.refuse_lossy(run.folder.student_before)
+    return Nothing()

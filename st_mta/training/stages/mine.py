@@ -1,0 +1,47 @@
+"""Draws an iteration's queries and mines their candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from st_mta.mining import mine, positive_ranks, save_candidates
+from st_mta.run.results import Mined
+from st_mta.training.curriculum import count_hard, draw_queries, training_positives, training_queries
+from st_mta.training.run_state import STUDENT, RunState
+from st_mta.types import IntArray, Qrels, Scorer
+
+
+def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
+    """The union of what the student and the retrieving assistants find, positives first."""
+    folder, arguments = run.folder.iteration(iteration), run.arguments
+    student = run.students.scorer(start_from, STUDENT)
+    available = training_queries(run.collection)
+    positives = training_positives(run.collection, run.folder, iteration)
+    harder = iteration > 0 and arguments.curriculum != "none"
+    ranks = _student_ranks(run, student, available, positives) if harder else None
+    sample, hard = draw_queries(available, ranks, arguments, iteration)
+    mined = mine(
+        run.collection,
+        np.union1d(sample, hard),
+        run.retrievers(student),
+        positives,
+        num_candidates=arguments.num_candidates,
+        range_min=arguments.range_min,
+        depth=arguments.range_max,
+        sampling_strategy=arguments.sampling_strategy,
+        seed=arguments.seed + iteration,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_candidates(folder / "candidates.parquet", mined)
+    np.savez(folder / "queries.npz", sample=sample, hard=hard)
+    return Mined(len(sample), count_hard(sample, hard, available, ranks), len(mined.passages))
+
+
+def _student_ranks(run: RunState, student: Scorer, available: IntArray, positives: Qrels) -> IntArray:
+    """At which rank the student finds the first positive of every training query; 0 where it does not."""
+    # One more than asked for, since the query's own passage may be dropped.
+    depth = min(run.arguments.eval_depth + 1, len(run.collection.corpus))
+    found = student.retrieve(run.collection.queries, run.collection.corpus, available, depth)
+    return positive_ranks(found, run.collection, positives)

@@ -1,0 +1,74 @@
+"""One training with a fresh optimiser and schedule, from the best student so far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from transformers import set_seed
+
+from st_mta.assistants.pool import AssistantPool
+from st_mta.assistants.targets import AssistantTargets
+from st_mta.losses import set_filter_iteration
+from st_mta.mining import load_scored
+from st_mta.run.results import Scored, Trained
+from st_mta.training.alpha_schedule import alpha_schedule
+from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.checkpoints import train_with_checkpoints
+from st_mta.training.collator import listwise_dataset
+from st_mta.training.run_state import STUDENT, RunState
+from st_mta.training.settled import inner_arguments
+
+
+def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
+    """Trains on the iteration's lists and keeps the student."""
+    folder = run.folder.iteration(iteration)
+    student = run.students.load(start_from)
+    scored = load_scored(folder)
+    with np.load(folder / "queries.npz") as drawn:
+        rows = scored.candidates.rows_of(np.concatenate([drawn["sample"], drawn["hard"]]))
+    targets = make_targets(run.pool, run.arguments, run.journal.result(f"{folder.name}/score", Scored))
+    seed = run.arguments.seed + iteration
+    set_seed(seed)  # for weights that a loss has of its own
+    loss = run.make_loss(student, targets)
+    set_filter_iteration(loss, iteration)
+    done = train_with_checkpoints(
+        student,
+        inner_arguments(run.arguments, run.settled, folder / "checkpoints", seed=seed),
+        listwise_dataset(scored.select(rows), run.collection.queries),
+        run.make_collator(student),
+        loss,
+        targets=targets,
+        schedule=alpha_schedule(loss, run.arguments, iteration),
+        **run.hosted,
+    )
+    run.students.save(student, folder / STUDENT)
+    alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
+    return replace(done, alpha=float(alpha) if isinstance(alpha, (int, float)) else None)
+
+
+def make_targets(
+    pool: AssistantPool, arguments: MultiAssistantTrainingArguments, fitted: Scored | None = None
+) -> AssistantTargets:
+    """The calibration, fusion and selection that the arguments ask for.
+
+    Args:
+        pool: Whose scores they will be given.
+        arguments: Name the rules.
+        fitted: Temperatures, weights, alpha and scale; None before anything has been scored, to see whether the
+            options go together.
+    """
+    count = len(pool.assistants)
+    return AssistantTargets(
+        pool.assistant_names,
+        fitted.temperatures if fitted else [1.0] * (count + 1),
+        fusion=arguments.fusion,
+        combinations=arguments.combinations,
+        selection=arguments.selection,
+        select_per=arguments.select_per,
+        calibration=arguments.calibration,
+        weights=fitted.weights if fitted else [1.0] * count if arguments.fusion == "weighted" else None,
+        alpha=fitted.alpha if fitted else 1.0,
+        student_scale=fitted.student_scale if fitted else None,
+    )

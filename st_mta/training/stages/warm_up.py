@@ -1,0 +1,51 @@
+"""The warm-up: embedding regression to the best bi-encoder of the student's dimension, where there is one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+from st_mta.run.results import WarmedUp
+from st_mta.training.regression import regression_embeddings, regression_positions
+from st_mta.training.run_state import BEFORE, STUDENT, WARM_UP, RunState
+from st_mta.training.settled import inner_arguments
+from st_mta.training.students import DOCUMENTS
+from st_mta.training.warm_up import regress_embeddings, trainable_columns, warm_up_arguments
+
+logger = logging.getLogger(__name__)
+
+
+def warm_up(run: RunState) -> WarmedUp:
+    """Trains on unlabelled text, or says why it does not."""
+    columns = trainable_columns(run.students.original, run.arguments.router_mapping)
+    target = run.regression_target()
+    if (reason := _reason_to_skip(run, columns)) is not None or target is None:
+        logger.info("No warm-up: %s.", reason)
+        return WarmedUp(student=BEFORE, skipped=reason)
+    student = run.students.load(run.folder.student_before)
+    positions = regression_positions(run.collection, run.arguments)
+    folder = run.folder.warm_up
+    done = regress_embeddings(
+        student,
+        texts={"query": run.collection.queries, DOCUMENTS: run.collection.corpus},
+        positions={column: positions[column] for column in columns},
+        targets=regression_embeddings(target, run.collection),
+        arguments=inner_arguments(
+            run.arguments, run.settled, folder / "checkpoints", **warm_up_arguments(run.arguments)
+        ),
+        **run.hosted,
+    )
+    run.students.save(student, folder / STUDENT)
+    dev = run.measure(run.students.scorer(folder / STUDENT, WARM_UP), "dev")
+    return WarmedUp(**asdict(done), student=f"{folder.name}/{STUDENT}", regressed_to=target.name, dev=dev)
+
+
+def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:
+    if run.arguments.regression_epochs == 0:
+        return "regression_epochs is 0"
+    if not columns:
+        return "no weight that the student's embeddings depend on is trainable"
+    if run.regression_target() is None:
+        width = run.students.original.get_embedding_dimension()
+        return f"no bi-encoder among teacher and assistants has the student's {width} dimensions"
+    return None

@@ -1,0 +1,118 @@
+"""The students of a run on disk: saved whole, and read back as copies of the user's own object."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from st_mta.errors import InputError
+from st_mta.scorers import BiEncoderScorer
+from st_mta.stores import Store
+from st_mta.training.students import set_prompts
+
+KEPT = 3
+"""Students held in memory for scoring: the untrained one, the best and the last."""
+
+
+class StudentFolders:
+    """Saves students and loads them again.
+
+    A student read from disk by the host would have lost what is not written there: which weights are frozen, adapters
+    under training, the attention implementation, hooks. Therefore only weights are read, into a copy of the original.
+
+    Args:
+        original: The user's student; it is left alone.
+        max_length: Longest text in tokens, None for the student's own.
+        prompts: The ``prompts`` of the training arguments; they become the student's own.
+        precision: Of students as frozen scorers.
+    """
+
+    def __init__(
+        self,
+        original: SentenceTransformer,
+        max_length: int | None = None,
+        prompts: str | dict[str, str] | None = None,
+        precision: str = "auto",
+    ) -> None:
+        self.original = copied(original)
+        if max_length is not None:
+            self.original.max_seq_length = max_length
+        set_prompts(self.original, prompts)
+        self.precision = precision
+        self.store: Store | None = None
+        self._scorers: OrderedDict[Path, BiEncoderScorer] = OrderedDict()
+
+    def save(self, student: SentenceTransformer, folder: Path) -> None:
+        """Saves a student so that the folder exists only when it is whole."""
+        self._scorers.pop(folder, None)
+        save_student(student, folder)
+
+    def load(self, folder: Path) -> SentenceTransformer:
+        """A fresh copy of the original with the weights of a folder, so that no earlier training sticks to it."""
+        student = copied(self.original)
+        student.load_state_dict(self._weights(folder))
+        return student
+
+    def scorer(self, folder: Path, name: str) -> BiEncoderScorer:
+        """A student from disk as a frozen scorer; the same folder is read once."""
+        if folder not in self._scorers:
+            self._scorers[folder] = BiEncoderScorer(
+                self.load(folder), name=name, store=self.store, precision=self.precision
+            )
+            while len(self._scorers) > KEPT:
+                self._scorers.popitem(last=False)
+        self._scorers.move_to_end(folder)
+        scorer = copy.copy(self._scorers[folder])
+        scorer.name = name
+        return scorer
+
+    def refuse_lossy(self, folder: Path) -> None:
+        """Raises ``InputError`` where a saved student, loaded by the host alone, gives other embeddings."""
+        saved, probe = self._from_disk(folder), ["a short text to compare two models by"]
+        for encode in ("encode_query", "encode_document"):
+            ours, theirs = (
+                torch.as_tensor(getattr(model, encode)(probe, show_progress_bar=False)).float()
+                for model in (self.original, saved)
+            )
+            if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-3):
+                raise self._lossy(f"other embeddings from {encode} of {folder}")
+
+    def _weights(self, folder: Path) -> dict[str, torch.Tensor]:
+        own, saved = self.original.state_dict(), self._from_disk(folder).state_dict()
+        wrong = sorted(own.keys() ^ saved.keys()) or [name for name in own if own[name].shape != saved[name].shape]
+        if wrong:
+            raise self._lossy(f"another set of weights in {folder}, the first that differs is {wrong[0]!r}")
+        return dict(saved)
+
+    def _from_disk(self, folder: Path) -> SentenceTransformer:
+        trusted = bool(getattr(self.original, "trust_remote_code", False))
+        device = str(self.original.device)
+        return SentenceTransformer(str(folder), device=device, trust_remote_code=trusted)
+
+    def _lossy(self, got: str) -> InputError:
+        return InputError(
+            expected="a student that is the same model after save_pretrained and loading it",
+            got=got,
+            consequence="the published student would not be the one that was trained",
+            remedy="give a student that the host saves and loads whole",
+        )
+
+
+def copied(model: SentenceTransformer) -> SentenceTransformer:
+    """A deep copy, without the trainer that the card of a model trained before refers to."""
+    trainer = getattr(model.model_card_data, "trainer", None)
+    return copy.deepcopy(model, {} if trainer is None else {id(trainer): None})
+
+
+def save_student(student: SentenceTransformer, folder: Path) -> None:
+    """Saves a model so that the folder exists only when it is whole."""
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    student.save_pretrained(str(unfinished))
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)

@@ -1,0 +1,77 @@
+"""A run resumes under the arguments, models, data and loss it was begun with, and under no others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from st_mta.collections import from_dictionaries
+from st_mta.errors import InputError
+from st_mta.losses import ListwiseKLLoss
+from tests.tiny import tiny_sentence_transformer
+from tests.training.toy_run import killed, toy_trainer
+
+OTHERS = {
+    "optim": "adafactor", "adam_beta1": 0.5, "adam_epsilon": 1e-6, "prompts": {"query": "the "}, "data_seed": 7,
+    "lr_scheduler_kwargs": {"min_lr": 1e-6}, "learning_rate_mapping": {"embeddings": 0.0}, "seed": 7,
+    "dataloader_drop_last": True, "batch_sampler": "no_duplicates", "gradient_checkpointing": True,
+    "label_smoothing_factor": 0.1, "max_grad_norm": 2.0, "num_iterations": 3, "precision": "bf16", "dropout": 0.1,
+    "loss": lambda student, targets: ListwiseKLLoss(student, targets=targets, alpha=0.9),
+    "student": tiny_sentence_transformer(5),
+}  # fmt: skip
+HARMLESS = {
+    "save_steps": 1, "save_total_limit": 3, "logging_steps": 2, "report_to": "none", "run_name": "other",
+    "disable_tqdm": False, "dataloader_num_workers": 1, "hub_token": "secret",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, toy_collection):
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch, killed(patch, "train"):
+        toy_trainer(folder / "out", folder / "store", toy_collection).train()
+    return folder
+
+
+def resume(folder, collection, **changes):
+    return toy_trainer(folder / "out", folder / "store", collection, **changes).train(resume_from_checkpoint=True)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_changes_the_student_is_refused_by_name(begun, toy_collection, name):
+    before = (begun / "out" / "state.json").read_text()
+    said = {"precision": "bf16|teacher", "loss": "loss", "student": "student"}.get(name, name)
+    with pytest.raises(InputError, match=f"configuration.*({said})"):
+        resume(begun, toy_collection, **{name: OTHERS[name]})
+    assert (begun / "out" / "state.json").read_text() == before
+
+
+def test_another_loss_of_the_same_kind_is_another_loss(toy_collection, tmp_path, monkeypatch):
+    def weighted(alpha):
+        return {"loss": lambda student, targets: ListwiseKLLoss(student, targets=targets, alpha=alpha)}
+
+    with killed(monkeypatch, "train"):
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **weighted(0.5)).train()
+    with pytest.raises(InputError, match="loss"):
+        resume(tmp_path, toy_collection, **weighted(0.6))
+    resume(tmp_path, toy_collection, **weighted(0.5))
+
+
+def test_other_data_are_refused(begun, toy_collection):
+    texts = toy_collection.corpus.take(range(60))
+    changed = from_dictionaries(
+        "toy",
+        {f"p{i}": text for i, text in enumerate(texts)},
+        dict(zip(toy_collection.queries.ids, toy_collection.queries.take(range(40)))),
+        {**toy_collection.qrels, "test": {"q30": {"p0": 1}}},
+    )
+    with pytest.raises(InputError, match="collection"):
+        resume(begun, changed)
+
+
+def test_what_changes_no_weight_is_accepted(begun, toy_collection):
+    """Last here, since it ends the run."""
+    assert resume(begun, toy_collection, **HARMLESS)["recovered"] > 0
+    configuration = json.loads((begun / "out" / "state.json").read_text())["configuration"]
+    assert "secret" not in json.dumps(configuration)
