@@ -22,11 +22,16 @@ from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import killed, toy_trainer
 
 
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def precision(request):
+    """The flow is the same in both, whatever the CPU at hand can do."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, toy_collection):
+def finished(tmp_path_factory, toy_collection, precision):
     folder = tmp_path_factory.mktemp("run")
-    trainer = toy_trainer(folder / "out", folder / "store", toy_collection)
-    report = trainer.train()
+    report = toy_trainer(folder / "out", folder / "store", toy_collection, precision=precision).train()
     return folder, report
 
 
@@ -81,35 +86,41 @@ def test_the_card_tells_the_lineage(finished):
     assert len(card.data.tags) == len(set(card.data.tags))
 
 
-def test_a_finished_run_answers_from_its_journal(finished, toy_collection, monkeypatch):
+def test_a_finished_run_answers_from_its_journal(finished, precision, toy_collection, monkeypatch):
     folder, report = finished
     monkeypatch.setattr(train_stage, "train_with_checkpoints", lambda *_, **__: pytest.fail("trained again"))
-    again = toy_trainer(folder / "out", folder / "store", toy_collection).train(resume_from_checkpoint=True)
+    again = toy_trainer(folder / "out", folder / "store", toy_collection, precision=precision).train(
+        resume_from_checkpoint=True
+    )
     assert again["student"] == report["student"] and again["compute"] == report["compute"]
 
 
-def test_another_folder_scores_nothing_again_and_ends_with_the_same_student(finished, toy_collection):
+def test_another_folder_scores_nothing_again_and_ends_with_the_same_student(finished, precision, toy_collection):
     folder, _ = finished
-    report = toy_trainer(folder / "other", folder / "store", toy_collection).train()
+    report = toy_trainer(folder / "other", folder / "store", toy_collection, precision=precision).train()
     assert report["compute"]["pairs_scored"] == 0 and report["compute"]["pairs_reused"] > 0
     assert report["compute"]["passages_encoded"] == 0 and report["compute"]["queries_encoded"] == 0
     assert_same(weights(folder / "out/student"), weights(folder / "other/student"))
 
 
 @pytest.mark.parametrize("stage", ["warm-up", "mine", "score", "train", "promote", "test"])
-def test_a_run_that_breaks_resumes_to_the_same_student(finished, toy_collection, tmp_path, monkeypatch, stage):
+def test_a_run_that_breaks_resumes_to_the_same_student(
+    finished, precision, toy_collection, tmp_path, monkeypatch, stage
+):
     folder, _ = finished
     shutil.copytree(folder / "store", tmp_path / "store")
-    broken = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection)
+    broken = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision)
     with killed(monkeypatch, stage):
         broken.train()
-    toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection).train(resume_from_checkpoint=True)
+    toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision).train(
+        resume_from_checkpoint=True
+    )
     assert_same(weights(folder / "out/student"), weights(tmp_path / "out/student"))
 
 
 @pytest.mark.parametrize("step", [6, 9], ids=["in the warm-up", "in an iteration"])
 def test_a_training_killed_after_a_checkpoint_goes_on_bit_for_bit(
-    finished, toy_collection, tmp_path, monkeypatch, step
+    finished, precision, toy_collection, tmp_path, monkeypatch, step
 ):
     folder, _ = finished
     steps = []
@@ -123,22 +134,24 @@ def test_a_training_killed_after_a_checkpoint_goes_on_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.StageTrainer, "training_step", dying, raising=False)
         with pytest.raises(RuntimeError, match="killed"):
-            toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection).train()
+            toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision).train()
     assert list((tmp_path / "out").rglob("checkpoint-*"))
-    toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection).train(resume_from_checkpoint=True)
+    toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision).train(
+        resume_from_checkpoint=True
+    )
     assert_same(weights(folder / "out/student"), weights(tmp_path / "out/student"))
 
 
-def test_a_begun_run_is_not_overwritten_by_accident(finished, toy_collection):
+def test_a_begun_run_is_not_overwritten_by_accident(finished, precision, toy_collection):
     folder, _ = finished
     with pytest.raises(InputError, match="resume_from_checkpoint"):
-        toy_trainer(folder / "out", folder / "store", toy_collection).train()
+        toy_trainer(folder / "out", folder / "store", toy_collection, precision=precision).train()
 
 
-def test_another_configuration_does_not_go_on_in_the_same_folder(finished, toy_collection):
+def test_another_configuration_does_not_go_on_in_the_same_folder(finished, precision, toy_collection):
     folder, _ = finished
     with pytest.raises(InputError, match="alpha"):
-        trainer = toy_trainer(folder / "out", folder / "store", toy_collection, alpha=0.3)
+        trainer = toy_trainer(folder / "out", folder / "store", toy_collection, alpha=0.3, precision=precision)
         trainer.train(resume_from_checkpoint=True)
 
 

@@ -48,15 +48,26 @@ def killed(monkeypatch, stage, times=1):
 
 
 def toy_trainer(
-    output_dir, store_folder, collection, *, student=None, assistants=None, loss=None, callbacks=(), **changes
+    output_dir,
+    store_folder,
+    collection,
+    *,
+    student=None,
+    teacher=None,
+    assistants=None,
+    loss=None,
+    callbacks=(),
+    store=None,
+    **changes,
 ):
-    store = Store(store_folder)
+    store, precision = store or Store(store_folder), changes.get("precision", "fp32")
+    options = {"store": store, "precision": precision}
     if assistants is None:
-        assistants = [BiEncoderScorer(tiny_sentence_transformer(3), name="A", store=store), BM25(store=store)]
+        assistants = [BiEncoderScorer(tiny_sentence_transformer(3), name="A", **options), BM25(store=store)]
     return MultiAssistantTrainer(
         student or tiny_sentence_transformer(1),
         toy_arguments(output_dir, **changes),
-        teacher=BiEncoderScorer(tiny_sentence_transformer(2), name="T", store=store),
+        teacher=teacher or BiEncoderScorer(tiny_sentence_transformer(2), name="T", **options),
         assistants=assistants,
         collection=collection,
         loss=loss,

@@ -1,0 +1,57 @@
+"""A teacher may be paid by the pair: a whole run asks it for every pair once, and for none to take its speed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from st_mta.scorers import CrossEncoderScorer, PairScorer
+from st_mta.stores import Store
+from tests.tiny import tiny_cross_encoder
+from tests.training.toy_run import killed, toy_trainer
+
+
+class CountingScorer(PairScorer):
+    """A re-ranker that remembers what it was asked."""
+
+    kind, fingerprint = "service", "0" * 32
+
+    def __init__(self, store):
+        super().__init__("service", store)
+        self.inner, self.asked = CrossEncoderScorer(tiny_cross_encoder(4), precision="fp32"), Counter()
+
+    def predict(self, queries, passages):
+        self.asked.update(zip(queries, passages))
+        return self.inner.predict(queries, passages)
+
+
+def test_every_pair_is_asked_for_once(toy_collection, tmp_path):
+    store = Store(tmp_path / "store")
+    teacher = CountingScorer(store)
+    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, teacher=teacher, store=store).train()
+    assert set(teacher.asked.values()) == {1}
+    assert 0 < len(teacher.asked) <= report["compute"]["pairs_scored"]
+    assert report["teacher"]["queries_per_second"] > 0
+
+
+def test_a_run_that_resumes_keeps_the_speed_and_a_warm_store_has_none(toy_collection, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    with killed(monkeypatch, "test"):
+        toy_trainer(
+            tmp_path / "out", tmp_path / "store", toy_collection, teacher=CountingScorer(store), store=store
+        ).train()
+    # Everything but the test split is in the store now, and that is scored by a process of its own.
+    again = CountingScorer(Store(tmp_path / "store"))
+    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, teacher=again).train(
+        resume_from_checkpoint=True
+    )
+    assert report["teacher"]["queries_per_second"] > 0
+    warm = CountingScorer(Store(tmp_path / "store"))
+    other = toy_trainer(tmp_path / "other", tmp_path / "store", toy_collection, teacher=warm).train()
+    assert not warm.asked and other["teacher"]["queries_per_second"] is None
+
+
+def test_a_scorer_can_say_that_it_must_not_be_timed(toy_collection, tmp_path):
+    teacher = CountingScorer(Store(tmp_path / "store"))
+    teacher.timed = False
+    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, teacher=teacher).train()
+    assert report["teacher"]["queries_per_second"] is None
