@@ -24,7 +24,7 @@ arguments = SentenceTransformerTrainingArguments(
     "out", num_train_epochs=5, per_device_train_batch_size=4, save_steps=2, logging_steps=1, report_to="none"
 )
 # No labels are needed. Where widths differ, a projection is trained along; it stays with the loss, and KeepLossWeights
-# puts it into every checkpoint, so that train(resume_from_checkpoint=True) goes on with it.
+# puts it into every checkpoint, so that train(resume_from_checkpoint=True) resumes with it.
 loss = HiddenStateMSELoss(model, teacher=assistant, layers="uniform")
 SentenceTransformerTrainer(
     model=model, args=arguments, train_dataset=dataset, loss=loss, callbacks=[KeepLossWeights(loss)]

@@ -1,4 +1,4 @@
-"""Candidates with everybody's scores: what a student learns from, and what scorers are compared on."""
+"""Candidates with every scorer's scores: what a student learns from, and what scorers are compared on."""
 
 from __future__ import annotations
 

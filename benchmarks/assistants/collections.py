@@ -17,7 +17,7 @@ SEED = 42
 def cut_collection(folder: Path, name: str, cut: Cut) -> Collection:
     """A collection with at most the queries and passages of the cut.
 
-    Every passage that somebody judged for a kept query stays, so that no query becomes easier by losing a relevant
+    Every passage that is judged for a kept query stays, so that no query becomes easier by losing a relevant
     passage; the others are a seeded sample.
     """
     whole = with_dev_split(load_collection(folder / name), SEED, max_queries=cut.dev_queries)

@@ -35,7 +35,7 @@ def run_arm(
     pool: AssistantPool | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """Trains and measures, or reads what was measured before; a killed run goes on at its last station.
+    """Trains and measures, or reads what was measured before; a killed run resumes at its last stage.
 
     ``pool`` is the material's own by default.
 

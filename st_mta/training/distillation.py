@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,13 +35,12 @@ from st_mta.training.stages.promote import apply_promotion
 from st_mta.training.stages.quality import measure_quality
 from st_mta.training.stages.train import make_targets
 from st_mta.training.stages.warm_up import warm_up
-from st_mta.training.student_folders import StudentFolders
+from st_mta.training.student_folders import StudentFolders, copied
 from st_mta.types import Collection
 
 Result = TypeVar("Result")
 
 
-@dataclass
 class Distillation(RunState):
     """A run from its inputs to the finished student; [`MultiAssistantTrainer`] and the benchmarks work with it."""
 
@@ -92,7 +90,7 @@ class Distillation(RunState):
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
         make_loss = loss_of_run(factory, arguments, settled)
-        probe = make_loss(students.original, make_targets(pool, arguments))
+        probe = make_loss(copied(students.original), make_targets(pool, arguments))
         refuse_unheeded(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
             evaluator = CollectionEvaluator(whole, "dev")

@@ -157,8 +157,9 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         run.students.save(student, run.folder.student)
         write_report(run.folder.root, report, collection=run.collection)
         self.model.load_state_dict(student.state_dict())
-        self.model.max_seq_length, self.model.prompts = student.max_seq_length, student.prompts
-        self.model.model_card_data = student.model_card_data
+        if self.args.max_length is not None:
+            self.model.max_seq_length = self.args.max_length
+        self.model.prompts, self.model.model_card_data = student.prompts, student.model_card_data
         self._take_state()
         return report
 

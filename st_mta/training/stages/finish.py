@@ -17,7 +17,7 @@ from st_mta.types import Scorer
 def test(run: RunState, best: Path) -> Tested:
     """Everything on the test split (the development split where there is none), read once, at the end."""
     split = "test" if run.collection.qrels.get("test") else "dev"
-    scorers = {scorer.name: scorer for scorer in _everybody(run, best)}
+    scorers = {scorer.name: scorer for scorer in _all_systems(run, best)}
     leader = scorers[run.journal.result("quality", Quality).first_stage]
     measured = {}
     for name, scorer in scorers.items():
@@ -34,7 +34,7 @@ def speed(run: RunState, best: Path) -> dict[str, float | None]:
     for iteration in range(run.arguments.num_iterations):
         if (name := f"{run.folder.iteration(iteration).name}/score") in run.journal:
             known |= run.journal.result(name, Scored).pairs_per_second
-    return queries_per_second(_everybody(run, best), run.collection, run.arguments.eval_depth, known)
+    return queries_per_second(_all_systems(run, best), run.collection, run.arguments.eval_depth, known)
 
 
 def serve(run: RunState, best: Path) -> Served:
@@ -44,6 +44,6 @@ def serve(run: RunState, best: Path) -> Served:
     return Served(measure_serving(student, run.initial_scorers, run.collection, split, run.arguments.eval_depth))
 
 
-def _everybody(run: RunState, best: Path) -> list[Scorer]:
+def _all_systems(run: RunState, best: Path) -> list[Scorer]:
     students = [run.students.scorer(run.folder.student_before, BEFORE), run.students.scorer(best, STUDENT)]
     return [*run.initial_scorers, *students]

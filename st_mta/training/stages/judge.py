@@ -1,4 +1,4 @@
-"""The teacher judges the development queries where nobody else has."""
+"""The teacher judges the development queries that came without judgements."""
 
 from __future__ import annotations
 

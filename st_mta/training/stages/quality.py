@@ -1,4 +1,4 @@
-"""How good everybody is on the development split before any training, and whether the teacher is worth it."""
+"""How good every scorer is on the development split before any training, and whether the teacher is worth it."""
 
 from __future__ import annotations
 
