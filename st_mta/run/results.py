@@ -22,13 +22,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Quality:
-    """Every scorer's measures on the development split, before any training.
-
-    Attributes:
-        dev: Name -> measures; the untrained student among them.
-        first_stage: The scorer whose passages those re-rank that do not search.
-        pairs_per_second: Speed of the scorers that computed pairs.
-    """
+    """Measures on dev before any training by scorer, who leads those that re-rank, and pairs per second computed."""
 
     dev: dict[str, Measures]
     first_stage: str
@@ -37,16 +31,8 @@ class Quality:
 
 @dataclass(frozen=True)
 class Trained:
-    """A training by the host's trainer.
-
-    Attributes:
-        steps: Optimiser steps.
-        sequences: Texts that went through the student.
-        loss: "first" and "last" logged.
-        selected: Share of the queries by assistant.
-        selected_over_steps: The same by stretches of steps.
-        alpha: Of the loss at the end, where it has one.
-        trained_with: Class, configuration and citations of the loss.
+    """A training: optimiser steps, texts through the student, first and last loss, share of queries by assistant (in
+    all and over the steps), the loss's alpha at the end, and its class, configuration and citations.
     """
 
     steps: int = 0

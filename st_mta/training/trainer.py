@@ -202,12 +202,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
     def _refuse_begun(self, resume: bool | str | None) -> None:
         root = self.distillation.folder.root
         if isinstance(resume, str) and Path(resume).resolve() != root.resolve():
-            raise InputError(
-                expected=f"resume_from_checkpoint=True, or the output folder {root}",
-                got=resume,
-                consequence="another run would be resumed than the arguments name",
-                remedy="name that folder as output_dir",
-            )
+            expected = f"resume_from_checkpoint=True, or the output folder {root}"
+            raise InputError(expected=expected, got=resume, remedy="name that folder as output_dir")
         if self.distillation.folder.journal.exists() and not resume:
             raise InputError(
                 expected="an output folder without a run in it",
