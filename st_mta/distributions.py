@@ -9,6 +9,11 @@ _TIED = 1e-6
 """A deviation below this share of the mean is float32 rounding, not order."""
 
 
+def widen(values: Tensor) -> Tensor:
+    """In float32, or as it is where that is wider: bfloat16 has three digits only."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Log-probabilities of the valid candidates; -inf at masked ones, which get no gradient.
 
@@ -19,7 +24,7 @@ def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (..., N), float32 or wider.
     """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    scores = widen(scores)
     # A finite filling: in rows without any valid candidate -inf would make the softmax and its gradient NaN.
     filled = torch.where(mask, scores, torch.finfo(scores.dtype).min)
     return filled.log_softmax(dim=-1).masked_fill(~mask, -torch.inf)
@@ -36,7 +41,7 @@ def masked_kl(log_probs: Tensor, other: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (...) in nats, float32 or wider; infinite where q rules out what p allows.
     """
-    log_probs, other = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (log_probs, other))
+    log_probs, other = widen(log_probs), widen(other)
     # Candidates without mass in p count nothing; computing them anyway would give 0 * inf = NaN.
     counts = mask & (log_probs > -torch.inf)
     log_probs, other = torch.where(counts, log_probs, 0.0), torch.where(counts, other, 0.0)
@@ -49,28 +54,15 @@ def masked_entropy(log_probs: Tensor, mask: Tensor) -> Tensor:
 
 
 def centre(scores: Tensor, mask: Tensor) -> Tensor:
-    """Scores less their mean over the valid candidates; 0 at masked ones.
-
-    Args:
-        scores: (..., N) scores; masked ones may be anything, NaN included.
-        mask: Bool of the same or a broadcastable shape, True for a valid candidate.
-
-    Returns:
-        (..., N), float32 or wider.
-    """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    """Scores less their mean over the valid candidates; 0 at masked ones. Shapes as for ``masked_log_softmax``."""
+    scores = widen(scores)
     return torch.where(mask, scores - _mean(scores, mask), 0.0)
 
 
 def standardise(scores: Tensor, mask: Tensor) -> Tensor:
-    """Scores with zero mean and unit population deviation over the valid candidates; 0 where all are equal.
+    """Scores with zero mean and unit population deviation over the valid candidates.
 
-    Args:
-        scores: (..., N) scores; masked ones may be anything, NaN included.
-        mask: Bool of the same or a broadcastable shape, True for a valid candidate.
-
-    Returns:
-        (..., N), float32 or wider; 0 at masked candidates.
+    0 where all are equal, and at masked ones. Shapes as for ``masked_log_softmax``.
     """
     centred = centre(scores, mask)
     deviation = _mean(centred.square(), mask).sqrt()

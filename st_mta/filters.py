@@ -44,9 +44,9 @@ class DynamicFilter:
         for name in ("relative_margin", "absolute_margin"):
             margins = _schedule(getattr(self, name))
             if not margins or not all(map(math.isfinite, margins)):
-                _refuse(f"{name} to be a finite number or a sequence of them", getattr(self, name))
+                raise _out_of_range(f"{name} to be a finite number or a sequence of them", getattr(self, name))
         if self.temperature is not None and not 0 < self.temperature < math.inf:
-            _refuse("temperature to be None or positive and finite", self.temperature)
+            raise _out_of_range("temperature to be None or positive and finite", self.temperature)
 
     def threshold(self, positive_scores: Any, iteration: int = 0) -> Any:
         """The highest score that a negative may have.
@@ -86,10 +86,5 @@ def _schedule(margin: Margin) -> Sequence[float]:
     return margin if isinstance(margin, Sequence) else [margin]
 
 
-def _refuse(expected: str, got: object) -> None:
-    raise InputError(
-        expected=expected,
-        got=repr(got),
-        consequence="the filter would keep or drop every negative",
-        remedy="use the default or a value in this range",
-    )
+def _out_of_range(expected: str, got: object) -> InputError:
+    return InputError(expected=expected, got=repr(got), remedy="use the default or a value in this range")

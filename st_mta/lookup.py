@@ -26,7 +26,7 @@ def check_choice(option: str, word: object, words: Iterable[str], *, own: bool =
 def find_function(
     option: str, value: str | Function, known: Mapping[str, Function], words: Iterable[str] | None = None
 ) -> Function:
-    """The function behind a word or a "module:function"; a function is given back.
+    """The function behind a word or a "module:function"; a function is returned as it is.
 
     Args:
         option: What is looked for, for messages.
@@ -67,8 +67,4 @@ def _load(option: str, place: str) -> Any:
 
 
 def _unusable(option: str, place: str, what: str, remedy: str) -> InputError:
-    return InputError(
-        expected=f"{option} to name a function",
-        got=f"{place!r}, {what}",
-        remedy=remedy,
-    )
+    return InputError(expected=f"{option} to name a function", got=f"{place!r}, {what}", remedy=remedy)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 
 Labels = Tensor | dict[str, Tensor]
@@ -49,13 +49,26 @@ class ListwiseBatch:
         """(B,) bool: rows with at least two valid candidates; the others teach nothing and do not count."""
         return self.mask.sum(dim=-1) >= 2
 
-    def over_documents(self, flags: Tensor) -> Tensor:
-        """(B, N) flags of candidates -> (B, U): whether any flagged candidate of the query is this document."""
+    def over_documents(self, flags: Tensor, values: Tensor | None = None, empty: float = False) -> Tensor:
+        """(B, N) flags of candidates -> (B, U): whether any flagged candidate of the query is this document.
+
+        With ``values`` (B, N) the flagged candidate's value instead, and ``empty`` where there is none.
+        """
+        values = flags if values is None else values
         num_documents = len(self.documents)
         # Unflagged candidates write into one column too many, which is cut off: they must not overwrite a flagged one.
         index = torch.where(flags, self.index, num_documents)
-        table = torch.zeros(len(index), num_documents + 1, dtype=torch.bool, device=flags.device)
-        return table.scatter_(1, index, True)[:, :num_documents]
+        table = values.new_full((len(index), num_documents + 1), empty)
+        return table.scatter_(1, index, values)[:, :num_documents]
+
+    def roles(self, pool: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, U) bool each: a query's valid positives, and its negatives among the documents of the pool (U,).
+
+        A candidate that is listed without a score (a likely false negative) is neither: other queries that list it do
+        not make it a negative of this one.
+        """
+        positive = self.over_documents(self.positive)
+        return positive, pool & ~positive & ~self.over_documents(self.listed & ~self.mask)
 
 
 def read_batch(embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch:
@@ -71,10 +84,10 @@ def read_batch(embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch
     if isinstance(labels, dict):
         return _read_flat(embeddings, labels)
     if labels is None:
-        _refuse(
-            "a label with the teacher's scores",
-            "no label",
-            "add a column 'label' with one score per candidate (or one list of scores per scorer)",
+        raise InputError(
+            expected="a label with the teacher's scores",
+            got="no label",
+            remedy="add a column 'label' with one score per candidate (or one list of scores per scorer)",
         )
     return _read_columns(embeddings, labels)
 
@@ -83,16 +96,15 @@ def _read_columns(embeddings: list[Tensor], labels: Tensor) -> ListwiseBatch:
     """The host's form: columns (query, positive, negative_1, ...), one text per cell."""
     queries, columns = embeddings[0], embeddings[1:]
     num_queries, width = len(queries), len(columns)
-    fits = labels.ndim in (2, 3) and labels.shape[0] == num_queries and labels.shape[-1] == width
-    if not fits:
-        _refuse(
-            f"a label (B, N) = {(num_queries, width)} or (B, S, N) = ({num_queries}, S, {width}), one column per "
-            f"candidate text column",
-            f"a label {tuple(labels.shape)} and {width} candidate columns",
-            "give every query one score per candidate column; under MatryoshkaLoss a label as wide as the embedding "
-            "is cut to each dimension, so choose another number of candidates or the flat form",
+    if labels.ndim not in (2, 3) or labels.shape[0] != num_queries or labels.shape[-1] != width:
+        raise InputError(
+            expected=f"a label (B, N) = {(num_queries, width)} or (B, S, N) = ({num_queries}, S, {width}), one column "
+            "per candidate text column",
+            got=f"a label {tuple(labels.shape)} and {width} candidate columns",
+            remedy="give every query one score per candidate column; under MatryoshkaLoss a label as wide as the "
+            "embedding is cut to each dimension, so choose another number of candidates or the flat form",
         )
-    _refuse_width_one(width)
+    _check_width(width)
     rows = torch.arange(num_queries, device=queries.device)
     index = rows[:, None] + num_queries * torch.arange(width, device=queries.device)
     scores = _as_scorers(labels)
@@ -106,21 +118,21 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
     """The flat form: columns (query, documents, ...), and an index that counts through all document columns."""
     missing = [key for key in FLAT_KEYS if key not in labels]
     if missing or len(embeddings) < 2:
-        _refuse(
-            f"columns (query, documents, ...) and a label with the keys {', '.join(FLAT_KEYS)}",
-            f"{len(embeddings)} columns and the keys {', '.join(labels)}",
-            "use st_mta's collator, or the column form with a tensor as label",
+        raise InputError(
+            expected=f"columns (query, documents, ...) and a label with the keys {', '.join(FLAT_KEYS)}",
+            got=f"{len(embeddings)} columns and the keys {', '.join(labels)}",
+            remedy="use st_mta's collator, or the column form with a tensor as label",
         )
     queries, documents = embeddings[0], torch.cat(embeddings[1:])
     scores, index, positive = _as_scorers(labels["scores"]), labels["index"], labels["positive"]
     shape = (len(queries), scores.shape[-1])
     if scores.ndim != 3 or not (scores[:, 0].shape == index.shape == positive.shape == shape):
-        _refuse(
-            f"scores ({len(queries)}, S, N), index ({len(queries)}, N) and positive ({len(queries)}, N)",
-            ", ".join(f"{key} {tuple(labels[key].shape)}" for key in FLAT_KEYS),
-            "make all three as long as the query column and equally wide, padded with -1 in the index",
+        raise InputError(
+            expected=f"scores ({len(queries)}, S, N), index ({len(queries)}, N) and positive ({len(queries)}, N)",
+            got=", ".join(f"{key} {tuple(labels[key].shape)}" for key in FLAT_KEYS),
+            remedy="make all three as long as the query column and equally wide, padded with -1 in the index",
         )
-    _refuse_width_one(shape[1])
+    _check_width(shape[1])
     listed = index >= 0
     mask = listed & scores.isfinite().all(dim=1)
     positive = positive.bool() & mask
@@ -130,22 +142,15 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
 
 def _as_scorers(labels: Tensor) -> Tensor:
     """(B, N) or (B, S, N), any dtype -> (B, S, N) float32 or wider without gradient."""
-    scores = labels.detach()
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    scores = widen(labels.detach())
     return scores[:, None] if scores.ndim == 2 else scores
 
 
-def _refuse_width_one(width: int) -> None:
+def _check_width(width: int) -> None:
     if width < 2:
-        _refuse(
-            "at least two candidates per query",
-            f"{width}",
-            "add a second candidate, for instance a mined negative",
-            "a softmax over one candidate is always 1, and loss and gradient would be zero",
+        raise InputError(
+            expected="at least two candidates per query",
+            got=f"{width}",
+            consequence="a softmax over one candidate is always 1, and loss and gradient would be zero",
+            remedy="add a second candidate, for instance a mined negative",
         )
-
-
-def _refuse(
-    expected: str, got: str, remedy: str, consequence: str = "scores would go to other candidates"
-) -> NoReturn:
-    raise InputError(expected=expected, got=got, consequence=consequence, remedy=remedy)

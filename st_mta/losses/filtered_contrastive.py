@@ -11,30 +11,28 @@ from sentence_transformers.base.losses import CachedLossMixin
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
-from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
-from st_mta.losses.embedding import embed
-from st_mta.losses.filtering import filtered_log_weights, judge_batch, judge_lists, rescue_empty_rows
-from st_mta.losses.gather import Pool, gather_pool
+from st_mta.losses.batch import Labels, ListwiseBatch
+from st_mta.losses.filtering import excess_over_threshold, filtered_log_weights, rescue_empty_rows
+from st_mta.losses.gather import gather_pool
 from st_mta.losses.info_nce import info_nce
-from st_mta.losses.inspection import inspect_batch
+from st_mta.losses.list_loss import ListLoss
 from st_mta.losses.similarity import Similarity, mean_over, resolve_similarity, student_logits
 
 logger = logging.getLogger(__name__)
 
 
-class FilteredContrastiveLoss(nn.Module):
+class FilteredContrastiveLoss(ListLoss):
     """InfoNCE over a query's candidates and the batch's other passages, less the likely false negatives.
 
     Implements the filtered contrastive loss of MD2PR (https://arxiv.org/abs/2312.16821): the logit of a negative that
     the teacher scores above the filter's threshold becomes minus infinity, or with the filter's ``temperature`` the
     negative loses part of its weight: exp(s) becomes w * exp(s) in the denominator. Deviations: several positives, as
-    in ``info_nce``; a query left without any negative keeps the one nearest to its threshold (said once in a warning).
+    in ``info_nce``; a query left without any negative keeps the one nearest to its threshold (with one warning).
 
     Args:
         model: The student.
@@ -68,6 +66,8 @@ class FilteredContrastiveLoss(nn.Module):
             trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss)
     """
 
+    citation = MD2PR
+
     def __init__(
         self,
         model: SentenceTransformer,
@@ -89,57 +89,56 @@ class FilteredContrastiveLoss(nn.Module):
         self.gather_across_devices = gather_across_devices
         self.return_components = return_components
         self.filter_rate = torch.zeros(())
-        self._inspected = self._told = False
+        self._told = False
 
-    def forward(
-        self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
-    ) -> Tensor | dict[str, Tensor]:
-        """The loss of one batch, or with ``return_components`` the loss and the filter rate."""
-        embeddings = embed(self.model, sentence_features, labels)
+    def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         loss = self.compute_loss_from_embeddings(embeddings, labels)
-        return {"contrastive": loss, "filter_rate": self.filter_rate} if self.return_components else loss
+        return {"contrastive": loss, "filter_rate": self.filter_rate}
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
         """The loss as a scalar, from one embedding tensor per column; see ``ListwiseKLLoss`` for the shapes."""
-        batch = read_batch(embeddings, labels)
-        if not self._inspected:
-            self._inspected = True
-            inspect_batch(batch)
+        batch = self._read(embeddings, labels)
         teacher = labels if isinstance(labels, dict) else {}
-        pool = gather_pool(batch, teacher.get("teacher_documents"), across_devices=self.gather_across_devices)
-        positive, negative = _roles(batch, pool)
-        log_weights, excess = self._judge(batch, pool, positive, teacher.get("teacher_queries"))
-        judged = negative & excess.isfinite() & positive.any(dim=-1, keepdim=True)
+        batch, pool, teacher_documents = gather_pool(
+            batch, teacher.get("teacher_documents"), across_devices=self.gather_across_devices
+        )
+        positive, negative = batch.roles(pool)
+        log_weights, excess = self._judge(batch, positive, teacher.get("teacher_queries"), teacher_documents)
+        has_positive = positive.any(dim=-1, keepdim=True)
+        judged = negative & excess.isfinite() & has_positive
         self.filter_rate = mean_over(1 - log_weights.exp().flatten(), judged.flatten())
-        log_weights, empty = rescue_empty_rows(log_weights, excess, negative & positive.any(dim=-1, keepdim=True))
-        self._tell_once(empty)
-        logits = student_logits(batch.queries, pool.documents, self.similarity_fct, self.scale)
+        log_weights, empty = rescue_empty_rows(log_weights, excess, negative & has_positive)
+        self._warn_once(empty)
+        logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         kept = negative & (log_weights > -torch.inf)
         losses = info_nce(logits + torch.where(kept, log_weights, 0.0), positive, kept)
-        return mean_over(losses, batch.counts & positive.any(dim=-1))
+        return mean_over(losses, batch.counts & has_positive.squeeze(-1))
 
     @torch.no_grad()
     def _judge(
-        self, batch: ListwiseBatch, pool: Pool, positive: Tensor, teacher_queries: Tensor | None
+        self, batch: ListwiseBatch, positive: Tensor, queries: Tensor | None, documents: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """(B, U') log-weight of every passage as a negative, and how far the teacher's score exceeds its threshold."""
-        excess = judge_lists(batch, self.filter, self.iteration)
-        excess = F.pad(excess, (0, len(pool.documents) - excess.shape[1]), value=-torch.inf)
+        """(B, U') log-weight of every passage as a negative, and how far the teacher's score exceeds its threshold.
+
+        The scores of a query's own list, and for all other passages the dot products of the teacher's embeddings.
+        """
+        excess = excess_over_threshold(batch.scores[:, 0], batch.positive, self.filter, self.iteration)
+        excess = batch.over_documents(batch.mask, excess, -torch.inf)
         log_weights = filtered_log_weights(excess, self.filter.temperature)
-        if teacher_queries is None or pool.teacher_documents is None:
+        if queries is None or documents is None:
             return log_weights, excess
-        listed = F.pad(batch.over_documents(batch.mask), (0, len(pool.documents) - len(batch.documents)))
-        in_batch = judge_batch(teacher_queries, pool.teacher_documents, positive, self.in_batch_filter, self.iteration)
+        listed, scores = batch.over_documents(batch.mask), queries.float() @ documents.float().T
+        in_batch = excess_over_threshold(scores, positive, self.in_batch_filter, self.iteration)
         in_batch_weights = filtered_log_weights(in_batch, self.in_batch_filter.temperature)
         return torch.where(listed, log_weights, in_batch_weights), torch.where(listed, excess, in_batch)
 
-    def _tell_once(self, empty: Tensor) -> None:
-        """Reading a value back stops an accelerator, so nobody looks any more once it has been said."""
+    def _warn_once(self, empty: Tensor) -> None:
+        # Reading a value back stops an accelerator, so this is not looked at again after the warning.
         if not self._told and bool(empty.any()):
             self._told = True
             logger.warning(
-                "The filter took every negative of a query away; the one nearest to its threshold was put back. "
-                "If this is no rarity (see the loss's filter_rate), use a smaller margin."
+                "The filter removed every negative of a query; the one nearest to its threshold was put back. "
+                "If this is common (see the loss's filter_rate), use a smaller margin."
             )
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -151,11 +150,6 @@ class FilteredContrastiveLoss(nn.Module):
             "scale": self.scale,
             "gather_across_devices": self.gather_across_devices,
         }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the paper."""
-        return MD2PR
 
 
 class CachedFilteredContrastiveLoss(CachedLossMixin, FilteredContrastiveLoss):  # type: ignore[misc]
@@ -178,7 +172,6 @@ class CachedFilteredContrastiveLoss(CachedLossMixin, FilteredContrastiveLoss):  
             raise InputError(
                 expected="return_components=False for a cached loss",
                 got="True",
-                consequence="only the sum would be there to log",
                 remedy="leave it out and read the loss's filter_rate",
             )
         self.mini_batch_size = mini_batch_size
@@ -197,15 +190,6 @@ class CachedFilteredContrastiveLoss(CachedLossMixin, FilteredContrastiveLoss):  
             return loss
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
-
-
-def _roles(batch: ListwiseBatch, pool: Pool) -> tuple[Tensor, Tensor]:
-    """(B, U') positives and negatives of each query among the passages of all processes."""
-    width = (0, len(pool.documents) - len(batch.documents))
-    positive = F.pad(batch.over_documents(batch.positive), width)
-    # A candidate without a score is unknown, and no negative because other queries list it.
-    unknown = F.pad(batch.over_documents(batch.listed & ~batch.mask), width)
-    return positive, pool.valid & ~positive & ~unknown
 
 
 def set_filter_iteration(loss: nn.Module, iteration: int) -> None:

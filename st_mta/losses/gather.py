@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from sentence_transformers.util.distributed import all_gather_padded, get_rank, get_world_size
@@ -11,36 +11,28 @@ from torch import Tensor
 from st_mta.losses.batch import ListwiseBatch
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Passages, this process's own first.
-
-    Attributes:
-        documents: (U', D) embeddings with gradient.
-        valid: (U',) bool, whether some query of the passage's process has it as a valid candidate.
-        teacher_documents: (U', D') embeddings of a bi-encoder, or None.
-    """
-
-    documents: Tensor
-    valid: Tensor
-    teacher_documents: Tensor | None
-
-
-def gather_pool(batch: ListwiseBatch, teacher_documents: Tensor | None, *, across_devices: bool) -> Pool:
-    """Collects the passages; other processes may have other numbers of them.
+def gather_pool(
+    batch: ListwiseBatch, teacher_documents: Tensor | None, *, across_devices: bool
+) -> tuple[ListwiseBatch, Tensor, Tensor | None]:
+    """Adds the passages of the other processes behind this one's; they may have other numbers of them.
 
     Args:
         batch: This process's batch.
         teacher_documents: (U, D') embeddings of a bi-encoder, given on all processes or on none.
         across_devices: Whether to collect those of the other processes too.
+
+    Returns:
+        The batch with U' documents; (U',) bool, whether some query of the passage's process has it as a valid
+        candidate; and the teacher's (U', D').
     """
     valid = batch.over_documents(batch.mask).any(dim=0)
     if not across_devices or get_world_size() == 1:
-        return Pool(batch.documents, valid, teacher_documents)
+        return batch, valid, teacher_documents
     documents, valid_elsewhere = _others(batch.documents, valid)
     if teacher_documents is not None:
         teacher_documents = torch.cat([teacher_documents, _others(teacher_documents.detach(), valid)[0]])
-    return Pool(torch.cat([batch.documents, documents]), torch.cat([valid, valid_elsewhere]), teacher_documents)
+    batch = replace(batch, documents=torch.cat([batch.documents, documents]))
+    return batch, torch.cat([valid, valid_elsewhere]), teacher_documents
 
 
 def _others(rows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from torch import Tensor, nn
 
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.lookup import word_of
-from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
-from st_mta.losses.embedding import embed
-from st_mta.losses.inspection import inspect_batch
+from st_mta.losses.batch import Labels, ListwiseBatch
+from st_mta.losses.list_loss import ListLoss
 
 Label = Callable[[ListwiseBatch], Any]
 """From a batch of full lists to what the host's loss takes as label."""
@@ -41,7 +41,7 @@ def target_embeddings(batch: ListwiseBatch) -> list[Tensor]:
     return [batch.query_targets, *batch.document_targets[batch.index].unbind(dim=1)]
 
 
-class HostLoss(nn.Module):
+class HostLoss(ListLoss):
     """A loss of Sentence Transformers on either form of ``ListwiseKLLoss``'s input.
 
     Distinct passages are encoded once; the host's loss gets their embeddings as columns (query, positive,
@@ -83,19 +83,10 @@ class HostLoss(nn.Module):
                 remedy="build it around this model, or choose another, such as MarginMSELoss",
             )
         self.model, self.loss, self.label = model, loss, label
-        self._inspected = False
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None) -> Tensor:
-        """The loss of one batch."""
-        return self.compute_loss_from_embeddings(embed(self.model, sentence_features, labels), labels)
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
         """The loss as a scalar, from one embedding tensor per column; see ``ListwiseKLLoss`` for the shapes."""
-        wide = [column.to(torch.promote_types(column.dtype, torch.float32)) for column in embeddings]
-        batch = read_batch(wide, labels)
-        if not self._inspected:
-            self._inspected = True
-            inspect_batch(batch)
+        batch = self._read([widen(column) for column in embeddings], labels)
         # A batch without lists that count is zero, but attached to the graph.
         total, count = 0.0 * (batch.queries.sum() + batch.documents.sum()), 0
         with torch.autocast(batch.queries.device.type, enabled=False):

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from st_mta.distributions import widen
+
 
 def info_nce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """InfoNCE with any number of positives per query, each against the negatives alone.
 
     Implements Eq. (4) of van den Oord, Li and Vinyals (2018, https://arxiv.org/abs/1807.03748) with a softmax of
     scaled similarities: -log(exp(s_p) / (exp(s_p) + sum of exp(s_n) over the negatives n)).
-    Deviations: the mean over the query's positives p; other positives of the query are in nobody's denominator.
+    Deviations: the mean over the query's positives p; no denominator has the query's other positives.
 
     Args:
         logits: (B, U) scaled similarities.
@@ -22,7 +24,7 @@ def info_nce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     Returns:
         (B,) in nats; 0 for a query without positives or without negatives.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = widen(logits)
     # A finite filling: the gradient of logsumexp over nothing but -inf would be NaN.
     negatives = torch.where(negative, logits, torch.finfo(logits.dtype).min).logsumexp(dim=-1, keepdim=True)
     losses = torch.where(positive, F.softplus(negatives - torch.where(positive, logits, 0.0)), 0.0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from torch import Tensor
-
 from st_mta.distributions import within_unit_interval
 from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
@@ -14,7 +12,7 @@ from st_mta.losses.batch import ListwiseBatch
 logger = logging.getLogger(__name__)
 
 MISMATCH_RATIO, MISMATCH_NATS = 3.0, 0.1
-"""How many times its least, and by how much, the divergence may be before somebody should know."""
+"""How many times its least, and by how much, the divergence may be before a warning."""
 FACTORS = [2.0 ** (step / 4) for step in range(-24, 25)]
 """On the student's logits: how much surer or less sure it might be."""
 
@@ -32,7 +30,6 @@ def inspect_batch(batch: ListwiseBatch) -> None:
         raise InputError(
             expected=f"an index below {len(batch.documents)}, the number of documents",
             got=str(highest),
-            consequence="candidates would be looked up outside the batch",
             remedy="build index and documents from the same batch, for instance with st_mta's collator",
         )
     if not bool(batch.counts.any()):
@@ -43,14 +40,10 @@ def inspect_batch(batch: ListwiseBatch) -> None:
 
 
 def warn_if_narrow(batch: ListwiseBatch, teacher_temperature: float) -> None:
-    """Warns for each scorer whose scores lie in [0, 1] and are too close together to teach at this temperature.
-
-    Args:
-        batch: The first batch.
-        teacher_temperature: What raw scores will be divided by.
-    """
+    """Warns for each scorer whose scores lie in [0, 1] and are too close together to teach at this temperature."""
     for scorer, scores in enumerate(batch.scores.unbind(dim=1)):
-        if _narrow(scores[batch.mask], teacher_temperature):
+        valid = scores[batch.mask]
+        if within_unit_interval(valid) and float(valid.max() - valid.min()) <= teacher_temperature:
             logger.warning(
                 f"The scores of scorer {scorer} all lie between 0 and 1, like the output of a sigmoid. At "
                 f"teacher_temperature={teacher_temperature} no candidate is then more than e times as probable as "
@@ -77,7 +70,3 @@ def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> No
             "What it would learn is mostly to spread its similarities differently, which costs quality over the whole "
             "corpus. Give that scale, or change teacher_temperature."
         )
-
-
-def _narrow(scores: Tensor, temperature: float) -> bool:
-    return within_unit_interval(scores) and float(scores.max() - scores.min()) <= temperature

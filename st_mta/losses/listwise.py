@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
-from torch import Tensor, nn
+from torch import Tensor
 
 from st_mta.citations import MTA4DPR
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.lookup import find_function, word_of
-from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
+from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.divergences import DIVERGENCES, Divergence
-from st_mta.losses.embedding import embed
 from st_mta.losses.info_nce import info_nce
-from st_mta.losses.inspection import inspect_batch, warn_if_mismatched, warn_if_narrow
+from st_mta.losses.inspection import warn_if_mismatched, warn_if_narrow
+from st_mta.losses.list_loss import ListLoss
 from st_mta.losses.regression import embedding_regression
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
@@ -27,7 +27,7 @@ Targets = Callable[[Tensor, Tensor], Tensor]
 """``(scores (B, S, N) raw, mask (B, N)) -> log-probabilities (B, T, N)``, the teacher's first."""
 
 
-class ListwiseKLLoss(nn.Module):
+class ListwiseKLLoss(ListLoss):
     """Makes a student rank each query's candidates as its teacher and its assistants do.
 
     Implements the loss of MTA4DPR (Lu et al., EMNLP 2024), with p softmax distributions over a query's candidates:
@@ -95,6 +95,7 @@ class ListwiseKLLoss(nn.Module):
             trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=ListwiseKLLoss(model))
     """
 
+    citation = MTA4DPR
     targets: Targets | None
     _diverge: Divergence
 
@@ -126,41 +127,20 @@ class ListwiseKLLoss(nn.Module):
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "_diverge", find_function("divergence", divergence, DIVERGENCES))
-        self._inspected = False
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
         check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
         check_range("contrastive_scale", self.contrastive_scale, 0 < self.contrastive_scale < math.inf, "positive")
         check_range("regression_weight", regression_weight, 0 <= regression_weight < math.inf, "at least 0")
 
-    def forward(
-        self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
-    ) -> Tensor | dict[str, Tensor]:
-        """The loss of one batch, or its weighted terms with ``return_components``."""
-        embeddings = embed(self.model, sentence_features, labels)
-        if self.return_components:
-            return self._components(embeddings, labels)
-        return self.compute_loss_from_embeddings(embeddings, labels)
-
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
-        """The loss as a scalar, from one embedding tensor per column; for wrappers and losses that share a forward.
-
-        Args:
-            embeddings: (B, D) for the query column, then (B, D) per candidate column, or
-                (U_1, D), (U_2, D), ... of the flat form.
-            labels: As described for the class.
-        """
-        return torch.stack(list(self._components(embeddings, labels).values())).sum()
-
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
-        batch = read_batch(embeddings, labels)
         first = not self._inspected
-        self._inspect_once(batch)
+        batch = self._read(embeddings, labels)
         logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         targets = self._target_log_probs(batch)
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
-        if first and self._diverge in DIVERGENCES.values() and bool(batch.counts.any()):
-            warn_if_mismatched(self._by_factor(student.detach(), targets[:, :1], batch), self.scale)
+        if first:
+            self._inspect(student.detach(), targets, batch)
         terms = self._weigh(self._compare(student, targets, batch))
         if self.contrastive_weight:
             terms["contrastive"] = self.contrastive_weight * _contrast(
@@ -182,9 +162,11 @@ class ListwiseKLLoss(nn.Module):
             )
         return mean_over(values, batch.counts)
 
-    def _by_factor(self, student: Tensor, teacher: Tensor, batch: ListwiseBatch) -> Callable[[float], float]:
-        """Factor on the student's logits -> mean divergence from the teacher."""
-        return lambda factor: float(self._compare(factor * student, teacher, batch))
+    def _inspect(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> None:
+        if self.targets is None:
+            warn_if_narrow(batch, self.teacher_temperature)
+        if self._diverge in DIVERGENCES.values() and bool(batch.counts.any()):
+            warn_if_mismatched(lambda by: float(self._compare(by * student, targets[:, :1], batch)), self.scale)
 
     def _weigh(self, divergences: Tensor) -> dict[str, Tensor]:
         """The terms of teacher and assistants, weighted."""
@@ -193,14 +175,6 @@ class ListwiseKLLoss(nn.Module):
             return {f"{name}_teacher": divergences[0]}
         others = (1 - self.alpha) * divergences[1:].mean()
         return {f"{name}_teacher": self.alpha * divergences[0], f"{name}_assistant": others}
-
-    def _inspect_once(self, batch: ListwiseBatch) -> None:
-        if self._inspected:
-            return
-        self._inspected = True
-        inspect_batch(batch)
-        if self.targets is None:
-            warn_if_narrow(batch, self.teacher_temperature)
 
     @torch.no_grad()
     def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
@@ -213,7 +187,6 @@ class ListwiseKLLoss(nn.Module):
             raise InputError(
                 expected=f"targets to return (B, T, N) = ({num_queries}, T, {width}), T at least 1",
                 got=str(tuple(targets.shape)),
-                consequence="the student would imitate other candidates' probabilities",
                 remedy="return one row per target, the teacher's first",
             )
         return targets
@@ -227,22 +200,12 @@ class ListwiseKLLoss(nn.Module):
         else:
             describe = getattr(self.targets, "get_config_dict", None)
             config["targets"] = describe() if describe else word_of(self.targets)
-        weights = {
-            name: getattr(self, name)
-            for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight")
-        }
-        return {**config, **weights}
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the paper."""
-        return MTA4DPR
+        for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight"):
+            config[name] = getattr(self, name)
+        return config
 
 
 def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:
     """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
-    own, positive = batch.over_documents(batch.mask), batch.over_documents(batch.positive)
-    # A candidate filtered out for a query (a likely false negative) is no negative for it because others list it.
-    filtered = batch.over_documents(batch.listed & ~batch.mask)
-    negative = own.any(dim=0) & ~positive & ~filtered
+    positive, negative = batch.roles(batch.over_documents(batch.mask).any(dim=0))
     return mean_over(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))

@@ -63,7 +63,7 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Loads it where training goes on."""
+        """Loads it where training resumes."""
         if not state.global_step or not own_state(self.loss):
             return
         path = _file(args, state)
@@ -71,7 +71,6 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
             raise InputError(
                 expected=f"the loss's own weights in {path}",
                 got="a checkpoint without them",
-                consequence="the loss would begin anew with what the optimizer remembers of its old weights",
                 remedy="resume a checkpoint in the output folder that was saved with KeepLossWeights, or train anew",
             )
         self.loss.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)

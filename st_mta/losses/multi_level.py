@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from torch import Tensor, nn
 
@@ -14,8 +13,8 @@ from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.losses.balance import GradientBalance
 from st_mta.losses.batch import Labels
-from st_mta.losses.embedding import embed
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.list_loss import embed, total
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.similarity import check_range
 from st_mta.losses.word_level.loss import WordLevelLoss, share_readings
@@ -76,10 +75,10 @@ class MultiLevelDistillationLoss(nn.Module):
         share_readings((word or {}).values())
         self.weights = {"contrastive": contrastive_weight, "sentence": sentence_weight}
         self.weights |= word_weight if isinstance(word_weight, Mapping) else dict.fromkeys(self.word, word_weight)
-        check_range("balance_every", balance_every, balance_every >= 0, "at least 0")
         self.balance_every = balance_every
         self._balance = GradientBalance(balance_every) if balance_every else None
         self.return_components = return_components
+        check_range("balance_every", balance_every, balance_every >= 0, "at least 0")
         for name, weight in self.weights.items():
             check_range(f"the weight of {name}", weight, 0 <= weight < math.inf, "at least 0")
         largest = max(self.weights.values())
@@ -87,23 +86,25 @@ class MultiLevelDistillationLoss(nn.Module):
         self._check_parts()
 
     def _check_parts(self) -> None:
-        parts: dict[str, Any] = {"contrastive": self.contrastive, "sentence": self.sentence}
-        strangers = [name for name, part in [*parts.items(), *self.word.items()] if part.model is not self.model]
-        taken = [name for name in self.word if name in parts]
-        unweighted = [name for name in self.word if name not in self.weights]
-        if strangers or taken or unweighted:
+        levels = {"contrastive": self.contrastive, "sentence": self.sentence}
+        wrong = [name for name, part in [*levels.items(), *self.word.items()] if part.model is not self.model]
+        wrong += [name for name in self.word if name in levels or name not in self.weights]
+        if wrong:
             raise InputError(
                 expected="parts made for this model, with a weight, and names other than 'contrastive' and 'sentence'",
-                got=", ".join([*strangers, *taken, *unweighted]),
-                consequence="a part would train another model, hide another term, or be left out",
+                got=", ".join(wrong),
                 remedy="give every part the same model, and every word-level loss a name of its own and a weight",
             )
+
+    def _parts(self, levels: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """Those of the named parts that have a weight."""
+        return {name: part for name, part in levels if self.weights[name]}
 
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
     ) -> Tensor | dict[str, Tensor]:
         """The loss of one batch, or its weighted terms with ``return_components``."""
-        words: dict[str, Any] = {name: part for name, part in self.word.items() if self.weights[name]}
+        words = self._parts(self.word.items())
         if words:
             student = run_student(
                 self.model,
@@ -117,7 +118,7 @@ class MultiLevelDistillationLoss(nn.Module):
         else:
             terms = self._score_terms(embed(self.model, sentence_features, labels), labels)
         terms = self._weigh(terms)
-        return terms if self.return_components else torch.stack(list(terms.values())).sum()
+        return terms if self.return_components else total(terms)
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
         """The loss as a scalar from embeddings alone, for wrappers; see ``ListwiseKLLoss`` for the shapes.
@@ -129,10 +130,9 @@ class MultiLevelDistillationLoss(nn.Module):
             raise InputError(
                 expected="no word-level loss where only embeddings are given",
                 got=", ".join(self.word),
-                consequence="the word level would silently be left out",
                 remedy="call the loss itself, or make it without `word`",
             )
-        return torch.stack(list(self._weigh(self._score_terms(embeddings, labels)).values())).sum()
+        return total(self._weigh(self._score_terms(embeddings, labels)))
 
     def _weigh(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         if self._balance is not None:
@@ -141,33 +141,22 @@ class MultiLevelDistillationLoss(nn.Module):
         return {name: self.weights[name] * term for name, term in terms.items()}
 
     def _score_terms(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
-        parts: dict[str, FilteredContrastiveLoss | ListwiseKLLoss] = {
-            "contrastive": self.contrastive,
-            "sentence": self.sentence,
-        }
-        return {
-            name: part.compute_loss_from_embeddings(embeddings, labels)
-            for name, part in parts.items()
-            if self.weights[name]
-        }
+        parts = self._parts([("contrastive", self.contrastive), ("sentence", self.sentence)])
+        return {name: part.compute_loss_from_embeddings(embeddings, labels) for name, part in parts.items()}
 
     def get_extra_state(self) -> dict[str, Any]:
         """The balance of the terms, for a checkpoint (see ``KeepLossWeights``)."""
         return {} if self._balance is None else {"factors": self._balance.factors, "calls": self._balance.calls}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Takes up a balance where it was left."""
+        """Restores the balance from a checkpoint."""
         if self._balance is not None and state:
             self._balance.factors, self._balance.calls = state["factors"], state["calls"]
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        parts: dict[str, Any] = {"contrastive": self.contrastive, "sentence": self.sentence, **self.word}
-        levels = {
-            name: {"weight": self.weights[name], **part.get_config_dict()}
-            for name, part in parts.items()
-            if self.weights[name]
-        }
+        parts = self._parts([("contrastive", self.contrastive), ("sentence", self.sentence), *self.word.items()])
+        levels = {name: {"weight": self.weights[name], **part.get_config_dict()} for name, part in parts.items()}
         return levels | ({"balance_every": self.balance_every} if self.balance_every else {})
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
 
@@ -23,7 +24,7 @@ def cosine_distance(embeddings: Tensor, targets: Tensor) -> Tensor:
         >>> cosine_distance(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0]]))
         tensor([0.4000])
     """
-    embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    embeddings = widen(embeddings)
     with torch.autocast(embeddings.device.type, enabled=False):
         return 1 - torch.cosine_similarity(embeddings, targets.detach().to(embeddings), dim=-1)
 
@@ -44,7 +45,6 @@ def _mean_distance(key: str, embeddings: Tensor, targets: Tensor | None) -> Tens
         raise InputError(
             expected=f"a label in the flat form with {key} of the shape {tuple(embeddings.shape)}",
             got="none" if targets is None else str(tuple(targets.shape)),
-            consequence="the student's embeddings would be regressed to nothing, or to those of other texts",
             remedy="add the embeddings of a bi-encoder of the student's dimension (documents in the order of their "
             "columns), or set regression_weight=0",
         )

@@ -10,6 +10,7 @@ from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import SimilarityFunction, cos_sim
 from torch import Tensor
 
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
@@ -31,19 +32,17 @@ def resolve_similarity(
 
 
 def student_logits(queries: Tensor, documents: Tensor, similarity_fct: Similarity, scale: float) -> Tensor:
-    """(B, U) scaled similarities in float32 or wider, also under autocast: bfloat16 has three digits only.
+    """(B, U) scaled similarities in float32 or wider, also under autocast.
 
     Raises:
         InputError: If the function compares row by row.
     """
-    queries, documents = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (queries, documents))
     with torch.autocast(queries.device.type, enabled=False):
-        similarities = similarity_fct(queries, documents)
+        similarities = similarity_fct(widen(queries), widen(documents))
     if similarities.shape != (len(queries), len(documents)):
         raise InputError(
             expected=f"similarity_fct to return {(len(queries), len(documents))}, every query with every document",
             got=str(tuple(similarities.shape)),
-            consequence="queries would be compared with other queries' candidates",
             remedy="use a matrix function such as cos_sim or dot_score instead of a pairwise one",
         )
     return scale * similarities
@@ -56,15 +55,7 @@ def mean_over(values: Tensor, rows: Tensor) -> Tensor:
 
 
 def check_range(name: str, value: float, fits: bool, words: str) -> None:
-    """Refuses an argument out of range.
-
-    Raises:
-        InputError: If it does not fit.
-    """
+    """Raises ``InputError`` unless the argument fits."""
     if not fits:
-        raise InputError(
-            expected=f"{name} to be {words} and finite",
-            got=repr(value),
-            consequence="the loss would pull the student nowhere or the wrong way",
-            remedy="use the default or a value in this range",
-        )
+        remedy = "use the default or a value in this range"
+        raise InputError(expected=f"{name} to be {words} and finite", got=repr(value), remedy=remedy)

@@ -60,16 +60,11 @@ def positions(text: Tensor) -> Tensor:
 
 
 def check_coverage(coverage: float, min_coverage: float) -> None:
-    """Refuses a pair of tokenizers that have too little in common.
-
-    Raises:
-        InputError: If the share of aligned tokens is below ``min_coverage``.
-    """
+    """Raises ``InputError`` if the share of aligned tokens is below ``min_coverage``."""
     if coverage < min_coverage:
         raise InputError(
             expected=f"at least {min_coverage:.0%} of the student's tokens to align with the teacher's",
             got=f"{coverage:.1%} in the first batch",
-            consequence="most tokens would learn nothing from the teacher",
             remedy="raise the teacher's max_seq_length if it truncates, use models with like tokenizers, or set "
             "min_coverage lower",
         )

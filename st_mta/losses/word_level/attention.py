@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from st_mta.distributions import masked_kl, masked_log_softmax
+from st_mta.distributions import masked_kl, masked_log_softmax, widen
 from st_mta.losses.word_level.alignment import Alignment
 from st_mta.losses.word_level.capture import Attention
 
@@ -74,8 +74,7 @@ def attention_distance(
 
 def interaction_logits(queries: Tensor, documents: Tensor) -> Tensor:
     """H_q H_d^T / sqrt(D) of token states (P, I, D) and (P, J, D), in float32 or wider: (P, 1, I, J)."""
-    left, right = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (queries, documents))
-    return (left @ right.mT / math.sqrt(left.shape[-1]))[:, None]
+    return (widen(queries) @ widen(documents).mT / math.sqrt(queries.shape[-1]))[:, None]
 
 
 def relation_logits(attention: Attention, relation_heads: int) -> list[Tensor]:
@@ -85,7 +84,7 @@ def relation_logits(attention: Attention, relation_heads: int) -> list[Tensor]:
     """
     relations = []
     for states in (attention.queries, attention.keys, attention.values):
-        together = states.to(torch.promote_types(states.dtype, torch.float32)).transpose(1, 2).flatten(2)  # (R, L, D)
+        together = widen(states).transpose(1, 2).flatten(2)  # (R, L, D)
         heads = together.reshape(*together.shape[:2], relation_heads, -1).transpose(1, 2)  # (R, A, L, D / A)
         relations.append(heads @ heads.mT / math.sqrt(heads.shape[-1]))
     return relations

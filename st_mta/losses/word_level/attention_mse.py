@@ -8,7 +8,6 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 
-from st_mta.citations import MD2PR
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
 from st_mta.losses.batch import Labels
@@ -22,10 +21,8 @@ from st_mta.losses.word_level.attention import (
     relation_logits,
 )
 from st_mta.losses.word_level.capture import Attention
-from st_mta.losses.word_level.layers import Layers
-from st_mta.losses.word_level.loss import Reading, WordLevelLoss, teacher_error
+from st_mta.losses.word_level.loss import Reading, WordLevelLoss
 from st_mta.losses.word_level.student_pass import StudentPass
-from st_mta.stores import Store
 
 Variant = Literal["interaction", "self", "relation"]
 
@@ -49,20 +46,13 @@ class AttentionMSELoss(WordLevelLoss):
         model: The student.
         teacher: A cross-encoder, read without gradient on every batch; frozen, and no submodule of the loss.
         variant: "interaction", "self" or "relation".
-        layers: "last", "uniform" or pairs (student's layer, teacher's layer) counted from 1.
         heads: "mean" over the heads, or in variant "self" also "each" head with the teacher's of the same number.
         relation_heads: Number of heads relations are cut into, the same for both; default the student's heads.
         distance: "mse", or "kl", which does not shrink with the number of tokens.
-        num_candidates: With how many of a query's candidates (positives first) it is read; None for all.
-        min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
-        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
-            some kilobytes per token and layer.
+        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``.
 
-    Attributes:
-        coverage: Scalar, the share of the student's tokens that aligned in the last batch.
-
-    Inputs:
-        (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
+    Attributes and inputs:
+        As for ``WordLevelLoss``.
 
     Raises:
         InputError: If an argument is unknown, heads do not fit each other, or tokens do not align.
@@ -81,50 +71,37 @@ class AttentionMSELoss(WordLevelLoss):
         *,
         teacher: CrossEncoder,
         variant: Variant = "interaction",
-        layers: Layers = "last",
         heads: Heads = "mean",
         relation_heads: int | None = None,
         distance: Distance = "mse",
-        num_candidates: int | None = 1,
-        min_coverage: float = 0.5,
-        store: Store | None = None,
+        **options: Any,
     ) -> None:
         if not isinstance(teacher, CrossEncoder):
-            raise teacher_error("AttentionMSELoss", "CrossEncoder", teacher)
-        for name, word, words in (
-            ("variant", variant, get_args(Variant)),
-            ("heads", heads, get_args(Heads)),
-            ("distance", distance, get_args(Distance)),
-        ):
-            check_choice(name, word, words)
-        super().__init__(
-            model,
-            teacher=teacher,
-            layers=layers,
-            num_candidates=num_candidates,
-            min_coverage=min_coverage,
-            store=store,
-        )
+            raise _unfit("a CrossEncoder as teacher of AttentionMSELoss", type(teacher).__name__, "a CrossEncoder")
+        check_choice("variant", variant, get_args(Variant))
+        check_choice("heads", heads, get_args(Heads))
+        check_choice("distance", distance, get_args(Distance))
+        super().__init__(model, teacher=teacher, **options)
         self.variant, self.heads, self.distance = variant, heads, distance
         student, teacher_config = (each.transformers_model.config for each in (model, teacher))
         self.relation_heads = relation_heads or student.num_attention_heads
         self._check_heads(student, teacher_config)
-        layers_of_student, layers_of_teacher = (frozenset(side) for side in zip(*self.layers))
+        of_student, self.attentions_of_teacher = (frozenset(side) for side in zip(*self.layers))
         if variant == "interaction":
-            self.states_of_student = layers_of_student
+            self.states_of_student = of_student
         else:
-            self.attentions_of_student = layers_of_student
-        self.attentions_of_teacher = layers_of_teacher
+            self.attentions_of_student = of_student
 
     def _check_heads(self, student: Any, teacher: Any) -> None:
         numbers = student.num_attention_heads, teacher.num_attention_heads
         if self.variant == "interaction" and self.heads == "each":
-            _refuse("heads='mean' for an interaction, which has one head", "'each'", "heads='mean'")
+            raise _unfit("heads='mean' for an interaction, which has one head", "'each'", "heads='mean'")
         if self.variant == "self" and self.heads == "each" and numbers[0] != numbers[1]:
-            _refuse("as many heads in the student as in the teacher", f"{numbers[0]} and {numbers[1]}", "heads='mean'")
+            got = f"{numbers[0]} and {numbers[1]}"
+            raise _unfit("as many heads in the student as in the teacher", got, "heads='mean'")
         if self.variant == "relation" and any(side.hidden_size % self.relation_heads for side in (student, teacher)):
             widths = f"widths {student.hidden_size} and {teacher.hidden_size} for {self.relation_heads} relation heads"
-            _refuse("widths that relation_heads divides", widths, "relation_heads that divides both")
+            raise _unfit("widths that relation_heads divides", widths, "relation_heads that divides both")
 
     def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
         reading = self.read_pairs(student, labels)
@@ -143,10 +120,8 @@ class AttentionMSELoss(WordLevelLoss):
             for looking, seen in blocks:
                 rows, columns = reading.alignments[looking], reading.alignments[seen]
                 for mine, theirs in zip(self._student_logits(reading, of_student, looking, seen), teacher_logits):
-                    target = aligned_attention(theirs, rows, columns)
-                    distances.append(
-                        attention_distance(mine, target, rows.compared, columns.compared, self.distance, heads)
-                    )
+                    target, compared = aligned_attention(theirs, rows, columns), (rows.compared, columns.compared)
+                    distances.append(attention_distance(mine, target, *compared, self.distance, heads))
         return distances
 
     def _student_logits(self, reading: Reading, layer: int, looking: int, seen: int) -> list[Tensor]:
@@ -167,16 +142,6 @@ class AttentionMSELoss(WordLevelLoss):
             return {**config, "relation_heads": self.relation_heads}
         return {**config, "heads": self.heads}
 
-    @property
-    def citation(self) -> str:
-        """BibTeX of the paper."""
-        return MD2PR
 
-
-def _refuse(expected: str, got: str, remedy: str) -> None:
-    raise InputError(
-        expected=expected,
-        got=got,
-        consequence="attention would be compared with something else than its counterpart",
-        remedy=f"use {remedy}",
-    )
+def _unfit(expected: str, got: str, remedy: str) -> InputError:
+    return InputError(expected=expected, got=got, remedy=f"use {remedy}")

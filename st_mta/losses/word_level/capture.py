@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 
 RECORDING = "st_mta_recording"
@@ -27,25 +28,22 @@ class Attention:
         queries: (R, H, L, D / H).
         keys: (R, H', L, D / H), H' a divisor of H.
         values: (R, H', L, D / H).
-        bias: What the layer adds to the logits, or where it may look (bool): broadcasts to (R, H, L, L); or None.
+        bias: (R, 1 or H, L, L), what the layer adds to the logits, or where it may look (bool).
         scaling: Factor of the logits.
     """
 
     queries: Tensor
     keys: Tensor
     values: Tensor
-    bias: Tensor | None
+    bias: Tensor
     scaling: float
 
     def logits(self) -> Tensor:
         """(R, H, L, L) in float32 or wider; where the layer may not look they have the lowest finite value."""
-        # Outside autocast and widened: bfloat16 has three digits only.
-        queries, keys = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (self.queries, self.keys))
+        queries, keys = widen(self.queries), widen(self.keys)
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
         with torch.autocast(queries.device.type, enabled=False):
             logits = self.scaling * queries @ keys.mT
-        if self.bias is None:
-            return logits
         lowest = torch.finfo(logits.dtype).min
         if self.bias.dtype == torch.bool:
             return torch.where(self.bias, logits, lowest)
@@ -83,7 +81,6 @@ def unwrap(model: nn.Module) -> Any:
             raise InputError(
                 expected="a SentenceTransformer or CrossEncoder",
                 got=type(model).__name__,
-                consequence="there would be no layers to look into",
                 remedy="give the model itself",
             )
         model = inner
@@ -124,7 +121,7 @@ def capture(
 
     def recording_forward(*args: Any, **kwargs: Any) -> Any:
         if "cu_seq_lens_q" in kwargs:
-            _refuse("padded batches", "several texts in one row", "set model[0].unpad_inputs = False")
+            raise _uncapturable("padded batches", "several texts in one row", "set model[0].unpad_inputs = False")
         recorder = _Recorder(wanted, Recorded())
         token = _recorder.set(recorder)
         try:
@@ -139,7 +136,7 @@ def capture(
     replaced = vars(backbone).get("forward")
     backbone.forward = recording_forward
     try:
-        with _recording_attention(backbone) if wanted else _nothing():
+        with _recording_attention(backbone) if wanted else nullcontext():
             yield calls
     finally:
         del backbone.forward
@@ -148,17 +145,13 @@ def capture(
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def _recording_attention(backbone: Any) -> Iterator[None]:
     """The backbone's attention goes through ``_attend``, and afterwards where it went before."""
     before = backbone.config._attn_implementation
     if before != "sdpa" and any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
         # The backward pass computes the layers again, after the block, and must find the kernel of the forward pass.
-        _refuse("the sdpa kernel under gradient checkpointing", before, "load with attn_implementation='sdpa'")
+        remedy = "load with attn_implementation='sdpa'"
+        raise _uncapturable("the sdpa kernel under gradient checkpointing", before, remedy)
     AttentionInterface.register(RECORDING, _attend)
     AttentionMaskInterface.register(RECORDING, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     backbone.set_attn_implementation(RECORDING)
@@ -183,42 +176,39 @@ def _attend(
     return output
 
 
-def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor | None:
+def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
     if kwargs.get("position_bias") is not None:
-        _refuse("attention without a learned position bias", type(module).__name__, "use hidden states instead")
-    causal = kwargs.get("is_causal")
-    if mask is None and (getattr(module, "is_causal", False) if causal is None else causal):
-        length = query.shape[2]
-        return torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
-    return mask
+        remedy = "use hidden states instead"
+        raise _uncapturable("attention without a learned position bias", type(module).__name__, remedy)
+    rows, _, length, _ = query.shape
+    if mask is None:
+        causal = kwargs.get("is_causal")
+        mask = torch.ones(length, length, dtype=torch.bool, device=query.device)
+        mask = mask.tril() if (getattr(module, "is_causal", False) if causal is None else causal) else mask
+    return mask.reshape(*[1] * (4 - mask.ndim), *mask.shape).expand(rows, -1, length, length)
 
 
 def _check_layers(backbone: Any, layers: set[int]) -> None:
     available = int(backbone.config.num_hidden_layers)
     if layers and not (min(layers) >= 0 and max(layers) <= available):
-        _refuse(f"layers from 0 to {available}", str(sorted(layers)), "name layers the model has")
+        raise _uncapturable(f"layers from 0 to {available}", str(sorted(layers)), "name layers the model has")
 
 
 def _check_attentions(backbone: Any, recorder: _Recorder) -> None:
     if recorder.recorded.attentions.keys() != recorder.wanted:
-        _refuse(
+        raise _uncapturable(
             "a backbone that uses the attention interface of transformers",
             f"{type(backbone).__name__}, which showed {recorder.layers_seen} attention layers",
             "use hidden states instead, or another model",
         )
     trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
     if trains and not all(attention.queries.requires_grad for attention in recorder.recorded.attentions.values()):
-        _refuse(
+        raise _uncapturable(
             "attentions with a gradient",
             "attentions without one, as reentrant gradient checkpointing leaves them",
             "set gradient_checkpointing_kwargs={'use_reentrant': False}",
         )
 
 
-def _refuse(expected: str, got: str, remedy: str) -> None:
-    raise InputError(
-        expected=expected,
-        got=got,
-        consequence="attention or token states would be missing, mixed up or without effect",
-        remedy=remedy,
-    )
+def _uncapturable(expected: str, got: str, remedy: str) -> InputError:
+    return InputError(expected=expected, got=got, remedy=remedy)

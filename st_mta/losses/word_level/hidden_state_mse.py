@@ -10,15 +10,13 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from st_mta.citations import MD2PR
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
 from st_mta.losses.similarity import mean_over
-from st_mta.losses.word_level.layers import Layers
 from st_mta.losses.word_level.loss import Reading, WordLevelLoss
 from st_mta.losses.word_level.projection import Projection, make_projection, share_gradients, share_weights
 from st_mta.losses.word_level.student_pass import StudentPass
-from st_mta.stores import Store
 
 
 def state_distance(student: Tensor, teacher: Tensor, compared: Tensor, *, normalize: bool) -> Tensor:
@@ -59,20 +57,13 @@ class HiddenStateMSELoss(WordLevelLoss):
         model: The student.
         teacher: A CrossEncoder or SentenceTransformer, read without gradient on every batch; frozen, and no submodule
             of the loss. It reads texts without prompts.
-        layers: "last", "uniform" or pairs (student's layer, teacher's layer) counted from 1.
         projection: "learned" or "orthogonal", one per pair of layers and kept on the loss, where the trainer's
             optimizer finds it; "none"; or "auto" for "learned" where widths differ and "none" otherwise.
         normalize: Whether states are compared by their correlation instead of raw.
-        num_candidates: With how many of a query's candidates (positives first) a cross-encoder reads it; None for all.
-        min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
-        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
-            some kilobytes per token and layer.
+        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``.
 
-    Attributes:
-        coverage: Scalar, the share of the student's tokens that aligned in the last batch.
-
-    Inputs:
-        (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
+    Attributes and inputs:
+        As for ``WordLevelLoss``.
 
     Raises:
         InputError: If an argument is unknown, widths differ without a projection, or tokens do not align.
@@ -83,21 +74,11 @@ class HiddenStateMSELoss(WordLevelLoss):
         model: SentenceTransformer,
         *,
         teacher: CrossEncoder | SentenceTransformer,
-        layers: Layers = "last",
         projection: Projection = "auto",
         normalize: bool = True,
-        num_candidates: int | None = 1,
-        min_coverage: float = 0.5,
-        store: Store | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            model,
-            teacher=teacher,
-            layers=layers,
-            num_candidates=num_candidates,
-            min_coverage=min_coverage,
-            store=store,
-        )
+        super().__init__(model, teacher=teacher, **options)
         width, teacher_width = (each.transformers_model.config.hidden_size for each in (model, teacher))
         _check_projection(projection, width, teacher_width)
         self.projection, self.normalize = projection, normalize
@@ -119,12 +100,10 @@ class HiddenStateMSELoss(WordLevelLoss):
         """Mean over layers, texts of a row, and rows."""
         distances = []
         for (of_student, of_teacher), projection in zip(self.layers, self.projections):
-            theirs = reading.recorded.hidden_states[of_teacher]
-            theirs = theirs.to(torch.promote_types(theirs.dtype, torch.float32))
+            theirs = widen(reading.recorded.hidden_states[of_teacher])
             for side, rows, alignment in zip(reading.sides, reading.rows, reading.alignments):
-                mine = side.recorded.hidden_states[of_student]
                 with torch.autocast(theirs.device.type, enabled=False):
-                    projected = projection(mine.to(torch.promote_types(mine.dtype, torch.float32)))[rows]
+                    projected = projection(widen(side.recorded.hidden_states[of_student]))[rows]
                     states = alignment.average(theirs)
                 distances.append(state_distance(projected, states, alignment.compared, normalize=self.normalize))
         compared = torch.stack([alignment.compared.any(dim=-1) for alignment in reading.alignments]).all(dim=0)
@@ -135,25 +114,18 @@ class HiddenStateMSELoss(WordLevelLoss):
         torch.save(self.projections.state_dict(), path)
 
     def load_projection(self, path: str | os.PathLike[str]) -> None:
-        """Reads what ``save_projection`` wrote, before training goes on."""
+        """Reads what ``save_projection`` wrote, before training resumes."""
         self.projections.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
         return {**super().get_config_dict(), "projection": self.projection, "normalize": self.normalize}
 
-    @property
-    def citation(self) -> str:
-        """BibTeX of the paper."""
-        return MD2PR
-
 
 def _check_projection(projection: str, width: int, teacher_width: int) -> None:
-    fits = projection in get_args(Projection) and (projection != "none" or width == teacher_width)
-    if not fits:
+    if projection not in get_args(Projection) or (projection == "none" and width != teacher_width):
         raise InputError(
             expected=f"projection to be one of {', '.join(get_args(Projection))}, and not 'none' where widths differ",
             got=f"{projection!r} for {width} dimensions of the student and {teacher_width} of the teacher",
-            consequence="states could not be compared",
             remedy="use projection='auto'",
         )

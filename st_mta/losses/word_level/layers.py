@@ -16,8 +16,8 @@ def layer_map(layers: Layers, student_layers: int, teacher_layers: int) -> list[
     Args:
         layers: "last" for last to last; "uniform" for every layer of the student, layer i following the teacher's
             layer nearest to i / (student's number) of its depth; or the pairs themselves.
-        student_layers: Number of layers of the student.
-        teacher_layers: Number of layers of the teacher.
+        student_layers: How many there are.
+        teacher_layers: The same of the teacher.
 
     Raises:
         InputError: If the word is unknown, the list is empty, or a layer does not exist.
@@ -34,14 +34,12 @@ def layer_map(layers: Layers, student_layers: int, teacher_layers: int) -> list[
             (2 * i * teacher_layers + student_layers) // (2 * student_layers) for i in range(1, student_layers + 1)
         ]
         return [(i, max(1, layer)) for i, layer in enumerate(nearest, start=1)]
-    pairs = [tuple(pair) for pair in layers if not isinstance(pair, str)]
-    if not pairs or not all(
-        len(pair) == 2 and 1 <= pair[0] <= student_layers and 1 <= pair[1] <= teacher_layers for pair in pairs
-    ):
+    pairs = [(*pair,) for pair in layers if not isinstance(pair, str)]
+    there = [len(pair) == 2 and 1 <= pair[0] <= student_layers and 1 <= pair[1] <= teacher_layers for pair in pairs]
+    if not pairs or not all(there):
         raise InputError(
             expected=f"layers 'last', 'uniform' or pairs (1 to {student_layers}, 1 to {teacher_layers})",
             got=repr(layers),
-            consequence="the student would follow a layer that is not there",
             remedy="count layers from 1, the student's first in each pair",
         )
     return [(pair[0], pair[1]) for pair in pairs]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor, nn
 
-from st_mta.errors import InputError
+from st_mta.citations import MD2PR
 from st_mta.losses.batch import Labels
 from st_mta.losses.similarity import check_range
 from st_mta.losses.word_level.alignment import Alignment, check_coverage
@@ -45,22 +43,27 @@ class Reading:
     alignments: list[Alignment]
 
 
-class WordLevelLoss(nn.Module, ABC):
+class WordLevelLoss(nn.Module):
     """A loss that compares what student and teacher compute between their first and last layer.
 
     Args:
         model: The student.
         teacher: Read without gradient; made ``eval()`` and frozen. It is no submodule: neither the optimizer nor a
             checkpoint nor the trainer's swap of the model reaches it.
-        layers: Which layer follows which; see ``layer_map``.
+        layers: "last", "uniform" or pairs (student's layer, teacher's layer) counted from 1; see ``layer_map``.
         num_candidates: With how many of a query's candidates (positives first) a cross-encoder reads it; None for all.
-        min_coverage: Smallest share of the student's tokens that have to align with the teacher's.
-        store: Where what the teacher computes is kept, so that it reads every row of tokens once; None reads live.
+        min_coverage: Smallest share of the student's tokens that have to align with the teacher's, or it is refused.
+        store: Where what the teacher computes is kept, so that it reads every text once; None reads live. It takes
+            some kilobytes per token and layer.
 
     Attributes:
         coverage: Scalar, the share of the student's tokens that aligned in the last batch.
+
+    Inputs:
+        (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
     """
 
+    citation = MD2PR
     teacher: CrossEncoder | SentenceTransformer
     states_of_student: frozenset[int] = frozenset()
     attentions_of_student: frozenset[int] = frozenset()
@@ -72,10 +75,10 @@ class WordLevelLoss(nn.Module, ABC):
         model: SentenceTransformer,
         *,
         teacher: CrossEncoder | SentenceTransformer,
-        layers: Layers,
-        num_candidates: int | None,
-        min_coverage: float,
-        store: Store | None,
+        layers: Layers = "last",
+        num_candidates: int | None = 1,
+        min_coverage: float = 0.5,
+        store: Store | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -90,18 +93,12 @@ class WordLevelLoss(nn.Module, ABC):
         self._inspected = False
         candidates = 1 if num_candidates is None else num_candidates
         check_range("num_candidates", candidates, candidates >= 1, "None or at least 1")
-        check_range("min_coverage", min_coverage, 0 <= min_coverage <= 1 and math.isfinite(min_coverage), "in [0, 1]")
+        check_range("min_coverage", min_coverage, 0 <= min_coverage <= 1, "in [0, 1]")
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None = None) -> Tensor:
         """The loss of one batch; labels are needed in the flat form only, to know a query's candidates."""
-        student = run_student(
-            self.model,
-            sentence_features,
-            labels,
-            hidden_states=self.states_of_student,
-            attentions=self.attentions_of_student,
-        )
-        return self.compute_loss_from_pass(student, labels)
+        layers = {"hidden_states": self.states_of_student, "attentions": self.attentions_of_student}
+        return self.compute_loss_from_pass(run_student(self.model, sentence_features, labels, **layers), labels)
 
     def compute_loss_from_pass(self, student: StudentPass, labels: Labels | None) -> Tensor:
         """The loss as a scalar, from a forward pass shared with other losses (see ``run_student``)."""
@@ -110,9 +107,8 @@ class WordLevelLoss(nn.Module, ABC):
         nothing = 0.0 * torch.stack([embeddings.sum() for embeddings in student.embeddings]).sum()
         return self._compare(student, labels) + nothing
 
-    @abstractmethod
     def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
-        """The loss as a scalar."""
+        raise NotImplementedError
 
     def read_pairs(self, student: StudentPass, labels: Labels | None) -> Reading:
         """The teacher, a cross-encoder, on queries with their candidates."""
@@ -120,7 +116,7 @@ class WordLevelLoss(nn.Module, ABC):
         num_queries, num_documents = (len(side.input_ids) for side in sides)
         device = student.queries.input_ids.device
         rows = candidate_pairs(num_queries, num_documents, labels, self.num_candidates, device)
-        return self._read_once(student, sides, list(rows))
+        return self._read_once(student, sides, rows)
 
     def read_texts(self, student: StudentPass, side: Side) -> Reading:
         """The teacher, a bi-encoder, on texts by themselves."""
@@ -139,11 +135,11 @@ class WordLevelLoss(nn.Module, ABC):
     @torch.no_grad()
     def _read(self, sides: list[Side], rows: list[Tensor]) -> Reading:
         given = self._reader.read(sides, rows)
-        if self._stored is None:
-            recorded = self._read_live(given.features)
-        else:
+        if self._stored:
             layers = self.states_of_teacher, self.attentions_of_teacher
             recorded = self._stored(given.features, *layers, self._read_live)
+        else:
+            recorded = self._read_live(given.features)
         return Reading(recorded, sides, rows, given.alignments)
 
     def _read_live(self, features: dict[str, Tensor]) -> Recorded:
@@ -181,13 +177,3 @@ def share_readings(losses: Iterable[WordLevelLoss]) -> None:
         attentions = frozenset().union(*(loss.attentions_of_teacher for loss in together))
         for loss in together:
             loss.states_of_teacher, loss.attentions_of_teacher = states, attentions
-
-
-def teacher_error(loss: str, expected: str, teacher: object) -> InputError:
-    """The error for a teacher of the wrong kind."""
-    return InputError(
-        expected=f"a {expected} as teacher of {loss}",
-        got=type(teacher).__name__,
-        consequence="there would be nothing to compare",
-        remedy=f"give a {expected}",
-    )

@@ -11,7 +11,7 @@ from st_mta.losses.batch import Labels
 
 def candidate_pairs(
     num_queries: int, num_documents: int, labels: Labels | None, num_candidates: int | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> list[Tensor]:
     """Every query with its first candidates, positives before negatives.
 
     Args:
@@ -34,11 +34,10 @@ def candidate_pairs(
         raise InputError(
             expected=f"document columns of {num_queries} rows, as many as queries",
             got=f"{num_documents} rows together",
-            consequence="queries would be read with other queries' passages",
             remedy="use columns (query, positive, negative_1, ...), or the flat form with its dictionary as label",
         )
     else:
         index = torch.arange(num_documents, device=device).reshape(-1, num_queries).T
     index = index[:, :num_candidates]
     rows, columns = (index >= 0).nonzero(as_tuple=True)
-    return rows, index[rows, columns]
+    return [rows, index[rows, columns]]

@@ -28,7 +28,7 @@ def make_projection(kind: Projection, width: int, teacher_width: int) -> nn.Modu
 
 
 def share_gradients(module: nn.Module) -> None:
-    """Gives all processes the mean of their gradients: nobody else does so for the parameters of a loss."""
+    """Gives all processes the mean of their gradients, which the trainer does not do for a loss's parameters."""
     for parameter in module.parameters():
         parameter.register_hook(_mean_over_processes)  # type: ignore[no-untyped-call]
 

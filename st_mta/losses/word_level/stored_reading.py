@@ -1,4 +1,4 @@
-"""What a teacher computes inside, once per row of tokens, and from a store ever after."""
+"""What a teacher computes inside, once per row of tokens, and from a store afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from st_mta.losses.word_level.capture import Attention, Recorded
 from st_mta.stores import Store, fingerprint_model
 
 Features = dict[str, Tensor]
-STATES, QUERIES, KEYS, VALUES, BIAS, SCALING = "states", "queries", "keys", "values", "bias", "scaling"
+STATES, SIDES, BIAS, SCALING = "states", ("queries", "keys", "values"), "bias", "scaling"
 
 
 class StoredReading:
@@ -83,7 +83,7 @@ def _row_keys(features: Features) -> list[str]:
 
 
 def _names(states: Collection[int], attentions: Collection[int]) -> list[str]:
-    kinds = (QUERIES, KEYS, VALUES, BIAS, SCALING)
+    kinds = (*SIDES, BIAS, SCALING)
     return [f"{STATES}.{layer}" for layer in states] + [f"{kind}.{layer}" for layer in attentions for kind in kinds]
 
 
@@ -91,43 +91,30 @@ def _row(recorded: Recorded, row: int, mask: Tensor) -> dict[str, Tensor]:
     """One row without its padding: states (t, D), sides of attention (t, H, D / H), bias (t, t, 1 or H)."""
     tensors = {f"{STATES}.{layer}": states[row][mask] for layer, states in recorded.hidden_states.items()}
     for layer, attention in recorded.attentions.items():
-        for kind, side in ((QUERIES, attention.queries), (KEYS, attention.keys), (VALUES, attention.values)):
-            tensors[f"{kind}.{layer}"] = side[row].transpose(0, 1)[mask]
-        tensors[f"{BIAS}.{layer}"] = _additive(attention, row).permute(1, 2, 0)[mask][:, mask]
+        for kind in SIDES:
+            tensors[f"{kind}.{layer}"] = getattr(attention, kind)[row].transpose(0, 1)[mask]
+        tensors[f"{BIAS}.{layer}"] = _additive(attention.bias[row]).permute(1, 2, 0)[mask][:, mask]
         tensors[f"{SCALING}.{layer}"] = torch.tensor(attention.scaling, dtype=torch.float64)
     return tensors
 
 
-def _additive(attention: Attention, row: int) -> Tensor:
-    """(1 or H, T, T) of a row: what is added to its logits."""
-    length = attention.queries.shape[2]
-    bias = attention.bias
-    if bias is None:
-        return torch.zeros(1, length, length, device=attention.queries.device)
-    if bias.dtype == torch.bool:
-        bias = torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, torch.finfo(torch.float32).min)
-    bias = bias.reshape(*[1] * (4 - bias.ndim), *bias.shape)
-    return bias[row % bias.shape[0]].expand(-1, length, length)
+def _additive(bias: Tensor) -> Tensor:
+    """What is added to the logits, where ``bias`` may only say where to look."""
+    if bias.dtype != torch.bool:
+        return bias
+    return torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, torch.finfo(torch.float32).min)
 
 
 def _together(
     stored: dict[str, list[Tensor]], mask: Tensor, states: Collection[int], attentions: Collection[int]
 ) -> Recorded:
     """Rows under each other, padded as the teacher's input is."""
-    pairs = mask[:, :, None] & mask[:, None]
-
-    def side(kind: str, layer: int) -> Tensor:
-        return _scatter(stored[f"{kind}.{layer}"], mask).transpose(1, 2)
 
     def attention(layer: int) -> Attention:
+        queries, keys, values = (_scatter(stored[f"{kind}.{layer}"], mask).transpose(1, 2) for kind in SIDES)
         biases = [bias.flatten(0, 1) for bias in stored[f"{BIAS}.{layer}"]]
-        return Attention(
-            queries=side(QUERIES, layer),
-            keys=side(KEYS, layer),
-            values=side(VALUES, layer),
-            bias=_scatter(biases, pairs).permute(0, 3, 1, 2),
-            scaling=float(stored[f"{SCALING}.{layer}"][0]),
-        )
+        bias = _scatter(biases, mask[:, :, None] & mask[:, None]).permute(0, 3, 1, 2)
+        return Attention(queries, keys, values, bias, scaling=float(stored[f"{SCALING}.{layer}"][0]))
 
     return Recorded(
         {layer: _scatter(stored[f"{STATES}.{layer}"], mask) for layer in states},

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
-from st_mta.losses.embedding import embed
+from st_mta.losses.list_loss import embed
 from st_mta.losses.word_level.capture import Attention, Recorded, capture, unwrap
 
 
@@ -75,7 +75,6 @@ def run_student(
         raise InputError(
             expected="a forward pass for the queries and at least one for the passages",
             got=f"{len(calls)}",
-            consequence="there would be no token states to compare",
             remedy="give a query column and at least one passage column, and wrap the losses over embeddings alone in "
             "MatryoshkaLoss, which repeats the same forward pass for every dimension",
         )
@@ -85,9 +84,7 @@ def run_student(
 
 def _side(tokenizer: Any, columns: Sequence[dict[str, Any]], calls: Sequence[Recorded]) -> Side:
     texts = [text_tokens(tokenizer, column) for column in columns]
-    return Side(
-        _stack([column["input_ids"] for column in columns], axis=1), _stack(texts, axis=1), _stack_recorded(calls)
-    )
+    return Side(_stack([column["input_ids"] for column in columns]), _stack(texts), _stack_recorded(calls))
 
 
 def text_tokens(tokenizer: Any, features: dict[str, Any]) -> Tensor:
@@ -106,34 +103,19 @@ def text_tokens(tokenizer: Any, features: dict[str, Any]) -> Tensor:
 def _stack_recorded(calls: Sequence[Recorded]) -> Recorded:
     first = calls[0]
     return Recorded(
-        {layer: _stack([call.hidden_states[layer] for call in calls], axis=1) for layer in first.hidden_states},
+        {layer: _stack([call.hidden_states[layer] for call in calls]) for layer in first.hidden_states},
         {layer: _stack_attention([call.attentions[layer] for call in calls]) for layer in first.attentions},
     )
 
 
 def _stack_attention(attentions: Sequence[Attention]) -> Attention:
-    queries, keys, values = (
-        _stack([getattr(attention, name) for attention in attentions], axis=2)
-        for name in ("queries", "keys", "values")
-    )
-    return Attention(queries, keys, values, _stack_bias(attentions), attentions[0].scaling)
+    parts = zip(*((each.queries, each.keys, each.values, each.bias) for each in attentions))
+    queries, keys, values, bias = map(_stack, parts)
+    return Attention(queries, keys, values, bias, attentions[0].scaling)
 
 
-def _stack_bias(attentions: Sequence[Attention]) -> Tensor | None:
-    if all(attention.bias is None for attention in attentions):
-        return None
-    biases = []
-    for attention in attentions:
-        rows, _, length, _ = attention.queries.shape
-        bias = attention.bias if attention.bias is not None else attention.queries.new_ones((), dtype=torch.bool)
-        biases.append(bias.expand(rows, -1 if bias.ndim == 4 else 1, length, length))
-    return _stack([_widen(bias, 3, max(bias.shape[-1] for bias in biases)) for bias in biases], axis=2)
-
-
-def _stack(parts: Sequence[Tensor], axis: int) -> Tensor:
-    """Puts rows under each other, padded with zeros to the longest along ``axis``."""
-    return torch.cat([_widen(part, axis, max(part.shape[axis] for part in parts)) for part in parts])
-
-
-def _widen(part: Tensor, axis: int, length: int) -> Tensor:
-    return F.pad(part, (*[0, 0] * (part.ndim - axis - 1), 0, length - part.shape[axis]))
+def _stack(parts: Sequence[Tensor]) -> Tensor:
+    """Puts rows under each other, padded with zeros to the longest in every other axis."""
+    longest = torch.tensor([part.shape for part in parts]).amax(dim=0)
+    missing = [(longest - torch.tensor(part.shape)).tolist()[:0:-1] for part in parts]
+    return torch.cat([F.pad(part, [pad for end in ends for pad in (0, end)]) for part, ends in zip(parts, missing)])

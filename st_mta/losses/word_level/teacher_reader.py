@@ -53,17 +53,11 @@ class TeacherReader:
             raise InputError(
                 expected="two fast tokenizers, since the vocabularies of student and teacher differ",
                 got=", ".join(type(each).__name__ for each in (student_tokenizer, self.tokenizer)),
-                consequence="nobody would know which tokens cover the same text",
                 remedy="use models that have a tokenizer.json",
             )
 
     def read(self, sides: list[Side], rows: list[Tensor]) -> TeacherInput:
-        """Puts texts together: one side for single texts, queries and documents for pairs.
-
-        Args:
-            sides: One or two sides of the student's batch.
-            rows: For each side (P,), which row of it stands in each row of the teacher's input.
-        """
+        """Puts the texts of one side, or of queries and documents, together; ``rows`` as for ``Reading``."""
         return self._splice(sides, rows) if self.same else self._retokenise(sides, rows)
 
     def _splice(self, sides: list[Side], rows: list[Tensor]) -> TeacherInput:

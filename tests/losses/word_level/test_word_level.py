@@ -155,7 +155,7 @@ def test_interaction_and_relation_logits_equal_the_reference():
         torch.testing.assert_close(logits[0], torch.tensor(expected, dtype=torch.float64))
     by_head = [side.unflatten(-1, (2, 3)).transpose(1, 2) for side in states]
     for heads in (1, 2, 3, 6):
-        for side, logits in zip(states, relation_logits(Attention(*by_head, None, 1.0), heads)):
+        for side, logits in zip(states, relation_logits(Attention(*by_head, torch.ones(()), 1.0), heads)):
             expected = [reference.relation(row.tolist(), heads) for row in side]
             torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
 
