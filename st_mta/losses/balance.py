@@ -26,12 +26,7 @@ class GradientBalance:
         self.calls = 0
 
     def __call__(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:
-        """The terms times their factors.
-
-        Args:
-            terms: Name -> scalar; the same names in every call.
-            parameters: What the length of a gradient is measured over.
-        """
+        """The scalar terms, named alike in every call, times factors from the gradients of these parameters."""
         if torch.is_grad_enabled():
             if self.calls % self.every == 0:
                 self.factors = self._measure(terms, parameters)

@@ -81,15 +81,21 @@ def read_batch(embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch
     Raises:
         InputError: If shapes do not fit each other, or there are fewer than two candidates.
     """
-    if isinstance(labels, dict):
-        return _read_flat(embeddings, labels)
     if labels is None:
         raise InputError(
             expected="a label with the teacher's scores",
             got="no label",
             remedy="add a column 'label' with one score per candidate (or one list of scores per scorer)",
         )
-    return _read_columns(embeddings, labels)
+    batch = _read_flat(embeddings, labels) if isinstance(labels, dict) else _read_columns(embeddings, labels)
+    if batch.mask.shape[1] < 2:
+        raise InputError(
+            expected="at least two candidates per query",
+            got=f"{batch.mask.shape[1]}",
+            consequence="a softmax over one candidate is always 1, and loss and gradient would be zero",
+            remedy="add a second candidate, for instance a mined negative",
+        )
+    return batch
 
 
 def _read_columns(embeddings: list[Tensor], labels: Tensor) -> ListwiseBatch:
@@ -104,7 +110,6 @@ def _read_columns(embeddings: list[Tensor], labels: Tensor) -> ListwiseBatch:
             remedy="give every query one score per candidate column; under MatryoshkaLoss a label as wide as the "
             "embedding is cut to each dimension, so choose another number of candidates or the flat form",
         )
-    _check_width(width)
     rows = torch.arange(num_queries, device=queries.device)
     index = rows[:, None] + num_queries * torch.arange(width, device=queries.device)
     scores = _as_scorers(labels)
@@ -132,7 +137,6 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
             got=", ".join(f"{key} {tuple(labels[key].shape)}" for key in FLAT_KEYS),
             remedy="make all three as long as the query column and equally wide, padded with -1 in the index",
         )
-    _check_width(shape[1])
     listed = index >= 0
     mask = listed & scores.isfinite().all(dim=1)
     positive = positive.bool() & mask
@@ -144,13 +148,3 @@ def _as_scorers(labels: Tensor) -> Tensor:
     """(B, N) or (B, S, N), any dtype -> (B, S, N) float32 or wider without gradient."""
     scores = widen(labels.detach())
     return scores[:, None] if scores.ndim == 2 else scores
-
-
-def _check_width(width: int) -> None:
-    if width < 2:
-        raise InputError(
-            expected="at least two candidates per query",
-            got=f"{width}",
-            consequence="a softmax over one candidate is always 1, and loss and gradient would be zero",
-            remedy="add a second candidate, for instance a mined negative",
-        )

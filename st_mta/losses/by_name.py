@@ -30,7 +30,6 @@ LOSS_OPTIONS = frozenset(
 )
 """What a factory may be given by keyword."""
 
-
 DIVERGENCE, FACTORY = 3, 2
 """Positional arguments of the two kinds of functions that users may give."""
 
@@ -69,7 +68,8 @@ def margin_mse(student: SentenceTransformer, targets: LossTargets, *, scale: flo
     on the scale of ``scale`` times these similarities; raw scores would ask for margins the student cannot reach.
     """
     _, factor = resolve_similarity(student, None, scale)
-    loss = MarginMSELoss(student, similarity_fct=_pairwise(student))
+    similarity_fct = SimilarityFunction.to_similarity_pairwise_fn(student.similarity_fn_name)
+    loss = MarginMSELoss(student, similarity_fct=similarity_fct)
     return HostLoss(student, loss=loss, label=_calibrated(targets, factor))
 
 
@@ -79,9 +79,8 @@ def distill_kl_div(student: SentenceTransformer, targets: LossTargets, *, scale:
     The host multiplies by that temperature squared.
     """
     _, factor = resolve_similarity(student, None, scale)
-    loss = DistillKLDivLoss(
-        student, similarity_fct=_pairwise(student), student_temperature=1 / factor, teacher_temperature=1.0
-    )
+    similarity_fct = SimilarityFunction.to_similarity_pairwise_fn(student.similarity_fn_name)
+    loss = DistillKLDivLoss(student, similarity_fct, student_temperature=1 / factor, teacher_temperature=1.0)
     return HostLoss(student, loss=loss, label=_calibrated(targets, 1.0))
 
 
@@ -116,7 +115,6 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "mnrl": mnrl,
 }
 """Every loss by the word users write, as ``(student, targets, **options) -> nn.Module``."""
-
 
 HOST: dict[type, str] = {
     MarginMSELoss: "margin-mse",
@@ -168,13 +166,6 @@ def _parameters(function: Callable[..., Any]) -> tuple[int, frozenset[str]]:
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return positional, LOSS_OPTIONS
     return positional, LOSS_OPTIONS & {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY}
-
-
-def _pairwise(student: SentenceTransformer) -> Callable[[Tensor, Tensor], Tensor]:
-    """The student's own similarity, row by row."""
-    pairwise: Callable[[Tensor, Tensor], Tensor]
-    pairwise = SimilarityFunction.to_similarity_pairwise_fn(student.similarity_fn_name)
-    return pairwise
 
 
 def _calibrated(targets: LossTargets, scale: float) -> Label:

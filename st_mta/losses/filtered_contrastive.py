@@ -66,7 +66,7 @@ class FilteredContrastiveLoss(ListLoss):
             trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss)
     """
 
-    citation = MD2PR
+    citation: str = MD2PR
 
     def __init__(
         self,

@@ -120,12 +120,11 @@ def _full_lists(batch: ListwiseBatch, *, with_roles: bool) -> Iterator[ListwiseB
     order = (mask.int() + (mask & batch.positive)).argsort(dim=-1, descending=True, stable=True)
     for length in sorted(set(lengths[lengths >= 2].tolist())):
         rows = (lengths == length).nonzero().squeeze(1)
-        kept = order[rows, :length]
-        at = rows[:, None], kept
+        at = rows[:, None], order[rows, :length]
         yield replace(
             batch,
             queries=batch.queries[rows],
-            scores=batch.scores[rows].gather(2, kept[:, None].expand(-1, batch.scores.shape[1], -1)),
+            scores=batch.scores.mT[at].mT,
             index=batch.index[at],
             listed=batch.listed[at],
             mask=mask[at],

@@ -56,9 +56,7 @@ def warn_if_narrow(batch: ListwiseBatch, teacher_temperature: float) -> None:
 def warn_if_mismatched(divergence: Callable[[float], float], scale: float) -> None:
     """Warns if most of the loss would only change how sure the student is, and not what it prefers.
 
-    Args:
-        divergence: Factor on the student's logits -> its mean divergence from the targets.
-        scale: What the similarities are multiplied by.
+    ``divergence`` maps a factor on the student's logits to its mean divergence from the targets.
     """
     least, factor = min((divergence(factor), factor) for factor in FACTORS)
     now = divergence(1.0)

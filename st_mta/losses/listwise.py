@@ -95,7 +95,7 @@ class ListwiseKLLoss(ListLoss):
             trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=ListwiseKLLoss(model))
     """
 
-    citation = MTA4DPR
+    citation: str = MTA4DPR
     targets: Targets | None
     _diverge: Divergence
 

@@ -20,12 +20,8 @@ FILE = "loss.pt"
 def own_state(loss: nn.Module) -> dict[str, Any]:
     """The state of the loss without that of the models in it, such as projections and the balance of terms."""
     modules = loss.named_modules(remove_duplicate=False)
-    models = [name for name, module in modules if isinstance(module, SentenceTransformer)]
-    state = {
-        name: value
-        for name, value in loss.state_dict().items()
-        if not any(name.startswith(f"{model}.") for model in models)
-    }
+    models = tuple(f"{name}." for name, module in modules if isinstance(module, SentenceTransformer))
+    state = {name: value for name, value in loss.state_dict().items() if not name.startswith(models)}
     # A module may answer that it has no further state by an empty dictionary.
     return {name: value for name, value in state.items() if isinstance(value, torch.Tensor) or value}
 

@@ -14,7 +14,7 @@ from st_mta.errors import InputError
 from st_mta.losses.balance import GradientBalance
 from st_mta.losses.batch import Labels
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
-from st_mta.losses.list_loss import embed, total
+from st_mta.losses.list_loss import ListLoss, embed, total
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.similarity import check_range
 from st_mta.losses.word_level.loss import WordLevelLoss, share_readings
@@ -96,23 +96,26 @@ class MultiLevelDistillationLoss(nn.Module):
                 remedy="give every part the same model, and every word-level loss a name of its own and a weight",
             )
 
-    def _parts(self, levels: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """Those of the named parts that have a weight."""
-        return {name: part for name, part in levels if self.weights[name]}
+    @property
+    def _levels(self) -> dict[str, ListLoss]:
+        levels = {"contrastive": self.contrastive, "sentence": self.sentence}
+        return {name: level for name, level in levels.items() if self.weights[name]}
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        return {name: part for name, part in self.word.items() if self.weights[name]}
 
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
     ) -> Tensor | dict[str, Tensor]:
         """The loss of one batch, or its weighted terms with ``return_components``."""
-        words = self._parts(self.word.items())
+        words = self._words
         if words:
-            student = run_student(
-                self.model,
-                sentence_features,
-                labels,
-                hidden_states=frozenset().union(*(part.states_of_student for part in words.values())),
-                attentions=frozenset().union(*(part.attentions_of_student for part in words.values())),
-            )
+            layers: dict[str, frozenset[int]] = {
+                "hidden_states": frozenset().union(*(part.states_of_student for part in words.values())),
+                "attentions": frozenset().union(*(part.attentions_of_student for part in words.values())),
+            }
+            student = run_student(self.model, sentence_features, labels, **layers)
             terms = self._score_terms(student.embeddings, labels)
             terms |= {name: part.compute_loss_from_pass(student, labels) for name, part in words.items()}
         else:
@@ -141,8 +144,7 @@ class MultiLevelDistillationLoss(nn.Module):
         return {name: self.weights[name] * term for name, term in terms.items()}
 
     def _score_terms(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
-        parts = self._parts([("contrastive", self.contrastive), ("sentence", self.sentence)])
-        return {name: part.compute_loss_from_embeddings(embeddings, labels) for name, part in parts.items()}
+        return {name: part.compute_loss_from_embeddings(embeddings, labels) for name, part in self._levels.items()}
 
     def get_extra_state(self) -> dict[str, Any]:
         """The balance of the terms, for a checkpoint (see ``KeepLossWeights``)."""
@@ -155,7 +157,7 @@ class MultiLevelDistillationLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        parts = self._parts([("contrastive", self.contrastive), ("sentence", self.sentence), *self.word.items()])
+        parts = {**self._levels, **self._words}
         levels = {name: {"weight": self.weights[name], **part.get_config_dict()} for name, part in parts.items()}
         return levels | ({"balance_every": self.balance_every} if self.balance_every else {})
 

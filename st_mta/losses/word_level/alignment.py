@@ -42,12 +42,7 @@ class Alignment:
 
 
 def align(student_spans: Tensor, teacher_spans: Tensor) -> Alignment:
-    """Aligns tokens by the text they cover.
-
-    Args:
-        student_spans: (P, I, 2) start and end of each token in the text; empty where it is not compared.
-        teacher_spans: (P, T, 2) the same in the same text.
-    """
+    """Aligns tokens by start and end in the same text: (P, I, 2) and (P, T, 2); empty spans are not compared."""
     starts = torch.maximum(student_spans[..., None, 0], teacher_spans[..., None, :, 0])
     ends = torch.minimum(student_spans[..., None, 1], teacher_spans[..., None, :, 1])
     return Alignment((ends - starts).clamp(min=0).float())

@@ -17,18 +17,11 @@ Distance = Literal["mse", "kl"]
 
 
 def aligned_attention(logits: Tensor, rows: Alignment, columns: Alignment) -> Tensor:
-    """A block of the teacher's attention in the student's tokens.
+    """A block of the teacher's attention in the student's tokens: logits (P, H, T, T) -> (P, H, I, J).
 
     Each row is the teacher's softmax over the compared tokens of the other side alone; a student's token gets the mean
-    of the rows, and the sum of the columns, that cover its text.
-
-    Args:
-        logits: (P, H, T, T) the teacher's.
-        rows: (P, I, T) tokens that look.
-        columns: (P, J, T) tokens looked at.
-
-    Returns:
-        (P, H, I, J), each compared row summing to 1, and 0 for tokens that are not compared.
+    of the rows (P, I, T), and the sum of the columns (P, J, T), that cover its text. Compared rows sum to 1, and
+    tokens that are not compared have 0.
     """
     compared = columns.compared_by_teacher[:, None, None]
     return columns.collect(rows.average(masked_log_softmax(logits, compared).exp()))

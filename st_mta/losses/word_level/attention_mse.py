@@ -93,12 +93,11 @@ class AttentionMSELoss(WordLevelLoss):
             self.attentions_of_student = of_student
 
     def _check_heads(self, student: Any, teacher: Any) -> None:
-        numbers = student.num_attention_heads, teacher.num_attention_heads
+        mine, theirs = student.num_attention_heads, teacher.num_attention_heads
         if self.variant == "interaction" and self.heads == "each":
             raise _unfit("heads='mean' for an interaction, which has one head", "'each'", "heads='mean'")
-        if self.variant == "self" and self.heads == "each" and numbers[0] != numbers[1]:
-            got = f"{numbers[0]} and {numbers[1]}"
-            raise _unfit("as many heads in the student as in the teacher", got, "heads='mean'")
+        if self.variant == "self" and self.heads == "each" and mine != theirs:
+            raise _unfit("as many heads in the student as in the teacher", f"{mine} and {theirs}", "heads='mean'")
         if self.variant == "relation" and any(side.hidden_size % self.relation_heads for side in (student, teacher)):
             widths = f"widths {student.hidden_size} and {teacher.hidden_size} for {self.relation_heads} relation heads"
             raise _unfit("widths that relation_heads divides", widths, "relation_heads that divides both")

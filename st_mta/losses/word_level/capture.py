@@ -64,9 +64,8 @@ class Recorded:
 
 
 @dataclass
-class _Recorder:
-    wanted: frozenset[int]
-    recorded: Recorded
+class _Recorder(Recorded):
+    wanted: frozenset[int] = frozenset()
     layers_seen: int = 0
 
 
@@ -122,15 +121,15 @@ def capture(
     def recording_forward(*args: Any, **kwargs: Any) -> Any:
         if "cu_seq_lens_q" in kwargs:
             raise _uncapturable("padded batches", "several texts in one row", "set model[0].unpad_inputs = False")
-        recorder = _Recorder(wanted, Recorded())
+        recorder = _Recorder(wanted=wanted)
         token = _recorder.set(recorder)
         try:
             output = forward(*args, **({**kwargs, "output_hidden_states": True} if hidden_states else kwargs))
         finally:
             _recorder.reset(token)
-        recorder.recorded.hidden_states = {layer: output.hidden_states[layer] for layer in hidden_states}
+        recorder.hidden_states = {layer: output.hidden_states[layer] for layer in hidden_states}
         _check_attentions(backbone, recorder)
-        calls.append(recorder.recorded)
+        calls.append(recorder)
         return output
 
     replaced = vars(backbone).get("forward")
@@ -171,7 +170,7 @@ def _attend(
         if recorder.layers_seen in recorder.wanted:
             bias = _bias(module, query, attention_mask, **kwargs)
             scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-            recorder.recorded.attentions[recorder.layers_seen] = Attention(query, key, value, bias, scaling)
+            recorder.attentions[recorder.layers_seen] = Attention(query, key, value, bias, scaling)
     output: tuple[Tensor, None] = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **kwargs)
     return output
 
@@ -190,19 +189,19 @@ def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) 
 
 def _check_layers(backbone: Any, layers: set[int]) -> None:
     available = int(backbone.config.num_hidden_layers)
-    if layers and not (min(layers) >= 0 and max(layers) <= available):
+    if not layers <= {*range(available + 1)}:
         raise _uncapturable(f"layers from 0 to {available}", str(sorted(layers)), "name layers the model has")
 
 
 def _check_attentions(backbone: Any, recorder: _Recorder) -> None:
-    if recorder.recorded.attentions.keys() != recorder.wanted:
+    if recorder.attentions.keys() != recorder.wanted:
         raise _uncapturable(
             "a backbone that uses the attention interface of transformers",
             f"{type(backbone).__name__}, which showed {recorder.layers_seen} attention layers",
             "use hidden states instead, or another model",
         )
     trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
-    if trains and not all(attention.queries.requires_grad for attention in recorder.recorded.attentions.values()):
+    if trains and not all(attention.queries.requires_grad for attention in recorder.attentions.values()):
         raise _uncapturable(
             "attentions with a gradient",
             "attentions without one, as reentrant gradient checkpointing leaves them",

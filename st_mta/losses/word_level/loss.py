@@ -31,7 +31,7 @@ class Reading:
     """What a teacher computed, and how to find the student's tokens in it.
 
     Attributes:
-        recorded: The teacher's inside, P rows.
+        recorded: What the teacher's layers computed, P rows.
         sides: One side of the student for single texts, queries and documents for pairs.
         rows: For each side (P,), which row of it stands in each row of the teacher's input.
         alignments: For each side, the student's tokens against the teacher's.
@@ -63,7 +63,7 @@ class WordLevelLoss(nn.Module):
         (query, positive, negative_1, ...) with any labels or none, or the flat form of ``ListwiseKLLoss``.
     """
 
-    citation = MD2PR
+    citation: str = MD2PR
     teacher: CrossEncoder | SentenceTransformer
     states_of_student: frozenset[int] = frozenset()
     attentions_of_student: frozenset[int] = frozenset()

@@ -12,14 +12,9 @@ from st_mta.losses.batch import Labels
 def candidate_pairs(
     num_queries: int, num_documents: int, labels: Labels | None, num_candidates: int | None, device: torch.device
 ) -> list[Tensor]:
-    """Every query with its first candidates, positives before negatives.
+    """Every query with its first candidates (None for all), positives before negatives.
 
-    Args:
-        num_queries: B.
-        num_documents: U, all document columns together.
-        labels: The flat form's dictionary, or anything else for the column form.
-        num_candidates: How many candidates of a query; None for all.
-        device: Where the result is needed.
+    Labels are the flat form's dictionary, or anything else for the column form.
 
     Returns:
         (P,) row of the query and (P,) row of the passage of each pair.

@@ -13,13 +13,10 @@ Projection = Literal["auto", "learned", "orthogonal", "none"]
 
 
 def make_projection(kind: Projection, width: int, teacher_width: int) -> nn.Module:
-    """A linear map without bias, or none.
+    """A linear map without bias from the student's D to the teacher's, or none.
 
-    Args:
-        kind: "learned"; "orthogonal", its rows or columns always orthonormal
-            (https://arxiv.org/abs/2403.06213); "none"; or "auto" for "learned" where widths differ, else "none".
-        width: D of the student.
-        teacher_width: D of the teacher.
+    "learned"; "orthogonal", its rows or columns always orthonormal (https://arxiv.org/abs/2403.06213); "none"; or
+    "auto" for "learned" where widths differ and "none" otherwise.
     """
     if kind == "none" or (kind == "auto" and width == teacher_width):
         return nn.Identity()

@@ -47,14 +47,7 @@ class StoredReading:
         attentions: Collection[int],
         compute: Callable[[Features], Recorded],
     ) -> Recorded:
-        """The recorded layers of P rows.
-
-        Args:
-            features: The teacher's input, "input_ids" and "attention_mask" (P, T) among it.
-            states: Layers to have the token states of.
-            attentions: Layers to have the attention of.
-            compute: Lets the teacher read some rows; called with those that are not in the store.
-        """
+        """Layers' states and attentions for P rows of input (P, T); ``compute`` reads those not in the store."""
         room = self._room(features["input_ids"].device.type, states, attentions)
         keys = _row_keys(features)
         missing = self.store.tensors.missing(room, keys)

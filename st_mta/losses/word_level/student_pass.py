@@ -56,14 +56,7 @@ def run_student(
     hidden_states: Collection[int] = (),
     attentions: Collection[int] = (),
 ) -> StudentPass:
-    """Embeds all columns, each once, and keeps what the named layers computed.
-
-    Args:
-        model: The student, as the trainer wrapped it.
-        sentence_features: The columns, the queries' first.
-        labels: The label as the trainer hands it over.
-        hidden_states: Layers to keep the token states of.
-        attentions: Layers to keep the attention of.
+    """Embeds all columns, the queries' first and each once, and keeps what the named layers computed.
 
     Raises:
         InputError: If the model was not really called, as in all but the first dimension of ``MatryoshkaLoss``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,7 @@ from st_mta.losses.word_level.student_pass import Side
 
 @dataclass(frozen=True)
 class TeacherInput:
-    """What the teacher reads.
-
-    Attributes:
-        features: The teacher's input, P rows of T tokens.
-        alignments: For each text of a row (query and passage, or one), the student's tokens against the teacher's.
-    """
+    """What the teacher reads, P rows of T tokens, and for each text of a row the student's tokens against these."""
 
     features: dict[str, Tensor]
     alignments: list[Alignment]
@@ -63,7 +59,7 @@ class TeacherReader:
     def _splice(self, sides: list[Side], rows: list[Tensor]) -> TeacherInput:
         """The student's tokens between the teacher's special tokens."""
         sample = self.tokenizer(*["a"] * len(sides), return_token_type_ids=True)
-        segments = [-1 if segment is None else segment for segment in sample.sequence_ids(0)]
+        segments = _segments(sample, 0)
         texts = _cut([side.text[row] for side, row in zip(sides, rows)], self.max_length - segments.count(-1))
         parts: list[tuple[Tensor, ...]] = []  # of the row: ids, which are there, token type, segment, span
         device = texts[0].device
@@ -79,16 +75,13 @@ class TeacherReader:
         mask, kinds, segment_of = (part.gather(1, order) for part in (there, kinds, segment_of))
         ids = ids.gather(1, order).where(mask, self.tokenizer.pad_token_id)
         spans = spans.gather(1, order[..., None].expand(-1, -1, 2))
-        alignments = [
-            align(positions(side.text)[row], spans * (mask & (segment_of == segment))[..., None])
-            for segment, (side, row) in enumerate(zip(sides, rows))
-        ]
+        of_sides = [positions(side.text)[row] for side, row in zip(sides, rows)]
+        alignments = _align(of_sides, spans, segment_of.where(mask, -1))
         return TeacherInput(self._features(ids, mask.long(), kinds * mask), alignments)
 
     def _retokenise(self, sides: list[Side], rows: list[Tensor]) -> TeacherInput:
         """The student's text in the teacher's tokens."""
-        device = sides[0].input_ids.device
-        texts, spans = zip(*(self._spell(side.input_ids[row], side.text[row]) for side, row in zip(sides, rows)))
+        texts, of_sides = zip(*(self._spell(side.input_ids[row], side.text[row]) for side, row in zip(sides, rows)))
         encoded = self.tokenizer(
             *texts,
             padding=True,
@@ -97,18 +90,9 @@ class TeacherReader:
             return_offsets_mapping=True,
             return_token_type_ids=True,
             return_tensors="pt",
-        ).to(device)
-        segment_of = torch.tensor(
-            [
-                [-1 if segment is None else segment for segment in encoded.sequence_ids(i)]
-                for i in range(len(texts[0]))
-            ],
-            device=device,
-        )
-        alignments = [
-            align(of_side, encoded["offset_mapping"] * (segment_of == segment)[..., None])
-            for segment, of_side in enumerate(spans)
-        ]
+        ).to(sides[0].input_ids.device)
+        segment_of = torch.tensor([_segments(encoded, row) for row in range(len(texts[0]))])
+        alignments = _align(of_sides, encoded["offset_mapping"], segment_of.to(encoded["input_ids"].device))
         features = self._features(encoded["input_ids"], encoded["attention_mask"], encoded["token_type_ids"])
         return TeacherInput(features, alignments)
 
@@ -140,6 +124,16 @@ class TeacherReader:
         if "token_type_ids" in self.tokenizer.model_input_names:
             features["token_type_ids"] = kinds
         return features
+
+
+def _segments(encoded: Any, row: int) -> list[int]:
+    """Which text each token of a row is from; -1 for special tokens and padding."""
+    return [-1 if segment is None else segment for segment in encoded.sequence_ids(row)]
+
+
+def _align(of_sides: Sequence[Tensor], spans: Tensor, segment_of: Tensor) -> list[Alignment]:
+    """Each side's spans (P, I, 2) against the teacher's (P, T, 2) of the same segment (P, T)."""
+    return [align(mine, spans * (segment_of == segment)[..., None]) for segment, mine in enumerate(of_sides)]
 
 
 def _cut(texts: list[Tensor], budget: int) -> list[Tensor]:
