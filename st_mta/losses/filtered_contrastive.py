@@ -89,7 +89,7 @@ class FilteredContrastiveLoss(ListLoss):
         self.gather_across_devices = gather_across_devices
         self.return_components = return_components
         self.filter_rate = torch.zeros(())
-        self._told = False
+        self._warned = False
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         loss = self.compute_loss_from_embeddings(embeddings, labels)
@@ -134,8 +134,8 @@ class FilteredContrastiveLoss(ListLoss):
 
     def _warn_once(self, empty: Tensor) -> None:
         # Reading a value back stops an accelerator, so this is not looked at again after the warning.
-        if not self._told and bool(empty.any()):
-            self._told = True
+        if not self._warned and bool(empty.any()):
+            self._warned = True
             logger.warning(
                 "The filter removed every negative of a query; the one nearest to its threshold was put back. "
                 "If this is common (see the loss's filter_rate), use a smaller margin."

@@ -29,9 +29,9 @@ def own_state(loss: nn.Module) -> dict[str, Any]:
 class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
     """Saves what the loss has learned itself with every checkpoint, and loads it when training is resumed.
 
-    Without it a projection begins anew under the old moments of the optimizer. Resuming looks for the checkpoint in
-    the trainer's output folder. It also clears the gradients of the loss after every step, which the host's trainer
-    6.0 does not do: there they would add up over the training.
+    Without it a projection restarts from random weights under the optimizer's old moments. Resuming looks for the
+    checkpoint in the trainer's output folder. It also clears the gradients of the loss after every step, which the
+    host's trainer 6.0 does not do: there they would add up over the training.
 
     Args:
         loss: The trainer's loss.

@@ -36,7 +36,7 @@ class MultiLevelDistillationLoss(nn.Module):
         contrastive_weight: Weight of the contrastive loss; 0 leaves it out.
         sentence_weight: Weight of the sentence level; 0 leaves it out.
         word_weight: Weight of every word-level loss, or one for each name.
-        balance_every: Once in so many steps the terms are scaled anew so that their gradients are equally long before
+        balance_every: Once in so many steps the terms are rescaled so that their gradients are equally long before
             they are weighted (see ``GradientBalance``); 0 leaves their own scales.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the trainer to
             log: "contrastive", "sentence", and the names of ``word``.

@@ -14,7 +14,7 @@ from tests import reference
 from tests.losses.conftest import flat_batch
 from tests.tiny import tiny_sentence_transformer
 
-TWINS = {"kl": reference.kl, "reverse-kl": reference.reverse_kl, "jensen-shannon": reference.jensen_shannon}
+REFERENCES = {"kl": reference.kl, "reverse-kl": reference.reverse_kl, "jensen-shannon": reference.jensen_shannon}
 # Of the student (3/4, 1/4) from the target (9/10, 1/10), whose mean is (.825, .175).
 FORWARD = 0.9 * math.log(0.9 / 0.75) + 0.1 * math.log(0.1 / 0.25)
 BACKWARD = 0.75 * math.log(0.75 / 0.9) + 0.25 * math.log(0.25 / 0.1)
@@ -56,7 +56,7 @@ def test_equals_the_reference(word, diverge, student, target, mask):
     assert values.shape == (6,) and values.dtype == torch.float64
     for row, value in enumerate(values):
         q = reference.softmax(student[row].tolist(), mask[row].tolist())
-        assert value.item() == pytest.approx(TWINS[word](target[row].exp().tolist(), q), abs=1e-12)
+        assert value.item() == pytest.approx(REFERENCES[word](target[row].exp().tolist(), q), abs=1e-12)
 
 
 def test_by_hand(word, diverge):

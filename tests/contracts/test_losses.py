@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.losses import MarginMSELoss, Mat
 from st_mta import losses
 from st_mta.errors import InputError
 from st_mta.losses.host import teacher_scores
+from tests.losses.conftest import flat_batch
 from tests.tiny import tiny_sentence_transformer
 
 EXPORTED = [getattr(losses, name) for name in losses.__all__]
@@ -93,6 +94,13 @@ def test_labels_have_no_gradient(loss, features, label):
 def test_a_label_of_another_width_is_refused(loss, features, label):
     with pytest.raises(InputError, match=r"\(2, 2, 2\)"):
         loss(features, label[..., :2])
+
+
+def test_an_index_beyond_the_documents_is_refused(loss):
+    flat = flat_batch(0)
+    flat.index[0, 0] = len(flat.documents)
+    with pytest.raises(InputError, match="an index below 14, the number of documents, got 14"):
+        loss.compute_loss_from_embeddings(flat.embeddings, flat.label)
 
 
 def test_it_works_at_every_matryoshka_dimension(loss, student, features, label):

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.util import cos_sim, dot_score
 
+from tests import reference
 from tests.tiny import tiny_sentence_transformer
 
 QUERIES = ["what eats a fish", "why is the sea blue", "who sleeps in a house", "how fast is a train"]
@@ -18,6 +22,39 @@ PASSAGES = [
     ["the train runs fast on the road", "a plane flies", "the old ship is slow"],
 ]
 LABEL = [[9.0, 2.0, -4.0], [7.0, -3.0, 1.0], [8.0, 0.0, 3.0], [6.0, 5.0, -1.0]]
+COLUMNS = [QUERIES, *(list(column) for column in zip(*PASSAGES))]
+SIMILARITIES = {"cosine": (cos_sim, reference.cosine), "dot": (dot_score, reference.dot)}
+
+
+def features_of(model):
+    return [model.preprocess(column) for column in COLUMNS]
+
+
+def stock_trainer(student, loss, folder, *, label=LABEL, callbacks=(), **options):
+    """The host's own trainer on the columns."""
+    names = ("query", "positive", "negative_1", "negative_2")
+    arguments = {
+        "per_device_train_batch_size": 4,
+        "learning_rate": 3e-3,
+        "warmup_steps": 0,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "seed": 0,
+    }
+    return SentenceTransformerTrainer(
+        model=student,
+        args=SentenceTransformerTrainingArguments(str(folder), **arguments | options),
+        train_dataset=Dataset.from_dict(dict(zip(names, COLUMNS)) | {"label": label}),
+        loss=loss,
+        callbacks=list(callbacks),
+    )
+
+
+def gradcheck(loss, embeddings, label):
+    return torch.autograd.gradcheck(lambda *sides: loss.compute_loss_from_embeddings(list(sides), label), embeddings)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +84,13 @@ class Flat:
     @property
     def label(self):
         return {"scores": self.scores, "index": self.index, "positive": self.positive}
+
+    def with_targets(self, seed=0):
+        """The label with another model's embeddings."""
+        generator = torch.Generator().manual_seed(seed)
+        sides = {"query_targets": self.queries, "document_targets": self.documents}
+        targets = {key: torch.randn(side.shape, generator=generator, dtype=side.dtype) for key, side in sides.items()}
+        return self.label | targets
 
     def masked(self):
         """(U,) documents that are no valid candidate of any query."""

@@ -29,15 +29,6 @@ OPTIONS = {
 }
 
 
-def with_embeddings(flat):
-    generator = torch.Generator().manual_seed(9)
-    targets = {
-        "query_targets": torch.randn(flat.queries.shape, generator=generator),
-        "document_targets": torch.randn(flat.documents.shape, generator=generator),
-    }
-    return flat.label | targets
-
-
 @pytest.fixture
 def targets():
     return AssistantTargets(["a"], [2.0, 3.0])
@@ -54,15 +45,15 @@ def value_of(loss, flat, label):
 def test_every_word_makes_a_loss_that_trains_under_autocast_too(word, student, targets):
     flat = flat_batch(0, dim=64, dtype=torch.float32)
     loss = find_loss(word)(student, targets, **OPTIONS)
-    expected = value_of(loss, flat, with_embeddings(flat))
+    expected = value_of(loss, flat, flat.with_targets(9))
     assert expected > 0
     with torch.autocast("cpu", torch.bfloat16):
-        assert value_of(loss, flat, with_embeddings(flat)) == expected
+        assert value_of(loss, flat, flat.with_targets(9)) == expected
     narrow = [embedding.detach().bfloat16().requires_grad_() for embedding in flat.embeddings]
-    value = loss.compute_loss_from_embeddings(narrow, with_embeddings(flat)).item()
+    value = loss.compute_loss_from_embeddings(narrow, flat.with_targets(9)).item()
     assert value == pytest.approx(expected, rel=0.03)
     wide = [embedding.detach().float() for embedding in narrow]
-    assert value == loss.compute_loss_from_embeddings(wide, with_embeddings(flat)).item()
+    assert value == loss.compute_loss_from_embeddings(wide, flat.with_targets(9)).item()
     json.dumps(loss.get_config_dict())
     assert loss.citation.startswith("\n@")
 
@@ -74,9 +65,9 @@ def test_an_option_has_an_effect_if_and_only_if_it_is_supported(word, student, t
         "alpha": 0.9, "scale": 7.0, "contrastive_scale": 3.0, "contrastive_weight": 0.9, "regression_weight": 4.0
     }  # fmt: skip
     assert make.supports <= LOSS_OPTIONS
-    before = value_of(make(student, targets, **OPTIONS), flat, with_embeddings(flat))
+    before = value_of(make(student, targets, **OPTIONS), flat, flat.with_targets(9))
     for name, value in others.items():
-        after = value_of(make(student, targets, **OPTIONS | {name: value}), flat, with_embeddings(flat))
+        after = value_of(make(student, targets, **OPTIONS | {name: value}), flat, flat.with_targets(9))
         # Nothing stands beside embed-distill that its weight would be weighed against.
         assert (after != before) == (name in make.supports and word != "embed-distill"), name
 
@@ -127,7 +118,7 @@ def test_distill_kl_div_is_the_listwise_kl_from_the_teacher_times_the_temperatur
     assert value == pytest.approx(own.compute_loss_from_embeddings(flat.embeddings, flat.label).item() / 16, rel=1e-5)
     assert sum(targets.frequencies().values()) == pytest.approx(1.0)  # of the listwise loss
     host.compute_loss_from_embeddings(flat.embeddings, flat.label)
-    assert targets.frequencies() == {}  # the teacher alone selects nobody
+    assert targets.frequencies() == {}  # the teacher alone selects no assistant
 
 
 def test_the_users_own_divergence_and_factory(student, targets):
@@ -136,7 +127,7 @@ def test_the_users_own_divergence_and_factory(student, targets):
         assert isinstance(made, ListwiseKLLoss) and made.alpha == 0.3 and made._diverge is own_losses.brier
         assert made.get_config_dict()["divergence"] == (loss if isinstance(loss, str) else "brier")
         flat = flat_batch(0)
-        terms = made._components(flat.embeddings, with_embeddings(flat))
+        terms = made._components(flat.embeddings, flat.with_targets(9))
         assert list(terms) == ["brier_teacher", "brier_assistant", "contrastive", "regression"]
     made = find_loss(f"{OWN}:own_factory")(student, targets, **OPTIONS)
     assert (made.alpha, made.contrastive_weight) == (0.3, 0.25)

@@ -7,16 +7,15 @@ import math
 
 import pytest
 import torch
-from sentence_transformers.util import cos_sim, dot_score
+from sentence_transformers.util import dot_score
 from transformers import TrainerControl, TrainerState
 
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses import CachedFilteredContrastiveLoss, FilteredContrastiveLoss, FilterSchedule, ListwiseKLLoss
 from tests import reference
-from tests.losses.conftest import LABEL, PASSAGES, QUERIES, column_batch, flat_batch
+from tests.losses.conftest import LABEL, SIMILARITIES, column_batch, features_of, flat_batch, gradcheck
 
-SIMILARITIES = {"cosine": (cos_sim, reference.cosine), "dot": (dot_score, reference.dot)}
 FILTERS = {
     "plain": {},
     "relative": {"relative": 0.5},
@@ -99,9 +98,7 @@ def test_a_filtered_negative_has_exactly_no_gradient_from_its_query(student):
 def test_gradcheck(student, kind):
     loss = FilteredContrastiveLoss(student, filter=make_filter(**FILTERS[kind]), scale=2.0)
     flat = flat_batch(3, batch=3, width=4, documents=7, dim=2)
-    assert torch.autograd.gradcheck(
-        lambda *embeddings: loss.compute_loss_from_embeddings(list(embeddings), flat.label), flat.embeddings
-    )
+    assert gradcheck(loss, flat.embeddings, flat.label)
 
 
 def test_a_row_that_lost_everything_keeps_the_nearest_and_says_so_once(student, caplog):
@@ -127,8 +124,7 @@ def test_bfloat16_embeddings_are_compared_in_float32(student):
 
 
 def test_components_are_the_loss_and_the_rate(student):
-    features = [student.preprocess(column) for column in (QUERIES, *(list(column) for column in zip(*PASSAGES)))]
-    label = torch.tensor(LABEL)
+    features, label = features_of(student), torch.tensor(LABEL)
     label[0, 1] = 10.0
     terms = FilteredContrastiveLoss(student, return_components=True)(features, label)
     assert list(terms) == ["contrastive", "filter_rate"]
@@ -137,15 +133,14 @@ def test_components_are_the_loss_and_the_rate(student):
 
 
 def test_the_cached_form_has_the_same_gradient(student):
-    features = [student.preprocess(column) for column in (QUERIES, *(list(column) for column in zip(*PASSAGES)))]
+    features = features_of(student)
     found = []
     for loss in (FilteredContrastiveLoss(student), CachedFilteredContrastiveLoss(student, mini_batch_size=3)):
         student.zero_grad()
         value = loss([dict(column) for column in features], torch.tensor(LABEL))
         value.backward()
-        found.append(
-            (value.detach(), torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None]))
-        )
+        gradient = torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
+        found.append((value.detach(), gradient))
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 

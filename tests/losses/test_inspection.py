@@ -1,4 +1,4 @@
-"""The first batch is looked at: squeezed scores and empty lists are named, a wrong index is refused."""
+"""The first batch is looked at: squeezed scores and empty lists are named."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import logging
 import pytest
 import torch
 
-from st_mta.errors import InputError
 from st_mta.losses import ListwiseKLLoss
-from tests.losses.conftest import column_batch, flat_batch
+from tests.losses.conftest import column_batch
 
 
 def warnings_of(caplog, student, label, **options):
@@ -55,10 +54,3 @@ def test_calibrated_targets_are_not_second_guessed(caplog, student):
 def test_a_batch_without_known_scores_is_named(caplog, student):
     (message,) = warnings_of(caplog, student, torch.full((4, 5), torch.nan))
     assert "two candidates with a finite score" in message
-
-
-def test_an_index_beyond_the_documents_is_refused(student):
-    flat = flat_batch(0)
-    flat.index[0, 0] = len(flat.documents)
-    with pytest.raises(InputError, match="an index below 14, the number of documents, got 14"):
-        ListwiseKLLoss(student).compute_loss_from_embeddings(flat.embeddings, flat.label)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from transformers import TrainerCallback
 
 from st_mta.errors import InputError
 from st_mta.losses import FilteredContrastiveLoss, HiddenStateMSELoss, KeepLossWeights, MultiLevelDistillationLoss
 from st_mta.losses.loss_weights import own_state
-from tests.losses.conftest import LABEL, PASSAGES, QUERIES
+from tests.losses.conftest import stock_trainer
 from tests.tiny import tiny_sentence_transformer
-
-COLUMNS = dict(zip(("query", "positive", "negative_1", "negative_2"), [QUERIES, *zip(*PASSAGES)]))
-DATASET = {name: list(column) for name, column in COLUMNS.items()} | {"label": LABEL}
 
 
 class Kill(TrainerCallback):
@@ -37,25 +32,10 @@ def make_loss(student, seed):
 def train(folder, *, seed=0, callbacks=(), resume=False, keep=True):
     student = tiny_sentence_transformer(seed=1)
     loss = make_loss(student, seed)
-    arguments = SentenceTransformerTrainingArguments(
-        str(folder),
-        max_steps=5,
-        per_device_train_batch_size=2,
-        learning_rate=1e-2,
-        save_strategy="steps",
-        save_steps=2,
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-    )
-    trainer = SentenceTransformerTrainer(
-        model=student,
-        args=arguments,
-        train_dataset=Dataset.from_dict(DATASET),
-        loss=loss,
-        callbacks=[*([KeepLossWeights(loss)] if keep else []), *callbacks],
-    )
-    trainer.train(resume_from_checkpoint=resume)
+    options = {"max_steps": 5, "per_device_train_batch_size": 2, "learning_rate": 1e-2}
+    options |= {"save_strategy": "steps", "save_steps": 2}
+    callbacks = [*([KeepLossWeights(loss)] if keep else []), *callbacks]
+    stock_trainer(student, loss, folder, callbacks=callbacks, **options).train(resume_from_checkpoint=resume)
     return loss.state_dict()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 import torch
-from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
@@ -18,10 +17,8 @@ from st_mta.losses import (
     ListwiseKLLoss,
     MultiLevelDistillationLoss,
 )
-from tests.losses.conftest import LABEL, PASSAGES, QUERIES
-from tests.tiny import tiny_cross_encoder
-
-COLUMNS = [QUERIES, *(list(column) for column in zip(*PASSAGES))]
+from tests.losses.conftest import LABEL, PASSAGES, QUERIES, features_of, stock_trainer
+from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +26,8 @@ def teacher():
     return tiny_cross_encoder(seed=3, layers=3, dim=48)
 
 
-def features(student):
-    return [student.preprocess(column) for column in COLUMNS]
+def batch_of(student):
+    return features_of(student), torch.tensor(LABEL)
 
 
 def every_level(student, teacher, **options):
@@ -50,23 +47,23 @@ def every_level(student, teacher, **options):
 def test_it_is_the_weighted_sum_of_its_parts(student, teacher):
     weights = {"contrastive_weight": 0.5, "sentence_weight": 2.0, "word_weight": {"attention": 0.3, "hidden": 0.7}}
     loss = every_level(student, teacher, **weights, return_components=True)
-    terms = loss(features(student), torch.tensor(LABEL))
-    parts = {"contrastive": 0.5 * loss.contrastive(features(student), torch.tensor(LABEL))}
-    parts["sentence"] = 2.0 * loss.sentence(features(student), torch.tensor(LABEL))
-    parts["attention"] = 0.3 * loss.word["attention"](features(student))
-    parts["hidden"] = 0.7 * loss.word["hidden"](features(student))
+    terms = loss(*batch_of(student))
+    parts = {"contrastive": 0.5 * loss.contrastive(*batch_of(student))}
+    parts["sentence"] = 2.0 * loss.sentence(*batch_of(student))
+    parts["attention"] = 0.3 * loss.word["attention"](features_of(student))
+    parts["hidden"] = 0.7 * loss.word["hidden"](features_of(student))
     assert list(terms) == list(parts)
     for name, value in terms.items():
         assert value.item() == pytest.approx(parts[name].item(), rel=1e-5) and value > 0
     loss.return_components = False
-    assert loss(features(student), torch.tensor(LABEL)).item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
+    assert loss(*batch_of(student)).item() == pytest.approx(sum(parts.values()).item(), rel=1e-5)
 
 
 def test_the_student_runs_once_for_all(student, teacher, monkeypatch):
     rows = []
     forward = student.forward
     monkeypatch.setattr(student, "forward", lambda f: rows.append(len(f["input_ids"])) or forward(f))
-    every_level(student, teacher)(features(student), torch.tensor(LABEL))
+    every_level(student, teacher)(*batch_of(student))
     assert rows == [4, 12]
 
 
@@ -75,11 +72,11 @@ def test_a_teacher_of_several_levels_runs_once(student, teacher, monkeypatch):
     forward = teacher.forward
     monkeypatch.setattr(teacher, "forward", lambda f: calls.append(1) or forward(f))
     loss = every_level(student, teacher)
-    loss(features(student), torch.tensor(LABEL))
+    loss(*batch_of(student))
     assert len(calls) == 1
     assert loss.word["hidden"].coverage.item() == loss.word["attention"].coverage.item() == 1
     loss.word["hidden"].num_candidates = None
-    loss(features(student), torch.tensor(LABEL))
+    loss(*batch_of(student))
     assert len(calls) == 3
 
 
@@ -91,8 +88,8 @@ def gradient_of(term, student):
 def test_balanced_terms_pull_as_hard_as_their_weights_say(student, teacher):
     weights = {"sentence_weight": 2.0, "word_weight": {"attention": 0.5, "hidden": 3.0}}
     loss = every_level(student, teacher, **weights, balance_every=2, return_components=True)
-    terms = loss(features(student), torch.tensor(LABEL))
-    plain = every_level(student, teacher, return_components=True)(features(student), torch.tensor(LABEL))
+    terms = loss(*batch_of(student))
+    plain = every_level(student, teacher, return_components=True)(*batch_of(student))
     lengths = {name: gradient_of(term, student).norm().item() for name, term in terms.items()}
     expected = {"contrastive": 1.0, "sentence": 2.0, "attention": 0.5, "hidden": 3.0}
     assert terms["contrastive"].item() == pytest.approx(plain["contrastive"].item())
@@ -102,24 +99,24 @@ def test_balanced_terms_pull_as_hard_as_their_weights_say(student, teacher):
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.mul_(1.1)
-        loss(features(student), torch.tensor(LABEL))
-    loss(features(student), torch.tensor(LABEL))
+        loss(*batch_of(student))
+    loss(*batch_of(student))
     assert loss._balance.factors == factors  # evaluation measures nothing, nor does every second step
-    loss(features(student), torch.tensor(LABEL))
+    loss(*batch_of(student))
     assert loss._balance.factors != factors
 
 
 def test_a_weight_of_zero_leaves_a_level_out(student, teacher):
     loss = every_level(student, teacher, contrastive_weight=0.0, word_weight={"attention": 1, "hidden": 0})
     loss.return_components = True
-    assert list(loss(features(student), torch.tensor(LABEL))) == ["sentence", "attention"]
+    assert list(loss(*batch_of(student))) == ["sentence", "attention"]
     assert list(loss.get_config_dict()) == ["sentence", "attention"]
     json.dumps(loss.get_config_dict())
 
 
 def test_parts_of_another_student_and_names_that_are_taken_are_refused(student, teacher):
     with pytest.raises(InputError, match="got sentence"):
-        MultiLevelDistillationLoss(student, sentence=ListwiseKLLoss(teacher_like_student()))
+        MultiLevelDistillationLoss(student, sentence=ListwiseKLLoss(tiny_sentence_transformer(seed=9)))
     with pytest.raises(InputError, match="got contrastive"):
         MultiLevelDistillationLoss(student, word={"contrastive": AttentionMSELoss(student, teacher=teacher)})
     with pytest.raises(InputError, match="got attention"):
@@ -132,14 +129,8 @@ def test_parts_of_another_student_and_names_that_are_taken_are_refused(student, 
         MultiLevelDistillationLoss(student, contrastive_weight=0.0, sentence_weight=0.0)
 
 
-def teacher_like_student():
-    from tests.tiny import tiny_sentence_transformer
-
-    return tiny_sentence_transformer(seed=9)
-
-
 def test_embeddings_do_not_suffice_for_the_word_level(student, teacher):
-    embeddings = [student(column)["sentence_embedding"] for column in features(student)]
+    embeddings = [student(column)["sentence_embedding"] for column in features_of(student)]
     with pytest.raises(InputError, match="got attention, hidden"):
         every_level(student, teacher).compute_loss_from_embeddings(embeddings, torch.tensor(LABEL))
 
@@ -148,25 +139,7 @@ def test_embeddings_do_not_suffice_for_the_word_level(student, teacher):
 
 
 def train(student, loss, folder, **options):
-    columns = dict(zip(("query", "positive", "negative_1", "negative_2"), COLUMNS))
-    arguments = SentenceTransformerTrainingArguments(
-        str(folder),
-        **{
-            "max_steps": 4,
-            "per_device_train_batch_size": 4,
-            "learning_rate": 3e-3,
-            "warmup_steps": 0,
-            "logging_steps": 1,
-            "save_strategy": "no",
-            "report_to": "none",
-            "disable_tqdm": True,
-            "use_cpu": True,
-            "seed": 0,
-        }
-        | options,
-    )
-    dataset = Dataset.from_dict({**columns, "label": LABEL})
-    trainer = SentenceTransformerTrainer(model=student, args=arguments, train_dataset=dataset, loss=loss)
+    trainer = stock_trainer(student, loss, folder, **{"max_steps": 4} | options)
     trainer.train()
     return trainer, [entry for entry in trainer.state.log_history if "loss" in entry]
 
@@ -199,8 +172,6 @@ def test_a_stock_trainer_lowers_every_level(student, teacher, tmp_path, options)
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
 def test_checkpointing_changes_nothing_but_memory(student, teacher, tmp_path):
-    import copy
-
     found = []
     for checkpointing in (False, True):
         model = copy.deepcopy(student)

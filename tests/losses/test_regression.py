@@ -12,15 +12,7 @@ from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.batch import read_batch
 from st_mta.losses.regression import cosine_distance, embedding_regression
 from tests import reference
-from tests.losses.conftest import column_batch, flat_batch
-
-
-def with_targets(flat, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return flat.label | {
-        key: torch.randn(side.shape, generator=generator, dtype=side.dtype)
-        for key, side in (("query_targets", flat.queries), ("document_targets", flat.documents))
-    }
+from tests.losses.conftest import column_batch, flat_batch, gradcheck
 
 
 def regression(flat, label):
@@ -42,7 +34,7 @@ def test_by_hand():
 @pytest.mark.parametrize("seed", range(4))
 def test_equals_the_reference(student, seed):
     flat = flat_batch(seed)
-    label = with_targets(flat, seed)
+    label = flat.with_targets(seed)
     sides = (flat.queries, flat.documents, label["query_targets"], label["document_targets"])
     expected = reference.embedding_regression(*(side.tolist() for side in sides))
     assert regression(flat, label).item() == pytest.approx(expected, abs=1e-12)
@@ -58,16 +50,12 @@ def test_equals_the_reference(student, seed):
 
 def test_gradcheck(student):
     flat = flat_batch(3, batch=3, width=4, documents=7, dim=2)
-    label = with_targets(flat)
-    loss = ListwiseKLLoss(student, scale=2.0, regression_weight=0.5)
-    assert torch.autograd.gradcheck(
-        lambda *embeddings: loss.compute_loss_from_embeddings(list(embeddings), label), flat.embeddings
-    )
+    assert gradcheck(ListwiseKLLoss(student, scale=2.0, regression_weight=0.5), flat.embeddings, flat.with_targets())
 
 
 def test_no_gradient_reaches_the_targets(student):
     flat = flat_batch(0)
-    label = with_targets(flat)
+    label = flat.with_targets()
     label["query_targets"].requires_grad_()
     ListwiseKLLoss(student, regression_weight=0.5).compute_loss_from_embeddings(flat.embeddings, label).backward()
     assert label["query_targets"].grad is None and flat.queries.grad is not None
@@ -85,7 +73,7 @@ def test_a_student_at_its_targets_has_no_regression_and_no_gradient():
 def test_weight_zero_is_bit_identical(student):
     flat = flat_batch(2, dtype=torch.float32)
     results = []
-    for options, label in (({}, flat.label), ({"regression_weight": 0.0}, with_targets(flat))):
+    for options, label in (({}, flat.label), ({"regression_weight": 0.0}, flat.with_targets())):
         value = ListwiseKLLoss(student, contrastive_weight=0.1, **options).compute_loss_from_embeddings(
             flat.embeddings, label
         )
@@ -95,7 +83,7 @@ def test_weight_zero_is_bit_identical(student):
 
 def test_autocast_does_not_reach_it():
     flat = flat_batch(0, dim=64, dtype=torch.float32)
-    label = with_targets(flat)
+    label = flat.with_targets()
     expected = regression(flat, label).item()
     with torch.autocast("cpu", torch.bfloat16):
         assert regression(flat, label).item() == expected
@@ -105,8 +93,8 @@ def test_autocast_does_not_reach_it():
 def test_it_is_logged_as_a_component(student):
     flat = flat_batch(0)
     loss = ListwiseKLLoss(student, regression_weight=0.5)
-    terms = loss._components(flat.embeddings, with_targets(flat))
-    assert terms["regression"].item() == pytest.approx(0.5 * regression(flat, with_targets(flat)).item())
+    terms = loss._components(flat.embeddings, flat.with_targets())
+    assert terms["regression"].item() == pytest.approx(0.5 * regression(flat, flat.with_targets()).item())
 
 
 def test_a_label_without_targets_is_refused(student):
@@ -119,7 +107,7 @@ def test_a_label_without_targets_is_refused(student):
 
 def test_targets_of_another_shape_are_refused():
     flat = flat_batch(0)
-    label = with_targets(flat)
+    label = flat.with_targets()
     with pytest.raises(InputError, match="document_targets"):
         regression(flat, label | {"document_targets": label["document_targets"][:-1]})
     with pytest.raises(InputError, match="query_targets"):

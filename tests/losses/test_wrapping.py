@@ -7,27 +7,21 @@ import json
 import pytest
 import torch
 import torch.multiprocessing
-from datasets import Dataset
 from sentence_transformers.base.losses import CachedLossMixin
-from sentence_transformers.sentence_transformer import (
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
-)
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch.nn import functional as F
 
 from st_mta.errors import InputError
 from st_mta.losses import ListwiseKLLoss
-from tests.losses.conftest import LABEL, PASSAGES, QUERIES
+from tests.losses.conftest import LABEL, PASSAGES, QUERIES, features_of, stock_trainer
 from tests.losses.two_processes import shard_gradient
 
 
 def column_inputs(model, scorers=2):
-    columns = [QUERIES, *(list(column) for column in zip(*PASSAGES))]
     label = torch.tensor(LABEL)
     label = torch.stack([label, label.flip(0)], dim=1)[:, :scorers]
     label[1, -1, 2] = torch.nan
-    return [model.preprocess(column) for column in columns], label
+    return features_of(model), label
 
 
 def flat_inputs(model):
@@ -145,24 +139,8 @@ def test_a_cached_loss_built_on_it_has_the_same_gradient(student, form):
 def test_a_stock_trainer_lowers_it(student, tmp_path, options):
     label = [[list(row), row[::-1]] for row in LABEL]
     label[2][0][2] = float("nan")
-    columns = ("positive", "negative_1", "negative_2")
-    texts = {"query": QUERIES, **{name: list(column) for name, column in zip(columns, zip(*PASSAGES))}}
-    arguments = SentenceTransformerTrainingArguments(
-        str(tmp_path),
-        max_steps=3,
-        per_device_train_batch_size=4,
-        learning_rate=3e-3,
-        warmup_steps=0,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        seed=0,
-    )
     loss = ListwiseKLLoss(student, **options)
-    dataset = Dataset.from_dict({**texts, "label": label})
-    trainer = SentenceTransformerTrainer(model=student, args=arguments, train_dataset=dataset, loss=loss)
+    trainer = stock_trainer(student, loss, tmp_path, label=label, max_steps=3)
     trainer.train()
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = [entry["loss"] for entry in logged]

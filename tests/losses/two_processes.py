@@ -41,7 +41,7 @@ def make_losses(student, teacher):
 def flat_label(mine: slice) -> tuple[list[str], dict[str, torch.Tensor]]:
     """This process's passages, each once, and the last of them unlisted; processes have other numbers of them."""
     rows = PASSAGES[mine]
-    texts = [text for row in rows for text in row] + ["nobody lists this"] * (mine.start or 0)
+    texts = [text for row in rows for text in row] + ["not listed"] * (mine.start or 0)
     index = torch.arange(3 * len(rows)).reshape(-1, 3)
     positive = torch.tensor([[True, False, False]] * len(rows))
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Losses over what goes on inside (MD2PR): a frozen teacher reads along, and the student's tokens follow its.
+"""Losses over token states and attention (MD2PR): the student's tokens follow those of a frozen teacher.
 
 ``attention_mse`` and ``hidden_state_mse`` are the losses, ``loss`` what they share. A batch passes ``student_pass``
 (the student's forward pass, seen by ``capture``), ``pairs`` (which query with which passage), ``teacher_reader`` and

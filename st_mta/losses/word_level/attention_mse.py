@@ -49,10 +49,8 @@ class AttentionMSELoss(WordLevelLoss):
         heads: "mean" over the heads, or in variant "self" also "each" head with the teacher's of the same number.
         relation_heads: Number of heads relations are cut into, the same for both; default the student's heads.
         distance: "mse", or "kl", which does not shrink with the number of tokens.
-        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``.
-
-    Attributes and inputs:
-        As for ``WordLevelLoss``.
+        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``, which also
+            states the attributes and inputs.
 
     Raises:
         InputError: If an argument is unknown, heads do not fit each other, or tokens do not align.

@@ -1,4 +1,4 @@
-"""The one place that looks inside a model while the host calls it: hidden states and what attention is made of."""
+"""Records hidden states and what attention is made of while the host calls a model; no other module does so."""
 
 from __future__ import annotations
 

@@ -60,10 +60,8 @@ class HiddenStateMSELoss(WordLevelLoss):
         projection: "learned" or "orthogonal", one per pair of layers and kept on the loss, where the trainer's
             optimizer finds it; "none"; or "auto" for "learned" where widths differ and "none" otherwise.
         normalize: Whether states are compared by their correlation instead of raw.
-        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``.
-
-    Attributes and inputs:
-        As for ``WordLevelLoss``.
+        options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``, which also
+            states the attributes and inputs.
 
     Raises:
         InputError: If an argument is unknown, widths differ without a projection, or tokens do not align.

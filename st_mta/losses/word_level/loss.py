@@ -1,4 +1,4 @@
-"""What losses over token states share: a frozen teacher that reads along, and tokens aligned with the student's."""
+"""What losses over token states share: a frozen teacher that reads every batch, and the alignment of tokens."""
 
 from __future__ import annotations
 

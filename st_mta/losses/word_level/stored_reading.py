@@ -1,4 +1,4 @@
-"""What a teacher computes inside, once per row of tokens, and from a store afterwards."""
+"""A teacher's token states and attention, computed once per row of tokens and then read from a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATES, SIDES, BIAS, SCALING = "states", ("queries", "keys", "values"), "bias", 
 
 
 class StoredReading:
-    """The inside of a frozen teacher behind a store.
+    """The token states and attention of a frozen teacher behind a store.
 
     A row is known by its very tokens, so that the same texts are read once whatever the batch, the padding, the
     student or the run. In fp32 a token takes 4 bytes per dimension for a layer's states, and three times that for its

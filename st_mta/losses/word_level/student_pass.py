@@ -1,4 +1,4 @@
-"""One forward pass of the student over all columns, with what word-level losses need of its inside."""
+"""One forward pass of the student over all columns, with the token states and attention of its layers."""
 
 from __future__ import annotations
 
@@ -109,6 +109,11 @@ def _stack_attention(attentions: Sequence[Attention]) -> Attention:
 
 def _stack(parts: Sequence[Tensor]) -> Tensor:
     """Puts rows under each other, padded with zeros to the longest in every other axis."""
-    longest = torch.tensor([part.shape for part in parts]).amax(dim=0)
-    missing = [(longest - torch.tensor(part.shape)).tolist()[:0:-1] for part in parts]
-    return torch.cat([F.pad(part, [pad for end in ends for pad in (0, end)]) for part, ends in zip(parts, missing)])
+    longest = [max(sizes) for sizes in zip(*(part.shape for part in parts))]
+    return torch.cat([_pad(part, longest) for part in parts])
+
+
+def _pad(part: Tensor, longest: Sequence[int]) -> Tensor:
+    # Axes count from the last, and rows are not padded.
+    sizes = zip(part.shape[:0:-1], longest[:0:-1])
+    return F.pad(part, [end for size, wanted in sizes for end in (0, wanted - size)])

@@ -32,6 +32,14 @@ def side(texts, *, padding="right", prompt=""):
     return Side(features["input_ids"], text_tokens(student.tokenizer, features), Recorded())
 
 
+def read_pairs(teacher, padding, prompt):
+    reader = TeacherReader(teacher, tiny_tokenizer())
+    sides = [side(texts, padding=padding, prompt=prompt) for texts in (QUERIES, PASSAGES)]
+    rows = [torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])]
+    given = reader.read(sides, rows)
+    return reader, given, rows, aligned_words(reader, given, sides, rows)
+
+
 def spelled(tokenizer, ids):
     return [tokenizer.decode([i]).strip().removeprefix("##") for i in ids]
 
@@ -76,15 +84,11 @@ def test_rows_are_averaged_and_masses_shared_out():
 @pytest.mark.parametrize("padding", ["left", "right"])
 @pytest.mark.parametrize("prompt", ["", "the query: "])
 def test_the_teacher_reads_what_it_would_read_from_the_texts(teachers, padding, prompt):
-    reader = TeacherReader(teachers["same"], tiny_tokenizer())
-    sides = [side(texts, padding=padding, prompt=prompt) for texts in (QUERIES, PASSAGES)]
-    rows = [torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])]
-    given = reader.read(sides, rows)
+    reader, given, rows, words = read_pairs(teachers["same"], padding, prompt)
     expected = teachers["same"].preprocess([(QUERIES[q], PASSAGES[d]) for q, d in zip(*(r.tolist() for r in rows))])
     assert reader.same
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         assert torch.equal(given.features[name], expected[name])
-    words = aligned_words(reader, given, sides, rows)
     assert len(words) > 30 and all(theirs == [mine] for _, _, mine, theirs in words)
 
 
@@ -114,12 +118,8 @@ def test_the_longer_text_is_cut(words, kept):
 @pytest.mark.parametrize("padding", ["left", "right"])
 @pytest.mark.parametrize("prompt", ["", "the query: "])
 def test_different_tokens_meet_where_they_cover_the_same_letters(teachers, padding, prompt):
-    reader = TeacherReader(teachers["bpe"], tiny_tokenizer())
-    sides = [side(texts, padding=padding, prompt=prompt) for texts in (QUERIES, PASSAGES)]
-    rows = [torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])]
-    given = reader.read(sides, rows)
+    reader, given, _, words = read_pairs(teachers["bpe"], padding, prompt)
     assert not reader.same and "token_type_ids" not in given.features
-    words = aligned_words(reader, given, sides, rows)
     for _, _, mine, theirs in words:
         together = "".join(theirs)
         assert mine in together or together in mine, (mine, theirs)

@@ -65,7 +65,7 @@ def test_the_kernel_is_restored_even_after_an_error(student, implementation):
     assert student.transformers_model.config._attn_implementation == implementation
 
 
-def test_a_forward_that_somebody_else_replaced_is_put_back(student):
+def test_a_forward_that_was_replaced_before_is_put_back(student):
     backbone = student.transformers_model
     mine = backbone.forward
     backbone.forward = mine
