@@ -76,8 +76,8 @@ class TeacherReader:
         ids = ids.gather(1, order).where(mask, self.tokenizer.pad_token_id)
         spans = spans.gather(1, order[..., None].expand(-1, -1, 2))
         of_sides = [positions(side.text)[row] for side, row in zip(sides, rows)]
-        alignments = _align(of_sides, spans, segment_of.where(mask, -1))
-        return TeacherInput(self._features(ids, mask.long(), kinds * mask), alignments)
+        features = self._features(ids, mask.long(), kinds * mask)
+        return TeacherInput(features, _align(of_sides, spans, segment_of))  # padding has empty spans
 
     def _retokenise(self, sides: list[Side], rows: list[Tensor]) -> TeacherInput:
         """The student's text in the teacher's tokens."""
