@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -210,9 +211,48 @@ class Collection:
         return digest.hexdigest()
 
 
+class Ragged:
+    """Rows of any length, one behind the other: row i owns ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """(Q,) entries of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> IntArray:
+        """(P,) row number (0..Q-1) of each entry."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> IntArray:
+    """(Q + 1,) boundaries of rows of these lengths (Q,)."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def numbers_within(lengths: npt.NDArray[np.integer]) -> IntArray:
+    """0, 1, 2, ... within each of consecutive rows of these lengths."""
+    starts: IntArray = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.arange(len(starts), dtype=np.int64) - starts
+
+
+def starts_of(*columns: npt.NDArray[Any]) -> BoolArray:
+    """(n,) where a new combination of values begins in sorted columns."""
+    starts = np.zeros(len(columns[0]), dtype=bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
 @dataclass(frozen=True)
-class Candidates:
-    """For each query an ordered list of passages, of any length (row i owns ``offsets[i]:offsets[i + 1]``).
+class Candidates(Ragged):
+    """For each query an ordered list of passages.
 
     Attributes:
         queries: (Q,) positions in the collection's queries.
@@ -230,19 +270,6 @@ class Candidates:
     source: IntArray
     sources: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.queries)
-
-    @property
-    def lengths(self) -> IntArray:
-        """(Q,) number of candidates of each query."""
-        return np.diff(self.offsets)
-
-    @property
-    def rows(self) -> IntArray:
-        """(P,) row number (0..Q-1) of each pair."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
-
     @property
     def pair_queries(self) -> IntArray:
         """(P,) query position of each pair."""
@@ -251,18 +278,19 @@ class Candidates:
     def select(self, rows: IntArray) -> Candidates:
         """The candidates of these rows, in this order (a row may occur several times)."""
         rows = np.asarray(rows, dtype=np.int64)
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
-        pairs = self.pairs_of(rows)
-        return Candidates(
-            self.queries[rows], offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
-        )
+        return self._part(self.queries[rows], self.lengths[rows], self.pairs_of(rows))
+
+    def keep(self, pairs: BoolArray) -> Candidates:
+        """Only the pairs marked True; rows stay, possibly shorter."""
+        return self._part(self.queries, np.bincount(self.rows[pairs], minlength=len(self)), pairs)
+
+    def _part(self, queries: IntArray, lengths: IntArray, pairs: IntArray | BoolArray) -> Candidates:
+        columns = self.passages[pairs], self.positive[pairs], self.source[pairs]
+        return Candidates(queries, offsets_of(lengths), *columns, self.sources)
 
     def pairs_of(self, rows: IntArray) -> IntArray:
         """Index of every pair of these rows, row after row: selects what lies beside the pairs, as scores do."""
-        lengths = self.lengths[rows]
-        ends = np.cumsum(lengths)
-        starts = self.offsets[:-1][rows] - (ends - lengths)
-        return np.repeat(starts, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
+        return np.repeat(self.offsets[rows], self.lengths[rows]) + numbers_within(self.lengths[rows])
 
     def rows_of(self, queries: IntArray) -> IntArray:
         """Row numbers of these query positions, in their order; queries without a row are left out."""
@@ -271,14 +299,6 @@ class Candidates:
         rows = order[place]
         found: IntArray = rows[self.queries[rows] == queries]
         return found
-
-    def keep(self, pairs: BoolArray) -> Candidates:
-        """Only the pairs marked True; rows stay, possibly shorter."""
-        kept = np.bincount(self.rows[pairs], minlength=len(self))
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-        return Candidates(
-            self.queries, offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
-        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import bm25s
@@ -13,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, stored_scores
 from st_mta.stores import Store, fingerprint_values, text_keys
@@ -20,7 +22,7 @@ from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
-METHODS: tuple[Method, ...] = ("lucene", "robertson", "atire")
+METHODS: tuple[Method, ...] = get_args(Method)
 # Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
 VERSION = "bm25-1"
 # Entries of the (queries, corpus) product held at once, 12 bytes each.
@@ -60,12 +62,10 @@ class BM25(Scorer):
         name: str = "bm25",
         store: Store | None = None,
     ) -> None:
-        _refuse_bad_parameters(k1, b, method)
+        _check_parameters(k1, b, method, stopwords)
         self.k1, self.b, self.method = k1, b, method
         self.stopwords, self.stemmer = stopwords, stemmer
-        _refuse_unknown_stopwords(stopwords)
-        self.name = name
-        self.store = store
+        self.name, self.store = name, store
         self._indices: WeakKeyDictionary[Texts, _Index] = WeakKeyDictionary()
 
     @property
@@ -78,10 +78,7 @@ class BM25(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """Scores of pairs, 0 where they share no term; see ``Scorer.score``."""
-
-        def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
-            return self._score_pairs(queries, corpus, wanted_queries, wanted_passages)
-
+        compute = partial(self._score_pairs, queries, corpus)
         if self.store is None:
             return compute(np.asarray(query_positions), np.asarray(passage_positions))
         fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
@@ -123,21 +120,19 @@ class BM25(Scorer):
         return Retrieved(query_positions, passages, scores)
 
     def _index(self, corpus: Texts) -> _Index:
-        index = self._indices.get(corpus)
-        if index is None:
-            index = self._indices[corpus] = self._build(corpus)
-        return index
+        if corpus not in self._indices:
+            self._indices[corpus] = self._build(corpus)
+        return self._indices[corpus]
 
     def _build(self, corpus: Texts) -> _Index:
         tokens = self._tokenize(corpus.column.to_pylist(), show_progress=len(corpus) > 50_000)
-        if not any(token for token in tokens.vocab):
+        if not any(tokens.vocab):
             return _Index({}, sp.csc_matrix((len(corpus), 0), dtype=np.float32))
         built = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
         built.index(tokens, show_progress=len(corpus) > 50_000)
-        scores = built.scores
-        shape = (scores["num_docs"], len(scores["indptr"]) - 1)
-        matrix = sp.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=shape)
-        return _Index(built.vocab_dict, matrix)
+        columns = [built.scores[part] for part in ("data", "indices", "indptr")]
+        shape = built.scores["num_docs"], len(columns[2]) - 1
+        return _Index(built.vocab_dict, sp.csc_matrix(tuple(columns), shape=shape))
 
     def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
         return bm25s.tokenize(texts, stopwords=self.stopwords or [], stemmer=self.stemmer, show_progress=show_progress)
@@ -172,14 +167,11 @@ class _Index:
 
     vocabulary: dict[str, int]
     by_term: sp.csc_matrix
-    _by_passage: sp.csr_matrix | None = None
 
-    @property
+    @cached_property
     def by_passage(self) -> sp.csr_matrix:
         """The same weights, sliced by row to score pairs."""
-        if self._by_passage is None:
-            self._by_passage = self.by_term.tocsr()
-        return self._by_passage
+        return self.by_term.tocsr()
 
 
 def _query_blocks(counts: sp.csr_matrix, index: _Index) -> list[slice]:
@@ -214,7 +206,14 @@ def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, 
     return scores[order], positions[order]
 
 
-def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
+def _check_parameters(k1: float, b: float, method: str, stopwords: str | list[str] | None) -> None:
+    check_choice("a BM25 method", method, METHODS)
+    if not (k1 >= 0 and 0 <= b <= 1):
+        raise InputError(
+            expected="k1 of at least 0 and b between 0 and 1",
+            got=f"k1={k1}, b={b}",
+            remedy="use k1=1.2 and b=0.75 if in doubt",
+        )
     try:
         bm25s.tokenize([""], stopwords=stopwords or [], show_progress=False)
     except ValueError as error:
@@ -223,18 +222,3 @@ def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
             got=repr(stopwords),
             remedy=str(error),
         ) from error
-
-
-def _refuse_bad_parameters(k1: float, b: float, method: str) -> None:
-    if method not in METHODS:
-        raise InputError(
-            expected=f"a BM25 method of {list(METHODS)}",
-            got=repr(method),
-            remedy="choose one of the list",
-        )
-    if not (k1 >= 0 and 0 <= b <= 1):
-        raise InputError(
-            expected="k1 of at least 0 and b between 0 and 1",
-            got=f"k1={k1}, b={b}",
-            remedy="use k1=1.2 and b=0.75 if in doubt",
-        )

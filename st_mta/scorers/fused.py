@@ -14,7 +14,7 @@ from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 
 SUFFIX = ".fusion.json"
-"""How the file of a fusion is called."""
+"""Ending of the file of a fusion."""
 
 
 class FusedScorer(Scorer):
@@ -38,19 +38,15 @@ class FusedScorer(Scorer):
         self.name = name
         self.parts = list(parts)
         self.weights = [float(weight) for weight in weights]
-        self._refuse_bad_weights()
+        if not self.parts or len(parts) != len(weights) or not all(0 < weight < np.inf for weight in self.weights):
+            raise InputError(
+                expected="one or more scorers and a positive weight for each",
+                got=f"{[part.name for part in self.parts]} with {self.weights}",
+                remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
+            )
         self.parameters = sum(part.parameters for part in self.parts)
         self.bounded = all(part.bounded for part in self.parts)
         self.timed = all(part.timed for part in self.parts)
-
-    def _refuse_bad_weights(self) -> None:
-        if self.parts and len(self.parts) == len(self.weights) and all(0 < w < np.inf for w in self.weights):
-            return
-        raise InputError(
-            expected="one or more scorers and a positive weight for each",
-            got=f"{[part.name for part in self.parts]} with {self.weights}",
-            remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
-        )
 
     @property
     def fingerprint(self) -> str:
@@ -67,10 +63,9 @@ class FusedScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) float32; NaN where a part that only has stored scores knows nothing about the pair."""
-        pairs = query_positions, passage_positions
         total = np.zeros(len(query_positions), dtype=np.float64)
         for part, weight in zip(self.parts, self.weights):
-            total += weight * part.score(queries, corpus, *pairs).astype(np.float64)
+            total += weight * part.score(queries, corpus, query_positions, passage_positions).astype(np.float64)
         return total.astype(np.float32)
 
 
