@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.mining.positives import Positives, find_positives
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 from st_mta.mining.union import merge
 from st_mta.progress import progress
 from st_mta.stores import text_keys
-from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer
+from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
 
 QRELS = "qrels"
 # Queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB.
@@ -58,7 +59,13 @@ def mine(
     Raises:
         InputError: If a number is out of range, a word unknown, or a retriever cannot search.
     """
-    _refuse_bad_numbers(num_candidates, depth, range_min, sampling_strategy)
+    check_choice("sampling_strategy", sampling_strategy, SAMPLING_STRATEGIES)
+    if num_candidates < 2 or not 0 <= range_min < depth:
+        raise InputError(
+            expected="num_candidates of at least 2 and 0 <= range_min < depth",
+            got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
+            remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
+        )
     shares = _shares(retrievers, quotas)
     query_positions = np.asarray(query_positions, dtype=np.int64)
     labelled = find_positives(collection, query_positions, positives)
@@ -126,8 +133,7 @@ def _assemble(
     lengths, passages, source = (
         np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(3)
     )
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Candidates(query_positions, offsets, passages, source == 0, source, sources)
+    return Candidates(query_positions, offsets_of(lengths), passages, source == 0, source, sources)
 
 
 def _blocks(count: int) -> Iterator[slice]:
@@ -140,7 +146,6 @@ def _shares(retrievers: Sequence[Scorer], quotas: Sequence[float] | None) -> npt
         raise InputError(
             expected="at least one retriever, each able to search the corpus",
             got=f"{unable[0]}, which only re-ranks" if unable else "none",
-            consequence="there would be no candidates besides the labelled positives",
             remedy="give bi-encoders, BM25 or run files",
         )
     shares = np.asarray([1.0] * len(retrievers) if quotas is None else quotas, dtype=np.float64)
@@ -148,24 +153,6 @@ def _shares(retrievers: Sequence[Scorer], quotas: Sequence[float] | None) -> npt
         raise InputError(
             expected=f"a quota above zero for each of {len(retrievers)} retrievers",
             got=str(quotas),
-            consequence="a retriever would be asked for nothing, or for what another should bring",
             remedy="give one positive number per retriever, or leave quotas out for equal shares",
         )
     return shares
-
-
-def _refuse_bad_numbers(num_candidates: int, depth: int, range_min: int, sampling_strategy: str) -> None:
-    if num_candidates < 2 or not 0 <= range_min < depth:
-        raise InputError(
-            expected="num_candidates of at least 2 and 0 <= range_min < depth",
-            got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
-            consequence="lists of fewer than two passages have nothing to rank",
-            remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
-        )
-    if sampling_strategy not in SAMPLING_STRATEGIES:
-        raise InputError(
-            expected=f"a sampling_strategy of {list(SAMPLING_STRATEGIES)}",
-            got=repr(sampling_strategy),
-            consequence="candidates would be picked in another way than the one meant",
-            remedy="choose one of the list",
-        )

@@ -1,4 +1,4 @@
-"""What happens to a stored file that cannot be read: it is set aside and said, never silently used or deleted."""
+"""What happens to a stored file that cannot be read: it is renamed and logged, never silently used or deleted."""
 
 from __future__ import annotations
 

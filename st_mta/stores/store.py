@@ -92,10 +92,9 @@ class Store:
 
     def _describe_stored(self, fingerprint: str) -> StoredScorer:
         try:
-            described = json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            described = None
-        described = described if isinstance(described, dict) else {}
+            described = dict(json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            described = {}
         files = [path for folder in self._folders(fingerprint) for path in folder.rglob("*") if path.is_file()]
         return StoredScorer(
             fingerprint,
