@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,7 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
-FINGERPRINT_WINDOW = 2**16
-"""Texts read at a time for a digest."""
+FINGERPRINT_WINDOW = 2**16  # texts read at a time for a digest
 
 
 class Texts:
@@ -54,22 +54,16 @@ class Texts:
             raise InputError(
                 expected="one text per id",
                 got=f"{len(self._ids)} ids and {len(self._texts)} texts",
-                consequence="texts would be paired with the wrong ids",
                 remedy="give two lists of the same length",
             )
-        self._refuse_duplicate_ids()
-
-    def _refuse_duplicate_ids(self) -> None:
-        if pc.count_distinct(self._ids).as_py() == len(self._ids):
-            return
-        counts = pc.value_counts(self._ids.combine_chunks())
-        repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
-        raise InputError(
-            expected="unique ids",
-            got=f"{len(repeated)} ids more than once, the first is {repeated[0].as_py()!r}",
-            consequence="judgements would not know which text they mean",
-            remedy="remove or rename the repeated entries",
-        )
+        if pc.count_distinct(self._ids).as_py() < len(self._ids):
+            counts = pc.value_counts(self._ids.combine_chunks())
+            repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
+            raise InputError(
+                expected="unique ids",
+                got=f"{len(repeated)} ids more than once, the first is {repeated[0].as_py()!r}",
+                remedy="remove or rename the repeated entries",
+            )
 
     @classmethod
     def from_dict(cls, texts: Mapping[str, str]) -> Texts:
@@ -143,9 +137,8 @@ def _string_column(values: Iterable[str] | pa.ChunkedArray) -> pa.ChunkedArray:
     """A ``large_string`` column (64-bit offsets, since a corpus may exceed 2 GiB of text)."""
     if isinstance(values, pa.ChunkedArray):
         return values.cast(pa.large_string())
-    if isinstance(values, pa.Array):
-        return pa.chunked_array([values.cast(pa.large_string())])
-    return pa.chunked_array([pa.array(list(values), type=pa.large_string())])
+    array = values if isinstance(values, pa.Array) else pa.array(list(values), pa.large_string())
+    return pa.chunked_array([array.cast(pa.large_string())])
 
 
 def _take(column: pa.ChunkedArray, positions: Sequence[int] | IntArray) -> list[str]:
@@ -194,10 +187,6 @@ class Collection:
     def queries_of(self, split: str) -> IntArray:
         """Positions of the split's judged queries, in the order of the qrels."""
         return self.queries.positions(list(self.qrels.get(split, {})))
-
-    def with_notes(self, *notes: str) -> Collection:
-        """The same collection with more notes."""
-        return replace(self, notes=self.notes + notes)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -318,13 +307,9 @@ class Retrieved:
     def to_run(self, queries: Texts, corpus: Texts) -> Run:
         """The same as a TREC run with ids."""
         found = self.passages >= 0
-        ids = corpus.take_ids(self.passages[found])
-        scores = self.scores[found].tolist()
-        ends = np.cumsum(found.sum(axis=1)).tolist()
-        return {
-            query_id: dict(zip(ids[start:end], scores[start:end]))
-            for query_id, start, end in zip(queries.take_ids(self.queries), [0, *ends], ends)
-        }
+        pairs = zip(corpus.take_ids(self.passages[found]), self.scores[found].tolist())
+        lengths = found.sum(axis=1).tolist()
+        return {query_id: dict(islice(pairs, n)) for query_id, n in zip(queries.take_ids(self.queries), lengths)}
 
 
 class Scorer(ABC):

@@ -14,11 +14,10 @@ from st_mta.mining.sampling import SAMPLING_STRATEGIES
 from st_mta.mining.union import merge
 from st_mta.progress import progress
 from st_mta.stores import text_keys
-from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
+from st_mta.types import Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
 
 QRELS = "qrels"
-# Queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB.
-QUERIES_AT_ONCE = 2**13
+QUERIES_AT_ONCE = 2**13  # queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB
 
 
 def mine(
@@ -95,26 +94,17 @@ def _pick(
     picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
     for rows in _blocks(len(slots)):
         passages = found.passages[rows]
-        excluded = labelled.slice(rows).mark(passages, len(collection.corpus))
-        excluded |= _repeats_query(collection, found.queries[rows], passages)
-        allowed = _within(ranks, (passages >= 0) & ~excluded)
+        # A passage with the query's own text comes where questions are to be matched with questions.
+        excluded = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[found.queries[rows], None]
+        excluded |= labelled.slice(rows).mark(passages, len(collection.corpus))
+        eligible = (passages >= 0) & ~excluded
+        rank = np.cumsum(eligible, axis=1) - 1
+        allowed = eligible & (rank >= ranks[0]) & (rank < ranks[1])
         # Drawn row by row from one stream: the numbers of a query do not depend on how queries are cut into blocks.
         order = sample(allowed, slots[rows], random.random(allowed.shape))
         row, column = np.nonzero(order >= 0)
         picks[rows][row, order[row, column]] = passages[row, column]
     return picks
-
-
-def _within(ranks: tuple[int, int], eligible: BoolArray) -> BoolArray:
-    """The eligible entries whose rank among the eligible ones of their row lies within the range."""
-    rank = np.cumsum(eligible, axis=1) - 1
-    return eligible & (rank >= ranks[0]) & (rank < ranks[1])
-
-
-def _repeats_query(collection: Collection, queries: IntArray, passages: IntArray) -> BoolArray:
-    """Which passages are the query's own text, as where questions are to be matched with questions."""
-    same = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[queries][:, None]
-    return np.asarray(same & (passages >= 0))
 
 
 def _assemble(

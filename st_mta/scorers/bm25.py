@@ -18,15 +18,14 @@ from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, stored_scores
 from st_mta.stores import Store, fingerprint_values, text_keys
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts, offsets_of
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
 METHODS: tuple[Method, ...] = get_args(Method)
 # Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
 VERSION = "bm25-1"
-# Entries of the (queries, corpus) product held at once, 12 bytes each.
-ENTRIES_AT_ONCE = 2**25
+ENTRIES_AT_ONCE = 2**25  # entries of the (queries, corpus) product held at once, 12 bytes each
 PAIRS_AT_ONCE = 2**16
 
 
@@ -109,13 +108,10 @@ class BM25(Scorer):
         with progress(f"Searching with {self.name}", len(query_positions), "queries") as bar:
             for block in _query_blocks(counts, index):
                 products = sp.csr_matrix(counts[block] @ _needed_terms(index, counts[block]))
-                for row in range(products.shape[0]):
-                    entries = slice(products.indptr[row], products.indptr[row + 1])
-                    best, where = _best(
-                        products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64), k
-                    )
-                    scores[block.start + row, : len(best)] = best
-                    passages[block.start + row, : len(best)] = where
+                for row, entries in enumerate(map(slice, products.indptr, products.indptr[1:]), block.start):
+                    found = products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64)
+                    best, where = _best(*found, k)
+                    scores[row, : len(best)], passages[row, : len(best)] = best, where
                 bar.update(products.shape[0])
         return Retrieved(query_positions, passages, scores)
 
@@ -143,8 +139,7 @@ class BM25(Scorer):
         columns = np.full(len(tokens.vocab) + 1, -1, dtype=np.int64)
         for term, number in tokens.vocab.items():
             columns[number] = index.vocabulary.get(term, -1) if term else -1
-        lengths = np.asarray([len(ids) for ids in tokens.ids], dtype=np.int64)
-        rows = np.repeat(np.arange(len(texts)), lengths)
+        rows = np.repeat(np.arange(len(texts)), [len(ids) for ids in tokens.ids])
         found = columns[np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.ids] or [rows])]
         known = (found >= 0) & (found < index.by_term.shape[1])
         counts = (np.ones(int(known.sum())), (rows[known], found[known]))
@@ -176,8 +171,7 @@ class _Index:
 
 def _query_blocks(counts: sp.csr_matrix, index: _Index) -> list[slice]:
     """Cuts queries so that no block touches more index entries than fit in memory."""
-    document_frequencies = np.diff(index.by_term.indptr)
-    touched = np.asarray((counts > 0) @ document_frequencies, dtype=np.int64)
+    touched = np.asarray((counts > 0) @ np.diff(index.by_term.indptr), dtype=np.int64)
     blocks, start = [], 0
     while start < len(touched):
         size = max(1, int(np.searchsorted(np.cumsum(touched[start:]), ENTRIES_AT_ONCE, side="right")))
@@ -190,17 +184,15 @@ def _needed_terms(index: _Index, counts: sp.csr_matrix) -> sp.csr_matrix:
     """(V, n) float64 weights, empty but for the terms of these queries."""
     terms = np.unique(counts.indices)
     columns = index.by_term[:, terms].astype(np.float64)
-    indptr = np.zeros(index.by_term.shape[1] + 1, dtype=np.int64)
-    indptr[terms + 1] = np.diff(columns.indptr)
-    shape = (index.by_term.shape[1], index.by_term.shape[0])
-    return sp.csr_matrix((columns.data, columns.indices, np.cumsum(indptr)), shape=shape)
+    lengths = np.zeros(index.by_term.shape[1], dtype=np.int64)
+    lengths[terms] = np.diff(columns.indptr)
+    return sp.csr_matrix((columns.data, columns.indices, offsets_of(lengths)), shape=index.by_term.shape[::-1])
 
 
 def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
     """The k best of a sparse row; ties go to the lower position."""
     if len(scores) > 4 * k:
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= threshold
+        kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         scores, positions = scores[kept], positions[kept]
     order = np.lexsort((positions, -scores))[:k]
     return scores[order], positions[order]

@@ -15,8 +15,7 @@ from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
-BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}
-"""Precision of stored passages -> bytes per dimension."""
+BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}  # precision of stored passages -> bytes per dimension
 CALIBRATION_ROWS = 2**16
 LEVELS = 255  # steps of int8 between the least and the greatest value of a dimension
 

@@ -19,8 +19,7 @@ from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 BLOCK_SIZE = 2**12
 BLOCKS_AT_ONCE = 16
-MOST_TIMED = 250_000
-"""Passages searched at most while the speed is taken."""
+MOST_TIMED = 250_000  # passages searched at most while the speed is taken
 
 
 class EmbeddingScorer(Scorer):

@@ -13,8 +13,7 @@ from st_mta.errors import InputError
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 
-SUFFIX = ".fusion.json"
-"""Ending of the file of a fusion."""
+SUFFIX = ".fusion.json"  # ending of the file of a fusion
 
 
 class FusedScorer(Scorer):

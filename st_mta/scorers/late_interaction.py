@@ -18,8 +18,7 @@ from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.saved_kind import saved_kind
 from st_mta.types import FloatArray, IntArray, Texts
 
-# Token vectors of passages held at once: 100 MB at 384 dimensions.
-TOKENS_HELD = 2**16
+TOKENS_HELD = 2**16  # token vectors of passages held at once: 100 MB at 384 dimensions
 QUERY_TOKENS_HELD = 2**18
 
 

@@ -51,6 +51,10 @@ class Embeddings:
         """D, 0 when there is no embedding."""
         return int(self.block_arrays[0].shape[1]) if self.block_arrays else 0
 
+    def at(self, places: IntArray) -> Embeddings:
+        """The embeddings at these places, still unread."""
+        return Embeddings(self.block_arrays, self.block_of[places], self.row_of[places])
+
     def rows(self, index: IntArray | slice) -> FloatArray:
         """The embeddings at these places (0..n-1, in the order of the positions asked for).
 
@@ -121,16 +125,14 @@ class _Index:
     """All stored rows of one model and role, sorted by key."""
 
     names: tuple[str, ...]
-    arrays: tuple[npt.NDArray[np.floating], ...]
     keys: KeyArray
-    block_of: IntArray
-    row_of: IntArray
+    stored: Embeddings
 
     def find(self, keys: KeyArray) -> IntArray:
         """Place of each key in the sorted rows, -1 where unknown."""
         if len(self.keys) == 0:
             return np.full(len(keys), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        place = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
         return np.where(self.keys[place] == keys, place, -1)
 
 
@@ -150,13 +152,7 @@ class EmbeddingStore:
         self._indices: dict[tuple[str, Role], _Index] = {}
 
     def get(
-        self,
-        fingerprint: str,
-        role: Role,
-        texts: Texts,
-        positions: IntArray,
-        encode: Encode,
-        block_size: int = 2**15,
+        self, fingerprint: str, role: Role, texts: Texts, positions: IntArray, encode: Encode, block_size: int = 2**15
     ) -> Embeddings:
         """The embeddings of these texts; those not in the store are encoded and stored first.
 
@@ -180,8 +176,7 @@ class EmbeddingStore:
         if len(missing):
             self._encode_missing(fingerprint, role, texts, missing, encode, block_size)
             index = self._index(fingerprint, role)
-        place = index.find(keys)
-        return Embeddings(index.arrays, index.block_of[place], index.row_of[place])
+        return index.stored.at(index.find(keys))
 
     def count(self, fingerprint: str) -> int:
         """Rows stored of a model, both roles together."""
@@ -200,11 +195,10 @@ class EmbeddingStore:
                 bar.update(len(block))
 
     def _write(self, fingerprint: str, role: Role, keys: KeyArray, embeddings: npt.NDArray[np.floating]) -> None:
-        name = f"part-{uuid.uuid4().hex}"
-        folder = self.folder / fingerprint / role
+        path = self.folder / fingerprint / role / f"part-{uuid.uuid4().hex}"
         # The keys come last: a block counts once both files stand.
         for suffix, array in ((".npy", embeddings), (".keys.npy", keys)):
-            with atomic_path(folder / (name + suffix)) as temporary, open(temporary, "wb") as file:
+            with atomic_path(path.with_suffix(suffix)) as temporary, open(temporary, "wb") as file:
                 np.save(file, array)
 
     def _index(self, fingerprint: str, role: Role) -> _Index:
@@ -248,8 +242,8 @@ def _read_index(folder: Path, names: tuple[str, ...]) -> _Index:
     lengths = np.asarray([len(keys) for _, keys in blocks], dtype=np.int64)
     block_of = np.repeat(np.arange(len(blocks), dtype=np.int64), lengths)
     order = np.argsort(keys, kind="stable")
-    arrays = tuple(array for array, _ in blocks)
-    return _Index(names, arrays, keys[order], block_of[order], numbers_within(lengths)[order])
+    stored = Embeddings(tuple(array for array, _ in blocks), block_of, numbers_within(lengths))
+    return _Index(names, keys[order], stored.at(order))
 
 
 def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyArray] | None:

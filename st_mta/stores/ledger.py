@@ -28,7 +28,8 @@ class Ledger:
     def count_encoded(self, role: str, encoded: int, reused: int) -> None:
         """Adds to the counts of a role, "query" or "document"."""
         if role == "query":
-            self.queries_encoded, self.queries_reused = self.queries_encoded + encoded, self.queries_reused + reused
+            self.queries_encoded += encoded
+            self.queries_reused += reused
         else:
             self.passages_encoded += encoded
             self.passages_reused += reused

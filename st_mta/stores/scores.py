@@ -19,8 +19,7 @@ from st_mta.stores.keys import KeyArray
 from st_mta.types import FloatArray
 
 SCHEMA = pa.schema([("query", pa.uint64()), ("passage", pa.uint64()), ("score", pa.float32())])
-# Pairs looked up at once: the hash table of a join over this many takes some 600 MB.
-SLICE = 2**24
+SLICE = 2**24  # pairs looked up at once: the hash table of a join over this many takes some 600 MB
 MEMORY_LIMIT = "4GB"
 
 
