@@ -65,16 +65,12 @@ def _values(run: Run, qrels: Qrels, names: list[str], relevance_level: int) -> d
 
 def _native(measure: Any) -> Any:
     """Reciprocal rank without its cutoff, which trec_eval computes many times faster than ir_measures the other."""
-    return ir_measures.RR if _is_cut_reciprocal_rank(measure) else measure
+    return ir_measures.RR if measure.NAME == "RR" else measure
 
 
 def _cut(value: float, measure: Any) -> float:
     """0 for a reciprocal rank beyond the measure's cutoff."""
-    return 0.0 if _is_cut_reciprocal_rank(measure) and value < 1 / measure["cutoff"] else value
-
-
-def _is_cut_reciprocal_rank(measure: Any) -> bool:
-    return bool(measure.NAME == "RR") and "cutoff" in measure.params
+    return 0.0 if measure.NAME == "RR" and value < 1 / measure.params.get("cutoff", np.inf) else value
 
 
 def _at_level(measure: Any, relevance_level: int) -> Any:

@@ -22,6 +22,8 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
         InputError: If the model's similarity is neither the cosine nor the inner product, or the backend unknown.
     """
 
+    host_class = SentenceTransformer
+
     @property
     def precision(self) -> str:
         """The number format it computes in, as a word."""
@@ -54,9 +56,6 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
                 embeddings = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
             embeddings[batch] = rows
         return embeddings
-
-    def _load(self, path: str, device: str | None) -> SentenceTransformer:
-        return SentenceTransformer(path, device=device)
 
     def _checked(self, model: SentenceTransformer) -> SentenceTransformer:
         self.similarity = str(model.similarity_fn_name)

@@ -27,7 +27,7 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
     """
 
     kind = "cross-encoder"
-
+    host_class = CrossEncoder
     extra = {"activation": "identity"}
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
@@ -44,9 +44,6 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
                 show_progress_bar=False,
             ).reshape(len(batch))
         return scores
-
-    def _load(self, path: str, device: str | None) -> CrossEncoder:
-        return CrossEncoder(path, device=device)
 
     def _checked(self, model: CrossEncoder) -> CrossEncoder:
         if model.num_labels != 1:

@@ -95,10 +95,10 @@ def read_fusion(path: Path) -> tuple[list[str], list[float]]:
 
 def _relative(part: str, folder: Path) -> str:
     prefix, path = _split(part)
-    inside = path.is_absolute() or path.exists()
-    if not inside or not path.resolve().is_relative_to(folder.resolve()):
+    whole, folder = path.resolve(), folder.resolve()
+    if not (path.is_absolute() or path.exists()) or not whole.is_relative_to(folder):
         return part
-    return f"{prefix}./{path.resolve().relative_to(folder.resolve()).as_posix()}"
+    return f"{prefix}./{whole.relative_to(folder).as_posix()}"
 
 
 def _absolute(part: str, folder: Path) -> str:

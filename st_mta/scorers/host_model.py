@@ -29,8 +29,8 @@ class HostModelScorer(Scorer, Generic[Model]):
         others: Options of the other base class.
     """
 
-    extra: dict[str, Any] = {}
-    """What else the scores depend on, for the fingerprint."""
+    host_class: type  # of models given by their path
+    extra: dict[str, Any] = {}  # what else the scores depend on, for the fingerprint
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class HostModelScorer(Scorer, Generic[Model]):
         return self._frozen.fingerprint
 
     def _load(self, path: str, device: str | None) -> Any:
-        raise NotImplementedError
+        return self.host_class(path, device=device)
 
     def _checked(self, model: Any) -> Model:
         """The model to freeze; raises ``InputError`` for one that cannot be used."""

@@ -113,9 +113,8 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
-    prefix, colon, rest = spec.partition(":")
-    forced = prefix if colon and prefix in KINDS else None
-    path = model_path(rest if forced else spec)
+    forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
+    path = model_path(spec.removeprefix(f"{forced}:") if forced else spec)
     try:
         kind = _choose_kind(spec, path, forced)
         return KINDS[kind](path, **{"name": spec, **options})

@@ -104,9 +104,8 @@ def _search(
         parts = list(cores.map(partial(round_queries, mean=mean), split))
         bounds = list(cores.map(partial(_bounds, drawn, rank), parts))
         compare = partial(_compare, list(zip(parts, bounds)), mean, coarsest)
-        hits = _all_or_none(
-            _ahead(cores, compare, _blocks(corpus, block_size, bar)), corpus.forget, MOST_HITS * k * len(queries)
-        )
+        found = _ahead(cores, compare, _blocks(corpus, block_size, bar))
+        hits = _all_or_none(found, corpus.forget, MOST_HITS * k * len(queries))
         if hits is None:
             return None
         scores, positions, enough = zip(*cores.map(partial(_best, k), parts, zip(*hits)))

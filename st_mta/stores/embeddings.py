@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.progress import progress
-from st_mta.stores.damage import set_aside
+from st_mta.stores.damage import rename_damaged
 from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray, text_keys
 from st_mta.stores.ledger import Ledger
@@ -255,6 +255,6 @@ def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyA
         if keys.dtype != np.uint64 or rows.ndim != 2 or len(rows) != len(keys):
             raise ValueError(f"{keys.shape} keys of type {keys.dtype} for rows of shape {rows.shape}")
     except (OSError, ValueError, EOFError) as error:
-        set_aside([keys_path, rows_path], str(error), "its texts will be encoded again")
+        rename_damaged([keys_path, rows_path], str(error), "its texts will be encoded again")
         return None
     return rows, keys

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from st_mta.atomic import atomic_path
-from st_mta.stores.damage import set_aside
+from st_mta.stores.damage import rename_damaged
 from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray
 from st_mta.types import FloatArray
@@ -101,7 +101,7 @@ class ScoreStore:
             problem = str(error)
         if problem:
             self._sound.discard(part)
-            set_aside([part], problem, "its pairs will be scored again")
+            rename_damaged([part], problem, "its pairs will be scored again")
         else:
             self._sound.add(part)
         return not problem

@@ -63,8 +63,7 @@ class Store:
 
     def contents(self) -> list[StoredScorer]:
         """What is stored, by scorer, the largest first."""
-        rooms = [self.folder / room for room in ROOMS]
-        fingerprints = {path.name for room in rooms if room.exists() for path in room.iterdir() if path.is_dir()}
+        fingerprints = {path.name for room in ROOMS for path in (self.folder / room).glob("*") if path.is_dir()}
         found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {self.scores.spill.name})]
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
 
