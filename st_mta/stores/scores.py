@@ -100,7 +100,6 @@ class ScoreStore:
         except (pa.ArrowException, OSError) as error:
             problem = str(error)
         if problem:
-            self._sound.discard(part)
             rename_damaged([part], problem, "its pairs will be scored again")
         else:
             self._sound.add(part)
