@@ -27,21 +27,13 @@ BOM = b"\xef\xbb\xbf"
 def refuse_no_file(path: Path) -> None:
     """Raises ``InputError`` if nothing can be read there."""
     if not path.exists() or path.is_dir():
-        raise InputError(
-            expected=f"a file at {path}",
-            got="a folder" if path.is_dir() else "no such file",
-            remedy="check the path",
-        )
+        got = "a folder" if path.is_dir() else "no such file"
+        raise InputError(expected=f"a file at {path}", got=got, remedy="check the path")
 
 
 def refuse_line(path: Path, line: int, expected: str, got: str, remedy: str = "correct this line") -> NoReturn:
     """Raises ``InputError`` that names file and line."""
-    raise InputError(
-        expected=f"{expected} in {path.name}",
-        got=f"{got} at {path}:{line}",
-        consequence="scores, judgements or texts would be lost or mixed up silently",
-        remedy=remedy,
-    )
+    raise InputError(expected=f"{expected} in {path.name}", got=f"{got} at {path}:{line}", remedy=remedy)
 
 
 def read_lines(path: Path) -> Iterator[tuple[IntArray, pa.Array]]:
@@ -57,7 +49,7 @@ def read_lines(path: Path) -> Iterator[tuple[IntArray, pa.Array]]:
     try:
         with opened(path) as file:
             for block in _blocks(file):
-                _refuse_other_encodings(path, number, block)
+                _check_encoding(path, number, block)
                 ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
                 offsets = pa.py_buffer(np.concatenate([[0], ends]))
                 lines = pa.LargeStringArray.from_buffers(len(ends), offsets, pa.py_buffer(block))
@@ -88,7 +80,7 @@ def _plain(block: bytes) -> bytes:
     return re.sub(rb"(?m)^" + BOM, b"", block) if BOM in block else block
 
 
-def _refuse_other_encodings(path: Path, number: int, block: bytes) -> None:
+def _check_encoding(path: Path, number: int, block: bytes) -> None:
     try:
         block.decode()
         place, got = block.find(b"\0"), "a NUL byte"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 
 CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -35,16 +35,15 @@ def resolve_precision(precision: str, device: torch.device | str) -> torch.dtype
         InputError: If the argument or the variable is another word.
     """
     if precision != "auto":
-        return _known(precision, "a precision", ["auto", *PRECISIONS])
+        return _known("precision", precision, "auto", *PRECISIONS)
     if VARIABLE in os.environ:
-        return _known(os.environ[VARIABLE], f"{VARIABLE} set to one", list(PRECISIONS))
+        return _known(VARIABLE, os.environ[VARIABLE], *PRECISIONS)
     return torch.bfloat16 if _multiplies_bf16_fast(torch.device(device)) else torch.float32
 
 
-def _known(word: str, what: str, words: list[str]) -> torch.dtype:
-    if word in PRECISIONS:
-        return PRECISIONS[word]
-    raise InputError(expected=f"{what} of {words}", got=repr(word), remedy="use one of these words")
+def _known(option: str, word: str, *words: str) -> torch.dtype:
+    check_choice(option, word, words)
+    return PRECISIONS[word]
 
 
 def precision_name(dtype: torch.dtype) -> str:
@@ -72,5 +71,4 @@ def _flags_of_linux() -> set[str]:
     """The CPU flags as Linux lists them; empty elsewhere."""
     if not CPUINFO.exists():
         return set()
-    lines = CPUINFO.read_text().splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    return set(next((line for line in CPUINFO.read_text().splitlines() if line.startswith("flags")), "").split())

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
-from st_mta.types import IntArray, Qrels, Run
+from st_mta.types import IntArray, Qrels, Run, numbers_within
 
 RUN_SUFFIXES = (".trec", ".run", ".res", ".txt", ".tsv", ".json", ".parquet")
 """Endings of run files, in any case and with or without ``.gz``; all but the last two hold lines of text."""
@@ -128,7 +128,7 @@ def _text_rows(path: Path) -> Iterator[Rows]:
             numbers, lines = np.concatenate(parts[0]), pa.concat_arrays(parts[1])
         query_ids, passage_ids, words = _columns(path, numbers, lines, form)
         scores = _numbers(words)
-        _refuse_infinite(path, numbers, lines, scores)
+        _check_scores(path, numbers, lines, scores)
         if form == RANK_OR_SCORE:
             ranks = _places_within(query_ids.dictionary_encode().indices.to_numpy())
             counted = np.array_equal(scores, ranks) or np.array_equal(scores, ranks - 1)
@@ -146,20 +146,18 @@ def _columns(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bo
         rank, after = (_numbers(pc.list_element(words.filter(pa.array(longer)), column)) for column in (3, 5))
         longer[longer] = (rank != np.trunc(rank)) | ~np.isnan(after)
     expected = f"{form} in columns separated by {'tabs' if tabs else 'white space'}"
-    _refuse_first(path, numbers, lines, longer | (count < len(names)), expected)
+    _check_rows(path, numbers, lines, longer | (count < len(names)), expected)
     columns = [pc.list_element(words, names.index(name)) for name in names if name in WANTED]
     query_ids, passage_ids, last = map(_unquoted, columns) if tabs else columns
     empty = pc.or_(pc.equal(query_ids, ""), pc.equal(passage_ids, "")).to_numpy(zero_copy_only=False)
-    _refuse_first(path, numbers, lines, empty, "ids that are not empty")
+    _check_rows(path, numbers, lines, empty, "ids that are not empty")
     return [_restored(query_ids), _restored(passage_ids), last]
 
 
 def _places_within(groups: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """(n,) 1, 2, 3, ... within every group, in order."""
-    order = np.argsort(groups, kind="stable")
-    counts = np.bincount(groups)
     places = np.empty(len(groups))
-    places[order] = np.arange(1, len(groups) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    places[np.argsort(groups, kind="stable")] = numbers_within(np.bincount(groups)) + 1
     return places
 
 
@@ -174,7 +172,7 @@ def _json_rows(path: Path) -> Iterator[Rows]:
         refuse_line(path, getattr(error, "lineno", 1), form, f"{type(error).__name__} ({error})")
     scores = np.array([score if isinstance(score, float) else np.nan for _, _, score in rows])
     numbers = np.arange(1, len(rows) + 1)
-    _refuse_infinite(path, numbers, rows, scores)
+    _check_scores(path, numbers, rows, scores)
     if rows:
         yield Rows(numbers, ids[0], ids[1], scores)
 
@@ -192,9 +190,9 @@ def _parquet_rows(path: Path) -> Iterator[Rows]:
         query_ids, passage_ids, scores = batch.columns
         known = pc.and_(query_ids.is_valid(), passage_ids.is_valid())
         scores = pc.if_else(known, scores, None).to_numpy(zero_copy_only=False)
-        start, end = end, end + len(batch)
-        numbers = np.arange(start, end)
-        _refuse_infinite(path, numbers, batch.to_struct_array(), scores)
+        numbers = np.arange(end, end + len(batch))
+        end += len(batch)
+        _check_scores(path, numbers, batch.to_struct_array(), scores)
         yield Rows(numbers, query_ids, passage_ids, scores)
 
 
@@ -226,11 +224,11 @@ def _numbers(words: pa.Array) -> npt.NDArray[np.float64]:
         return np.array([float(word) if NUMBER.fullmatch(word) else np.nan for word in words.to_pylist()])
 
 
-def _refuse_infinite(path: Path, numbers: IntArray, rows: Any, scores: npt.NDArray[np.float64]) -> None:
-    _refuse_first(path, numbers, rows, ~(np.abs(scores) <= LARGEST), "a number that fits single precision as score")
+def _check_scores(path: Path, numbers: IntArray, rows: Any, scores: npt.NDArray[np.float64]) -> None:
+    _check_rows(path, numbers, rows, ~(np.abs(scores) <= LARGEST), "a number that fits single precision as score")
 
 
-def _refuse_first(path: Path, numbers: IntArray, rows: Any, wrong: npt.NDArray[np.bool_], expected: str) -> None:
+def _check_rows(path: Path, numbers: IntArray, rows: Any, wrong: npt.NDArray[np.bool_], expected: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         refuse_line(path, int(numbers[row]), expected, repr(str(rows[row])[:200]))
@@ -283,7 +281,6 @@ def _lines(query_id: str, passages: dict[str, float], tag: str) -> list[str]:
         raise InputError(
             expected="a number that fits single precision as score",
             got=f"{scores[row]} for query {query_id!r}, passage {list(passages)[row]!r}",
-            consequence="no program could read the run",
             remedy="leave passages without a score out of the run",
         )
     order = np.argsort(-scores, kind="stable")  # ties keep their order
@@ -331,7 +328,7 @@ def qrels_table(path: Path) -> pa.Table:
 def _judgements(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool) -> pa.Table:
     query_ids, passage_ids, words = _columns(path, numbers, lines, form, tabs)
     grades = _numbers(pc.ascii_trim_whitespace(words))
-    _refuse_first(
+    _check_rows(
         path, numbers, words, ~((np.abs(grades) < 2**53) & (grades == np.trunc(grades))), "a whole number as grade"
     )
     return pa.table([query_ids, passage_ids, pa.array(grades.astype(np.int64)), pa.array(numbers)], schema=QRELS)

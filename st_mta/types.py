@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +33,7 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
-FINGERPRINT_WINDOW = 2**16
-"""Texts read at a time for a digest."""
+FINGERPRINT_WINDOW = 2**16  # texts read at a time for a digest
 
 
 class Texts:
@@ -53,22 +54,16 @@ class Texts:
             raise InputError(
                 expected="one text per id",
                 got=f"{len(self._ids)} ids and {len(self._texts)} texts",
-                consequence="texts would be paired with the wrong ids",
                 remedy="give two lists of the same length",
             )
-        self._refuse_duplicate_ids()
-
-    def _refuse_duplicate_ids(self) -> None:
-        if pc.count_distinct(self._ids).as_py() == len(self._ids):
-            return
-        counts = pc.value_counts(self._ids.combine_chunks())
-        repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
-        raise InputError(
-            expected="unique ids",
-            got=f"{len(repeated)} ids more than once, the first is {repeated[0].as_py()!r}",
-            consequence="judgements would not know which text they mean",
-            remedy="remove or rename the repeated entries",
-        )
+        if pc.count_distinct(self._ids).as_py() < len(self._ids):
+            counts = pc.value_counts(self._ids.combine_chunks())
+            repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
+            raise InputError(
+                expected="unique ids",
+                got=f"{len(repeated)} ids more than once, the first is {repeated[0].as_py()!r}",
+                remedy="remove or rename the repeated entries",
+            )
 
     @classmethod
     def from_dict(cls, texts: Mapping[str, str]) -> Texts:
@@ -142,9 +137,8 @@ def _string_column(values: Iterable[str] | pa.ChunkedArray) -> pa.ChunkedArray:
     """A ``large_string`` column (64-bit offsets, since a corpus may exceed 2 GiB of text)."""
     if isinstance(values, pa.ChunkedArray):
         return values.cast(pa.large_string())
-    if isinstance(values, pa.Array):
-        return pa.chunked_array([values.cast(pa.large_string())])
-    return pa.chunked_array([pa.array(list(values), type=pa.large_string())])
+    array = values if isinstance(values, pa.Array) else pa.array(list(values), pa.large_string())
+    return pa.chunked_array([array.cast(pa.large_string())])
 
 
 def _take(column: pa.ChunkedArray, positions: Sequence[int] | IntArray) -> list[str]:
@@ -194,10 +188,6 @@ class Collection:
         """Positions of the split's judged queries, in the order of the qrels."""
         return self.queries.positions(list(self.qrels.get(split, {})))
 
-    def with_notes(self, *notes: str) -> Collection:
-        """The same collection with more notes."""
-        return replace(self, notes=self.notes + notes)
-
     @cached_property
     def fingerprint(self) -> str:
         """Digest of texts and judgements (32 hexadecimal digits)."""
@@ -210,9 +200,48 @@ class Collection:
         return digest.hexdigest()
 
 
+class Ragged:
+    """Rows of any length, one behind the other: row i owns ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """(Q,) entries of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> IntArray:
+        """(P,) row number (0..Q-1) of each entry."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> IntArray:
+    """(Q + 1,) boundaries of rows of these lengths (Q,)."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def numbers_within(lengths: npt.NDArray[np.integer]) -> IntArray:
+    """0, 1, 2, ... within each of consecutive rows of these lengths."""
+    starts: IntArray = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.arange(len(starts), dtype=np.int64) - starts
+
+
+def starts_of(*columns: npt.NDArray[Any]) -> BoolArray:
+    """(n,) where a new combination of values begins in sorted columns."""
+    starts = np.zeros(len(columns[0]), dtype=bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
 @dataclass(frozen=True)
-class Candidates:
-    """For each query an ordered list of passages, of any length (row i owns ``offsets[i]:offsets[i + 1]``).
+class Candidates(Ragged):
+    """For each query an ordered list of passages.
 
     Attributes:
         queries: (Q,) positions in the collection's queries.
@@ -230,19 +259,6 @@ class Candidates:
     source: IntArray
     sources: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.queries)
-
-    @property
-    def lengths(self) -> IntArray:
-        """(Q,) number of candidates of each query."""
-        return np.diff(self.offsets)
-
-    @property
-    def rows(self) -> IntArray:
-        """(P,) row number (0..Q-1) of each pair."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
-
     @property
     def pair_queries(self) -> IntArray:
         """(P,) query position of each pair."""
@@ -251,18 +267,19 @@ class Candidates:
     def select(self, rows: IntArray) -> Candidates:
         """The candidates of these rows, in this order (a row may occur several times)."""
         rows = np.asarray(rows, dtype=np.int64)
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
-        pairs = self.pairs_of(rows)
-        return Candidates(
-            self.queries[rows], offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
-        )
+        return self._part(self.queries[rows], self.lengths[rows], self.pairs_of(rows))
+
+    def keep(self, pairs: BoolArray) -> Candidates:
+        """Only the pairs marked True; rows stay, possibly shorter."""
+        return self._part(self.queries, np.bincount(self.rows[pairs], minlength=len(self)), pairs)
+
+    def _part(self, queries: IntArray, lengths: IntArray, pairs: IntArray | BoolArray) -> Candidates:
+        columns = self.passages[pairs], self.positive[pairs], self.source[pairs]
+        return Candidates(queries, offsets_of(lengths), *columns, self.sources)
 
     def pairs_of(self, rows: IntArray) -> IntArray:
         """Index of every pair of these rows, row after row: selects what lies beside the pairs, as scores do."""
-        lengths = self.lengths[rows]
-        ends = np.cumsum(lengths)
-        starts = self.offsets[:-1][rows] - (ends - lengths)
-        return np.repeat(starts, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
+        return np.repeat(self.offsets[rows], self.lengths[rows]) + numbers_within(self.lengths[rows])
 
     def rows_of(self, queries: IntArray) -> IntArray:
         """Row numbers of these query positions, in their order; queries without a row are left out."""
@@ -271,14 +288,6 @@ class Candidates:
         rows = order[place]
         found: IntArray = rows[self.queries[rows] == queries]
         return found
-
-    def keep(self, pairs: BoolArray) -> Candidates:
-        """Only the pairs marked True; rows stay, possibly shorter."""
-        kept = np.bincount(self.rows[pairs], minlength=len(self))
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-        return Candidates(
-            self.queries, offsets, self.passages[pairs], self.positive[pairs], self.source[pairs], self.sources
-        )
 
 
 @dataclass(frozen=True)
@@ -298,13 +307,9 @@ class Retrieved:
     def to_run(self, queries: Texts, corpus: Texts) -> Run:
         """The same as a TREC run with ids."""
         found = self.passages >= 0
-        ids = corpus.take_ids(self.passages[found])
-        scores = self.scores[found].tolist()
-        ends = np.cumsum(found.sum(axis=1)).tolist()
-        return {
-            query_id: dict(zip(ids[start:end], scores[start:end]))
-            for query_id, start, end in zip(queries.take_ids(self.queries), [0, *ends], ends)
-        }
+        pairs = zip(corpus.take_ids(self.passages[found]), self.scores[found].tolist())
+        lengths = found.sum(axis=1).tolist()
+        return {query_id: dict(islice(pairs, n)) for query_id, n in zip(queries.take_ids(self.queries), lengths)}
 
 
 class Scorer(ABC):

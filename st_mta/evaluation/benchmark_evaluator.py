@@ -58,7 +58,12 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         names = expand(names)
-        _refuse_nothing(names, measures)
+        if not names or not measures:
+            raise InputError(
+                expected="at least one benchmark and one measure",
+                got=f"{len(names)} benchmarks and {len(measures)} measures",
+                remedy="name some: BenchmarkEvaluator('nano-beir')",
+            )
         refuse_unknown(names, data)
         self.measures = tuple(measures)
         self.evaluators: dict[str, CollectionEvaluator] = {}
@@ -74,7 +79,8 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
                 batch_size=batch_size,
                 write_predictions=write_predictions,
             )
-        self.primary_metric = f"{self._main_set()}_{self._main_measure(names)}"
+        main_set = next(iter(self.evaluators)) if len(self.evaluators) == 1 else MEAN
+        self.primary_metric = f"{main_set}_{self._main_measure(names)}"
 
     def __call__(
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -91,26 +97,11 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
             values |= mean
         return values
 
-    def _main_set(self) -> str:
-        return next(iter(self.evaluators)) if len(self.evaluators) == 1 else MEAN
-
     def _main_measure(self, names: list[str]) -> str:
         published = {benchmark(name).measure for name in names}
-        common = published.pop() if len(published) == 1 else ""
-        return common if common in self.measures else self.measures[0]
+        return next(iter(published)) if len(published) == 1 and published <= set(self.measures) else self.measures[0]
 
     @property
     def description(self) -> str:
         """Heading in the model card."""
         return "Benchmarks"
-
-
-def _refuse_nothing(names: Sequence[str], measures: Sequence[str]) -> None:
-    if names and measures:
-        return
-    raise InputError(
-        expected="at least one benchmark and one measure",
-        got=f"{len(names)} benchmarks and {len(measures)} measures",
-        consequence="there would be nothing to measure",
-        remedy="name some: BenchmarkEvaluator('nano-beir')",
-    )

@@ -72,9 +72,8 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
     ) -> dict[str, float]:
         """Measures the model and stores the values in its model card."""
         run = self.search(model)
-        measured = evaluate_run(
-            run, self.collection.qrels[self.split], self.measures, relevance_level=self.relevance_level
-        )
+        qrels = self.collection.qrels[self.split]
+        measured = evaluate_run(run, qrels, self.measures, relevance_level=self.relevance_level)
         values = self.prefix_name_to_metrics(measured, self.name)
         self.store_metrics_in_model_card_data(model, values, epoch, steps)
         if self.write_predictions and output_path is not None:
@@ -84,8 +83,7 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
     def search(self, model: SentenceTransformer) -> Run:
         """The model's ranking of the corpus for each query of the split."""
         wanted = min(self.depth + int((self.own >= 0).any()), len(self.collection.corpus))
-        texts = self.collection.queries.take(self.queries)
-        queries = self._encode(model.encode_query, texts)
+        queries = self._encode(model.encode_query, self.collection.queries.take(self.queries))
         scores, positions = self._nearest(model, queries, wanted)
         found = Retrieved(self.queries, positions.cpu().numpy(), scores.cpu().numpy())
         return cut(found, self.depth, self.own).to_run(self.collection.queries, self.collection.corpus)
@@ -99,17 +97,15 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
             for start in range(0, total, PASSAGES_PER_BLOCK):
                 block = range(start, min(start + PASSAGES_PER_BLOCK, total))
                 passages = self._encode(model.encode_document, self.collection.corpus.take(block))
-                new_scores, new_positions = _best_of_block(model, queries, passages, k)
-                scores, positions = _merge(
-                    torch.cat([scores, new_scores], dim=1), torch.cat([positions, new_positions + start], dim=1), k
-                )
+                found, where = _best_of_block(model, queries, passages, k)
+                scores, positions = torch.cat([scores, found], 1), torch.cat([positions, where + start], 1)
+                scores, positions = _best(scores, positions, k)
                 bar.update(len(block))
         return scores, positions
 
     def _encode(self, encode: Any, texts: list[str]) -> torch.Tensor:
-        embeddings: torch.Tensor = encode(
-            texts, batch_size=self.batch_size, convert_to_tensor=True, show_progress_bar=False
-        )
+        options = {"batch_size": self.batch_size, "convert_to_tensor": True, "show_progress_bar": False}
+        embeddings: torch.Tensor = encode(texts, **options)
         return embeddings.float()  # similarities in half precision would tie
 
     def _write(self, run: Run, folder: Path, epoch: float, steps: int) -> None:
@@ -139,7 +135,7 @@ def _best_of_block(
     return torch.cat([found.values for found in best]), torch.cat([found.indices for found in best])
 
 
-def _merge(scores: torch.Tensor, positions: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _best(scores: torch.Tensor, positions: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best of each row, ties to the lower position (two stable sorts, the less important key first)."""
     by_position = positions.argsort(dim=1)
     scores, positions = scores.gather(1, by_position), positions.gather(1, by_position)

@@ -9,6 +9,7 @@ import ir_measures
 import numpy as np
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.types import Qrels, Run
 
 MEASURES = {
@@ -64,16 +65,12 @@ def _values(run: Run, qrels: Qrels, names: list[str], relevance_level: int) -> d
 
 def _native(measure: Any) -> Any:
     """Reciprocal rank without its cutoff, which trec_eval computes many times faster than ir_measures the other."""
-    return ir_measures.RR if _is_cut_reciprocal_rank(measure) else measure
+    return ir_measures.RR if measure.NAME == "RR" else measure
 
 
 def _cut(value: float, measure: Any) -> float:
     """0 for a reciprocal rank beyond the measure's cutoff."""
-    return 0.0 if _is_cut_reciprocal_rank(measure) and value < 1 / measure["cutoff"] else value
-
-
-def _is_cut_reciprocal_rank(measure: Any) -> bool:
-    return bool(measure.NAME == "RR") and "cutoff" in measure.params
+    return 0.0 if measure.NAME == "RR" and value < 1 / measure.params.get("cutoff", np.inf) else value
 
 
 def _at_level(measure: Any, relevance_level: int) -> Any:
@@ -82,20 +79,11 @@ def _at_level(measure: Any, relevance_level: int) -> Any:
 
 
 def _check(qrels: Qrels, names: list[str]) -> None:
-    unknown = [name for name in names if name not in MEASURES]
-    if unknown:
-        raise InputError(
-            expected=f"measures among {', '.join(MEASURES)}",
-            got=", ".join(map(repr, unknown)),
-            consequence="a report would lack a column",
-            remedy="use one of these names, or add one line to st_mta/evaluation/measures.py",
-        )
+    for name in names:
+        check_choice("a measure", name, MEASURES)
     if not qrels:
         raise InputError(
-            expected="at least one judged query",
-            got="empty qrels",
-            consequence="every mean would be 0 / 0",
-            remedy="choose a split that has judgements",
+            expected="at least one judged query", got="empty qrels", remedy="choose a split that has judgements"
         )
 
 
@@ -110,7 +98,6 @@ def _without_ties(query_id: str, passages: dict[str, float]) -> dict[str, float]
         raise InputError(
             expected="a score for every passage of a run",
             got=f"NaN for passage {list(passages)[int(np.isnan(scores).argmax())]!r} of query {query_id!r}",
-            consequence="its rank would depend on the sorting algorithm",
             remedy="leave passages without a score out of the run",
         )
     ascending = np.sort(scores)

@@ -26,7 +26,6 @@ def judged_queries(collection: Collection, split: str) -> IntArray:
     raise InputError(
         expected=f"a split of {collection.name!r} with judgements ({', '.join(judged) or 'it has none'})",
         got=repr(split),
-        consequence="there would be nothing to measure",
         remedy="choose another split, or add judgements to the collection",
     )
 

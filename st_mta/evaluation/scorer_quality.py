@@ -76,18 +76,15 @@ def _rows_of(first_stage: Scorer | Retrieved | None, queries: IntArray, scorer_n
         raise InputError(
             expected=f"a first stage for {scorer_name!r}, which only re-ranks",
             got="none" if first_stage is None else f"{first_stage.name!r}, which only re-ranks too",
-            consequence="it would have to score every query against the whole corpus",
             remedy="pass first_stage=, a scorer that can search (bm25)",
         )
-    order = np.argsort(first_stage.queries, kind="stable")
-    slots = np.searchsorted(first_stage.queries, queries, sorter=order).clip(max=max(len(order) - 1, 0))
-    rows = order[slots] if len(order) else np.zeros(0, dtype=np.int64)
-    missing = int((first_stage.queries[rows] != queries).sum()) if len(order) else len(queries)
+    missing = int(np.isin(queries, first_stage.queries, invert=True).sum())
     if missing:
         raise InputError(
             expected="a first stage with every query of the split",
             got=f"one without {missing} of {len(queries)} queries",
-            consequence="the missing queries would count as answered wrongly",
             remedy="retrieve for collection.queries_of(split)",
         )
+    order = np.argsort(first_stage.queries, kind="stable")
+    rows = order[np.searchsorted(first_stage.queries, queries, sorter=order)]
     return Retrieved(first_stage.queries[rows], first_stage.passages[rows], first_stage.scores[rows])

@@ -10,8 +10,7 @@ from st_mta.evaluation.measures import per_query
 from st_mta.evaluation.significance import holm, paired_test
 from st_mta.types import Qrels, Run
 
-Results = dict[str, dict[str, dict[str, float]]]
-"""Model -> collection -> measure -> value."""
+Results = dict[str, dict[str, dict[str, float]]]  # model -> collection -> measure -> value
 
 
 def mean_over_sets(by_set: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -54,9 +53,7 @@ def compared_with_first(
             "p_value": test.p_value,
             "p_holm": p_holm,
             "interval": list(test.confidence_interval),
-            "wins": test.wins,
-            "losses": test.losses,
-            "ties": test.ties,
+            **{outcome: getattr(test, outcome) for outcome in ("wins", "losses", "ties")},
         }
         for (name, test), p_holm in zip(tests.items(), corrected)
     ]

@@ -13,6 +13,8 @@ from scipy import stats
 
 from st_mta.errors import InputError
 
+SAMPLES = 9_999  # random sign flips, and bootstrap samples
+CONFIDENCE = 0.95  # coverage of the interval
 BLOCK = 2**22  # sign flips drawn at once: 32 MB once they are multiplied
 ROUNDING = 1e-12  # sums of the same numbers in another order differ by less
 
@@ -26,7 +28,7 @@ class PairedTest:
         mean_b: Mean of b.
         difference: ``mean_a - mean_b``.
         p_value: Two-sided p value of the paired randomisation test.
-        confidence_interval: Percentile bootstrap interval of the difference.
+        confidence_interval: Percentile bootstrap interval (95%) of the difference.
         wins: Queries on which a is better.
         losses: Queries on which b is better.
         ties: Queries on which both are equal.
@@ -46,33 +48,29 @@ class PairedTest:
     t_test_p_value: float
 
 
-def paired_test(
-    a: Mapping[str, float],
-    b: Mapping[str, float],
-    *,
-    num_samples: int = 9_999,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> PairedTest:
+def paired_test(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = 0) -> PairedTest:
     """Compares two systems query by query.
 
     The randomisation test asks how often a random exchange of the two systems' values on each query gives a mean
     difference at least as large as the observed one (Smucker, Allan and Carterette, "A Comparison of Statistical
     Significance Tests for Information Retrieval Evaluation", CIKM 2007, section 3.4):
-        p = (1 + #{samples with |mean| >= |observed mean|}) / (1 + num_samples)
+        p = (1 + #{samples with |mean| >= |observed mean|}) / (1 + samples)
     Deviations: the observed arrangement counts as one sample, so that p is never 0.
 
     Args:
         a: Query id -> value of the first system.
         b: Query id -> value of the second, for the same queries.
-        num_samples: Random sign flips, and bootstrap samples.
-        confidence: Coverage of the interval, between 0 and 1.
-        seed: Seed of both; the same seed gives the same result.
+        seed: Of sign flips and bootstrap; the same seed gives the same result.
 
     Raises:
         InputError: If the systems were measured on different queries, or on none.
     """
-    _check_same_queries(a, b)
+    if not a or a.keys() != b.keys():
+        raise InputError(
+            expected="two systems measured on the same queries",
+            got=f"{len(a)} and {len(b)} queries, {len(a.keys() & b.keys())} of them in both",
+            remedy="measure both with per_query on the same qrels",
+        )
     first = np.array([a[query_id] for query_id in a], dtype=np.float64)
     second = np.array([b[query_id] for query_id in a], dtype=np.float64)
     differences = first - second
@@ -80,8 +78,8 @@ def paired_test(
         mean_a=float(first.mean()),
         mean_b=float(second.mean()),
         difference=float(differences.mean()),
-        p_value=_randomisation_p(differences, num_samples, seed),
-        confidence_interval=_bootstrap_interval(differences, num_samples, confidence, seed),
+        p_value=_randomisation_p(differences, seed),
+        confidence_interval=_bootstrap_interval(differences, seed),
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
@@ -103,41 +101,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in result]
 
 
-def _check_same_queries(a: Mapping[str, float], b: Mapping[str, float]) -> None:
-    if a and a.keys() == b.keys():
-        return
-    raise InputError(
-        expected="two systems measured on the same queries",
-        got=f"{len(a)} and {len(b)} queries, {len(a.keys() & b.keys())} of them in both",
-        consequence="differences would not be paired",
-        remedy="measure both with per_query on the same qrels",
-    )
-
-
-def _randomisation_p(differences: npt.NDArray[np.float64], num_samples: int, seed: int) -> float:
+def _randomisation_p(differences: npt.NDArray[np.float64], seed: int) -> float:
     generator = np.random.default_rng(seed)
     total = differences.sum()
     block = max(1, BLOCK // len(differences))
     extreme = 0
-    for start in range(0, num_samples, block):
-        flips = generator.integers(0, 2, (min(block, num_samples - start), len(differences)), dtype=np.int8)
+    for start in range(0, SAMPLES, block):
+        flips = generator.integers(0, 2, (min(block, SAMPLES - start), len(differences)), dtype=np.int8)
         # A flipped query counts with the opposite sign: sum(d) - 2 * (sum of the flipped d).
         sums = total - 2.0 * (flips @ differences)
         extreme += int((np.abs(sums) >= abs(total) - ROUNDING * len(differences)).sum())
-    return (1 + extreme) / (1 + num_samples)
+    return (1 + extreme) / (1 + SAMPLES)
 
 
-def _bootstrap_interval(
-    differences: npt.NDArray[np.float64], num_samples: int, confidence: float, seed: int
-) -> tuple[float, float]:
+def _bootstrap_interval(differences: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
     if len(differences) == 1:  # one query has no spread to sample from
         return float(differences[0]), float(differences[0])
     interval = stats.bootstrap(
         (differences,),
         np.mean,
-        n_resamples=num_samples,
+        n_resamples=SAMPLES,
         batch=max(1, BLOCK // (8 * len(differences))),
-        confidence_level=confidence,
+        confidence_level=CONFIDENCE,
         method="percentile",
         random_state=seed,
     ).confidence_interval

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.mining.positives import Positives, find_positives
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 from st_mta.mining.union import merge
 from st_mta.progress import progress
 from st_mta.stores import text_keys
-from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer
+from st_mta.types import Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
 
 QRELS = "qrels"
-# Queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB.
-QUERIES_AT_ONCE = 2**13
+QUERIES_AT_ONCE = 2**13  # queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB
 
 
 def mine(
@@ -58,7 +58,13 @@ def mine(
     Raises:
         InputError: If a number is out of range, a word unknown, or a retriever cannot search.
     """
-    _refuse_bad_numbers(num_candidates, depth, range_min, sampling_strategy)
+    check_choice("sampling_strategy", sampling_strategy, SAMPLING_STRATEGIES)
+    if num_candidates < 2 or not 0 <= range_min < depth:
+        raise InputError(
+            expected="num_candidates of at least 2 and 0 <= range_min < depth",
+            got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
+            remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
+        )
     shares = _shares(retrievers, quotas)
     query_positions = np.asarray(query_positions, dtype=np.int64)
     labelled = find_positives(collection, query_positions, positives)
@@ -88,26 +94,17 @@ def _pick(
     picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
     for rows in _blocks(len(slots)):
         passages = found.passages[rows]
-        excluded = labelled.slice(rows).mark(passages, len(collection.corpus))
-        excluded |= _repeats_query(collection, found.queries[rows], passages)
-        allowed = _within(ranks, (passages >= 0) & ~excluded)
+        # A passage with the query's own text comes where questions are to be matched with questions.
+        excluded = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[found.queries[rows], None]
+        excluded |= labelled.slice(rows).mark(passages, len(collection.corpus))
+        eligible = (passages >= 0) & ~excluded
+        rank = np.cumsum(eligible, axis=1) - 1
+        allowed = eligible & (rank >= ranks[0]) & (rank < ranks[1])
         # Drawn row by row from one stream: the numbers of a query do not depend on how queries are cut into blocks.
         order = sample(allowed, slots[rows], random.random(allowed.shape))
         row, column = np.nonzero(order >= 0)
         picks[rows][row, order[row, column]] = passages[row, column]
     return picks
-
-
-def _within(ranks: tuple[int, int], eligible: BoolArray) -> BoolArray:
-    """The eligible entries whose rank among the eligible ones of their row lies within the range."""
-    rank = np.cumsum(eligible, axis=1) - 1
-    return eligible & (rank >= ranks[0]) & (rank < ranks[1])
-
-
-def _repeats_query(collection: Collection, queries: IntArray, passages: IntArray) -> BoolArray:
-    """Which passages are the query's own text, as where questions are to be matched with questions."""
-    same = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[queries][:, None]
-    return np.asarray(same & (passages >= 0))
 
 
 def _assemble(
@@ -126,8 +123,7 @@ def _assemble(
     lengths, passages, source = (
         np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(3)
     )
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Candidates(query_positions, offsets, passages, source == 0, source, sources)
+    return Candidates(query_positions, offsets_of(lengths), passages, source == 0, source, sources)
 
 
 def _blocks(count: int) -> Iterator[slice]:
@@ -140,7 +136,6 @@ def _shares(retrievers: Sequence[Scorer], quotas: Sequence[float] | None) -> npt
         raise InputError(
             expected="at least one retriever, each able to search the corpus",
             got=f"{unable[0]}, which only re-ranks" if unable else "none",
-            consequence="there would be no candidates besides the labelled positives",
             remedy="give bi-encoders, BM25 or run files",
         )
     shares = np.asarray([1.0] * len(retrievers) if quotas is None else quotas, dtype=np.float64)
@@ -148,24 +143,6 @@ def _shares(retrievers: Sequence[Scorer], quotas: Sequence[float] | None) -> npt
         raise InputError(
             expected=f"a quota above zero for each of {len(retrievers)} retrievers",
             got=str(quotas),
-            consequence="a retriever would be asked for nothing, or for what another should bring",
             remedy="give one positive number per retriever, or leave quotas out for equal shares",
         )
     return shares
-
-
-def _refuse_bad_numbers(num_candidates: int, depth: int, range_min: int, sampling_strategy: str) -> None:
-    if num_candidates < 2 or not 0 <= range_min < depth:
-        raise InputError(
-            expected="num_candidates of at least 2 and 0 <= range_min < depth",
-            got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
-            consequence="lists of fewer than two passages have nothing to rank",
-            remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
-        )
-    if sampling_strategy not in SAMPLING_STRATEGIES:
-        raise InputError(
-            expected=f"a sampling_strategy of {list(SAMPLING_STRATEGIES)}",
-            got=repr(sampling_strategy),
-            consequence="candidates would be picked in another way than the one meant",
-            remedy="choose one of the list",
-        )

@@ -59,8 +59,7 @@ def drop_false_negatives(
         raise InputError(
             expected="a filter without temperature",
             got=str(filter),
-            consequence="negatives could not lose a part of their weight, since lists have no weights",
-            remedy="leave the temperature out here, or use the filter in FilteredContrastiveLoss",
+            remedy="leave the temperature out here (lists have no weights), or use FilteredContrastiveLoss",
         )
     known = _lowest_positive(candidates, scores)[candidates.rows]
     rejected = ~candidates.positive & filter.rejects(scores, known, iteration)

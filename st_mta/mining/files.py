@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.scored import ScoredCandidates
-from st_mta.types import Candidates
+from st_mta.types import Candidates, offsets_of
 
-COLUMNS = {"query": pa.int64(), "passages": pa.list_(pa.int64()), "positive": pa.list_(pa.bool_()),
-           "source": pa.list_(pa.int64())}  # fmt: skip
+COLUMNS = ("passages", "positive", "source")  # lists, one for each query
 
 
 def save_candidates(path: str | Path, candidates: Candidates) -> None:
@@ -28,11 +27,8 @@ def save_candidates(path: str | Path, candidates: Candidates) -> None:
     """
     offsets = pa.array(candidates.offsets, type=pa.int32() if candidates.offsets[-1] < 2**31 else pa.int64())
     make = pa.ListArray if candidates.offsets[-1] < 2**31 else pa.LargeListArray
-    lists = [
-        make.from_arrays(offsets, pa.array(column))
-        for column in (candidates.passages, candidates.positive, candidates.source)
-    ]
-    table = pa.table([pa.array(candidates.queries), *lists], names=list(COLUMNS))
+    lists = {name: make.from_arrays(offsets, pa.array(getattr(candidates, name))) for name in COLUMNS}
+    table = pa.table({"query": candidates.queries, **lists})
     with atomic_path(Path(path)) as temporary:
         pq.write_table(table.replace_schema_metadata({"sources": json.dumps(candidates.sources)}), temporary)
 
@@ -46,18 +42,16 @@ def load_candidates(path: str | Path) -> Candidates:
     try:
         table = pq.read_table(path).combine_chunks()
         sources = tuple(json.loads(table.schema.metadata[b"sources"]))
-        lists = [table[name].combine_chunks() for name in list(COLUMNS)[1:]]
+        lists = [table[name].combine_chunks() for name in COLUMNS]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             expected=f"a file of candidates at {path}",
             got=f"{type(error).__name__}: {error}",
-            consequence="training would have no candidates",
             remedy="mine again; the file is written whole or not at all, so it was changed or is another file",
         ) from error
     passages, positive, source = (column.flatten().to_numpy(zero_copy_only=False) for column in lists)
     lengths = lists[0].value_lengths().to_numpy(zero_copy_only=False)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Candidates(table["query"].to_numpy(), offsets, passages, positive, source, sources)
+    return Candidates(table["query"].to_numpy(), offsets_of(lengths), passages, positive, source, sources)
 
 
 def save_scored(folder: Path, scored: ScoredCandidates) -> None:
@@ -83,7 +77,6 @@ def load_scored(folder: Path, scorers: Sequence[str] = ()) -> ScoredCandidates:
         raise InputError(
             expected=f"scores of {len(candidates.passages)} pairs in {path}",
             got=found,
-            consequence="training would have no scores",
             remedy="remove the iteration's entry from state.json and resume, or begin anew with --overwrite",
         )
     return ScoredCandidates(candidates, scores, tuple(scorers))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from st_mta.types import Candidates, FloatArray, IntArray
+from st_mta.types import Candidates, FloatArray, IntArray, numbers_within
 
 PAIRS_AT_ONCE = 2**16
 
@@ -31,12 +31,10 @@ def similarity_to_positives(candidates: Candidates, embeddings: Callable[[IntArr
     negatives = np.flatnonzero(~candidates.positive & (counts[rows] > 0))
     similarity = np.where(candidates.positive, np.float32(1), np.float32(np.nan))
     times = counts[rows[negatives]]
-    starts = np.cumsum(times) - times
-    within = np.arange(int(times.sum())) - np.repeat(starts, times)
-    other = positives[np.repeat(first[rows[negatives]], times) + within]
+    other = positives[np.repeat(first[rows[negatives]], times) + numbers_within(times)]
     cosines = _cosines(candidates.passages[np.repeat(negatives, times)], candidates.passages[other], embeddings)
     if len(negatives):
-        similarity[negatives] = np.maximum.reduceat(cosines, starts)
+        similarity[negatives] = np.maximum.reduceat(cosines, np.cumsum(times) - times)
     return similarity
 
 

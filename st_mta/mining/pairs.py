@@ -41,7 +41,6 @@ def read_pairs(path: Path, collection: Collection) -> tuple[IntArray, IntArray]:
             raise InputError(
                 expected=f"{what} ids of the collection {collection.name!r} in {path}",
                 got=f"{int((found < 0).sum())} unknown ones, the first is {ids[int((found < 0).argmax())]!r}",
-                consequence="there would be no text to score",
                 remedy="name the collection the pairs were mined from",
             )
     return queries, passages
@@ -58,14 +57,9 @@ def _ids(path: Path) -> tuple[list[str], list[str]]:
 
 def refuse_unwritable(path: Path, *formats: str) -> None:
     """Raises ``InputError`` unless the file's name ends in one of the formats; called before anything is computed."""
-    if path.suffix in formats and not path.is_dir():
-        return
-    raise InputError(
-        expected=f"the name of a file ending in {' or '.join(formats)}",
-        got=str(path),
-        consequence="its name would promise another format than it has",
-        remedy=f"write {path.with_suffix(formats[0])}",
-    )
+    if path.suffix not in formats or path.is_dir():
+        expected = f"the name of a file ending in {' or '.join(formats)}"
+        raise InputError(expected=expected, got=str(path), remedy=f"write {path.with_suffix(formats[0])}")
 
 
 def write_scores(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from st_mta.types import BoolArray, Collection, IntArray, Qrels, Retrieved
+from st_mta.types import BoolArray, Collection, IntArray, Qrels, Ragged, Retrieved, offsets_of
 
 
 @dataclass(frozen=True)
-class Positives:
-    """The labelled passages of each query, best grade first (row i owns ``offsets[i]:offsets[i + 1]``).
+class Positives(Ragged):
+    """The labelled passages of each query, best grade first.
 
     Attributes:
         offsets: (Q + 1,) row boundaries.
@@ -20,19 +20,6 @@ class Positives:
 
     offsets: IntArray
     passages: IntArray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> IntArray:
-        """(Q,) positives of each query."""
-        return np.diff(self.offsets)
-
-    @property
-    def rows(self) -> IntArray:
-        """Row number of each positive."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
     def slice(self, rows: slice) -> Positives:
         """The positives of consecutive rows."""
@@ -62,8 +49,7 @@ def find_positives(collection: Collection, query_positions: IntArray, qrels: Qre
     kept = (grades >= 1) & (passages >= 0)
     rows, grades, passages = rows[kept], grades[kept], passages[kept]
     order = np.lexsort((-grades, rows))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(judged)))]).astype(np.int64)
-    return Positives(offsets, passages[order])
+    return Positives(offsets_of(np.bincount(rows, minlength=len(judged))), passages[order])
 
 
 def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:

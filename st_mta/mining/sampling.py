@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from st_mta.types import BoolArray, IntArray
+from st_mta.types import BoolArray, IntArray, starts_of
 
 Uniform = npt.NDArray[np.float64]
 Sample = Callable[[BoolArray, IntArray, Uniform], IntArray]
@@ -26,11 +26,6 @@ def top(allowed: BoolArray, count: IntArray, random: Uniform) -> IntArray:
     """The best-ranked passages, best first (the host's "top"); ``random`` is not used."""
     order = np.cumsum(allowed, axis=1) - 1
     return np.where(allowed & (order < count[:, None]), order, -1)
-
-
-def sample_random(allowed: BoolArray, count: IntArray, random: Uniform) -> IntArray:
-    """Passages drawn uniformly without replacement (the host's "random"), in the order of drawing."""
-    return _lowest_first(allowed, count, random)
 
 
 def stratified(allowed: BoolArray, count: IntArray, random: Uniform) -> IntArray:
@@ -46,26 +41,19 @@ def stratified(allowed: BoolArray, count: IntArray, random: Uniform) -> IntArray
     rows = np.broadcast_to(np.arange(len(allowed))[:, None], allowed.shape)[allowed]
     spans, numbers = span[allowed], random[allowed]
     order = np.lexsort((numbers, spans, rows))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = (rows[order][1:] != rows[order][:-1]) | (spans[order][1:] != spans[order][:-1])
+    first = np.empty(len(order), dtype=bool)
+    first[order] = starts_of(rows[order], spans[order])
     picked = np.zeros(allowed.shape, dtype=bool)
-    picked[allowed] = _scattered(order, first)
-    return _lowest_first(picked, count, random)
+    picked[allowed] = first
+    return sample_random(picked, count, random)
 
 
-SAMPLING_STRATEGIES: dict[str, Sample] = {"top": top, "random": sample_random, "stratified": stratified}
-
-
-def _lowest_first(allowed: BoolArray, count: IntArray, keys: Uniform) -> IntArray:
-    """The ``count`` allowed entries of lowest key in each row, numbered by key."""
-    order = np.argsort(np.where(allowed, keys, np.inf), axis=1, kind="stable")
+def sample_random(allowed: BoolArray, count: IntArray, random: Uniform) -> IntArray:
+    """Passages drawn uniformly without replacement (the host's "random"), in the order of drawing."""
+    order = np.argsort(np.where(allowed, random, np.inf), axis=1, kind="stable")
     numbered = np.empty(allowed.shape, dtype=np.int64)
     np.put_along_axis(numbered, order, np.broadcast_to(np.arange(allowed.shape[1]), allowed.shape), axis=1)
     return np.where(allowed & (numbered < count[:, None]), numbered, -1)
 
 
-def _scattered(order: npt.NDArray[np.intp], values: BoolArray) -> BoolArray:
-    """``values``, given in sorted order, back in the original order."""
-    original = np.empty_like(values)
-    original[order] = values
-    return original
+SAMPLING_STRATEGIES: dict[str, Sample] = {"top": top, "random": sample_random, "stratified": stratified}

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from st_mta.mining.positives import Positives
-from st_mta.types import BoolArray, IntArray
-
-Columns = tuple[IntArray, ...]
+from st_mta.types import IntArray, numbers_within, starts_of
 
 
 def merge(
@@ -31,7 +29,7 @@ def merge(
         retriever r.
     """
     taken = np.minimum(labelled.lengths, num_candidates - 1)
-    kept = _number_in_row(labelled.rows) < taken[labelled.rows]
+    kept = numbers_within(labelled.lengths) < taken[labelled.rows]
     rows, passages, source = _best_picks(picks, shares, num_candidates - taken)
     all_rows = np.concatenate([labelled.rows[kept], rows])
     all_passages = np.concatenate([labelled.passages[kept], passages])
@@ -40,11 +38,11 @@ def merge(
     return np.bincount(all_rows, minlength=len(labelled)), all_passages[order], all_sources[order]
 
 
-def _best_picks(picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray) -> Columns:
+def _best_picks(picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray) -> tuple[IntArray, ...]:
     """Rows, passages and sources of the picks that win a place, best first within each row."""
     rows, passages, source, priority = _columns(picks, shares)
     first = np.lexsort((source, priority, passages, rows))
-    first = first[_starts(rows[first], passages[first])]
+    first = first[starts_of(rows[first], passages[first])]
     order = first[np.lexsort((source[first], priority[first], rows[first]))]
     order = order[_number_in_row(rows[order]) < slots[rows[order]]]
     return rows[order], passages[order], source[order]
@@ -62,16 +60,6 @@ def _columns(
     return rows, passages, source, priority
 
 
-def _starts(*columns: IntArray) -> BoolArray:
-    """Where a new combination of values begins in sorted columns."""
-    starts = np.zeros(len(columns[0]), dtype=bool)
-    starts[:1] = True
-    for column in columns:
-        starts[1:] |= column[1:] != column[:-1]
-    return starts
-
-
 def _number_in_row(rows: IntArray) -> IntArray:
     """0, 1, 2, ... within each run of equal row numbers."""
-    starts = np.flatnonzero(_starts(rows))
-    return np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    return numbers_within(np.diff(np.append(np.flatnonzero(starts_of(rows)), len(rows))))

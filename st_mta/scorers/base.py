@@ -12,8 +12,9 @@ import numpy.typing as npt
 from st_mta.errors import InputError
 from st_mta.progress import progress
 from st_mta.stores import Store, text_keys
+from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray
-from st_mta.types import FloatArray, IntArray, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Scorer, Texts, starts_of
 
 # Pairs computed between two writes: the most a kill can lose. A minute of work for a small cross-encoder on a CPU.
 PART_SIZE = 2**13
@@ -27,7 +28,7 @@ class PairScorer(Scorer):
     Args:
         name: Short unique name for reports.
         store: Where scores are kept; None computes every pair on every call.
-        part_size: Pairs computed between two writes.
+        part_size: Pairs computed between two writes to the store, the class's own number by default.
 
     Attributes:
         passages_together: Whether pairs of the same passage are computed together instead of in the order given, for
@@ -35,11 +36,11 @@ class PairScorer(Scorer):
     """
 
     passages_together = False
+    part_size = PART_SIZE
 
-    def __init__(self, name: str, store: Store | None = None, part_size: int = PART_SIZE) -> None:
-        self.name = name
-        self.store = store
-        self.part_size = part_size
+    def __init__(self, name: str, store: Store | None = None, part_size: int | None = None) -> None:
+        self.name, self.store = name, store
+        self.part_size = part_size or self.part_size
 
     @abstractmethod
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
@@ -86,10 +87,7 @@ def stored_scores(
         scorer: Whose scores they are.
         store: Where scores are kept, or None.
         fingerprint: The key in the store.
-        queries: Table of queries.
-        corpus: Table of passages.
-        query_positions: (P,) positions in ``queries``.
-        passage_positions: (P,) positions in ``corpus``.
+        queries, corpus: The tables that the positions (P,) point into.
         compute: Scores pairs given by positions.
         part_size: Pairs computed between two writes.
         passages_together: Whether pairs of the same passage are computed together.
@@ -97,8 +95,7 @@ def stored_scores(
     Returns:
         (P,) float32.
     """
-    query_positions = np.asarray(query_positions, dtype=np.int64)
-    passage_positions = np.asarray(passage_positions, dtype=np.int64)
+    query_positions, passage_positions = (np.asarray(p, dtype=np.int64) for p in (query_positions, passage_positions))
     query_keys, passage_keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
     scores = np.full(len(query_keys), np.nan, dtype=np.float32)
     if store is not None:
@@ -113,11 +110,12 @@ def stored_scores(
         for start in range(0, len(wanted), part_size):
             places = order[start : start + part_size]
             part = wanted[places]
+            pairs = query_positions[part], passage_positions[part]
             began = time.perf_counter()
-            values = np.asarray(compute(query_positions[part], passage_positions[part]), dtype=np.float32)
+            values = np.asarray(compute(*pairs), dtype=np.float32)
             scorer.seconds_computing += time.perf_counter() - began
             scorer.pairs_computed += len(part)
-            _refuse_broken(scorer, values, queries, corpus, query_positions[part], passage_positions[part])
+            _check_scores(scorer.name, values, (queries, corpus), pairs)
             if store is not None:
                 store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
             computed[places] = values
@@ -136,10 +134,8 @@ def distinct_pairs(first_keys: KeyArray, second_keys: KeyArray) -> tuple[IntArra
         Index (U,) of the first occurrences, ascending, and inverse (P,) such that pair i is the pair at
         ``index[inverse[i]]``.
     """
-    order = np.lexsort((np.arange(len(first_keys)), second_keys, first_keys))
-    sorted_first, sorted_second = first_keys[order], second_keys[order]
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (sorted_first[1:] != sorted_first[:-1]) | (sorted_second[1:] != sorted_second[:-1])
+    order = np.lexsort((second_keys, first_keys))  # stable
+    starts = starts_of(first_keys[order], second_keys[order])
     group = np.empty(len(order), dtype=np.int64)
     group[order] = np.cumsum(starts) - 1
     index = order[starts]
@@ -149,29 +145,18 @@ def distinct_pairs(first_keys: KeyArray, second_keys: KeyArray) -> tuple[IntArra
     return index[by_occurrence], rank[group]
 
 
-def _refuse_broken(
-    scorer: Scorer,
-    scores: FloatArray,
-    queries: Texts,
-    corpus: Texts,
-    query_positions: IntArray,
-    passage_positions: IntArray,
+def _check_scores(
+    name: str, scores: FloatArray, tables: tuple[Texts, Texts], positions: tuple[IntArray, IntArray]
 ) -> None:
-    if scores.shape != query_positions.shape:
+    if scores.shape != positions[0].shape:
         raise InputError(
-            expected=f"one score for each of {len(query_positions)} pairs from {scorer.name}",
+            expected=f"one score for each of {len(positions[0])} pairs from {name}",
             got=f"an array of shape {scores.shape}",
-            consequence="scores would belong to the wrong pairs",
             remedy="use a model with a single output per pair",
         )
-    broken = np.flatnonzero(~np.isfinite(scores))
-    if len(broken):
-        query_id = queries.take_ids(query_positions[broken[:1]])[0]
-        passage_id = corpus.take_ids(passage_positions[broken[:1]])[0]
-        raise InputError(
-            expected=f"finite scores from {scorer.name}",
-            got=f"{len(broken)} of {len(scores)} not finite, the first is {scores[broken[0]]} for query "
-            f"{query_id!r} and passage {passage_id!r}",
-            consequence="they would be stored for good and turn losses into NaN",
-            remedy="check the model's weights and, on a GPU, try precision='fp32'; scores stored before are untouched",
-        )
+
+    def ids(pair: int) -> str:
+        query_id, passage_id = (table.take_ids([of[pair]])[0] for table, of in zip(tables, positions))
+        return f"query {query_id!r} and passage {passage_id!r}"
+
+    check_finite(f"scores from {name}", scores, ids)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import bm25s
@@ -13,18 +14,18 @@ import numpy as np
 import scipy.sparse as sp
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, stored_scores
 from st_mta.stores import Store, fingerprint_values, text_keys
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts, offsets_of
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
-METHODS: tuple[Method, ...] = ("lucene", "robertson", "atire")
+METHODS: tuple[Method, ...] = get_args(Method)
 # Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
 VERSION = "bm25-1"
-# Entries of the (queries, corpus) product held at once, 12 bytes each.
-ENTRIES_AT_ONCE = 2**25
+ENTRIES_AT_ONCE = 2**25  # entries of the (queries, corpus) product held at once, 12 bytes each
 PAIRS_AT_ONCE = 2**16
 
 
@@ -60,12 +61,10 @@ class BM25(Scorer):
         name: str = "bm25",
         store: Store | None = None,
     ) -> None:
-        _refuse_bad_parameters(k1, b, method)
+        _check_parameters(k1, b, method, stopwords)
         self.k1, self.b, self.method = k1, b, method
         self.stopwords, self.stemmer = stopwords, stemmer
-        _refuse_unknown_stopwords(stopwords)
-        self.name = name
-        self.store = store
+        self.name, self.store = name, store
         self._indices: WeakKeyDictionary[Texts, _Index] = WeakKeyDictionary()
 
     @property
@@ -78,10 +77,7 @@ class BM25(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """Scores of pairs, 0 where they share no term; see ``Scorer.score``."""
-
-        def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
-            return self._score_pairs(queries, corpus, wanted_queries, wanted_passages)
-
+        compute = partial(self._score_pairs, queries, corpus)
         if self.store is None:
             return compute(np.asarray(query_positions), np.asarray(passage_positions))
         fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
@@ -112,32 +108,27 @@ class BM25(Scorer):
         with progress(f"Searching with {self.name}", len(query_positions), "queries") as bar:
             for block in _query_blocks(counts, index):
                 products = sp.csr_matrix(counts[block] @ _needed_terms(index, counts[block]))
-                for row in range(products.shape[0]):
-                    entries = slice(products.indptr[row], products.indptr[row + 1])
-                    best, where = _best(
-                        products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64), k
-                    )
-                    scores[block.start + row, : len(best)] = best
-                    passages[block.start + row, : len(best)] = where
+                for row, entries in enumerate(map(slice, products.indptr, products.indptr[1:]), block.start):
+                    found = products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64)
+                    best, where = _best(*found, k)
+                    scores[row, : len(best)], passages[row, : len(best)] = best, where
                 bar.update(products.shape[0])
         return Retrieved(query_positions, passages, scores)
 
     def _index(self, corpus: Texts) -> _Index:
-        index = self._indices.get(corpus)
-        if index is None:
-            index = self._indices[corpus] = self._build(corpus)
-        return index
+        if corpus not in self._indices:
+            self._indices[corpus] = self._build(corpus)
+        return self._indices[corpus]
 
     def _build(self, corpus: Texts) -> _Index:
         tokens = self._tokenize(corpus.column.to_pylist(), show_progress=len(corpus) > 50_000)
-        if not any(token for token in tokens.vocab):
+        if not any(tokens.vocab):
             return _Index({}, sp.csc_matrix((len(corpus), 0), dtype=np.float32))
         built = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
         built.index(tokens, show_progress=len(corpus) > 50_000)
-        scores = built.scores
-        shape = (scores["num_docs"], len(scores["indptr"]) - 1)
-        matrix = sp.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=shape)
-        return _Index(built.vocab_dict, matrix)
+        columns = [built.scores[part] for part in ("data", "indices", "indptr")]
+        shape = built.scores["num_docs"], len(columns[2]) - 1
+        return _Index(built.vocab_dict, sp.csc_matrix(tuple(columns), shape=shape))
 
     def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
         return bm25s.tokenize(texts, stopwords=self.stopwords or [], stemmer=self.stemmer, show_progress=show_progress)
@@ -148,8 +139,7 @@ class BM25(Scorer):
         columns = np.full(len(tokens.vocab) + 1, -1, dtype=np.int64)
         for term, number in tokens.vocab.items():
             columns[number] = index.vocabulary.get(term, -1) if term else -1
-        lengths = np.asarray([len(ids) for ids in tokens.ids], dtype=np.int64)
-        rows = np.repeat(np.arange(len(texts)), lengths)
+        rows = np.repeat(np.arange(len(texts)), [len(ids) for ids in tokens.ids])
         found = columns[np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.ids] or [rows])]
         known = (found >= 0) & (found < index.by_term.shape[1])
         counts = (np.ones(int(known.sum())), (rows[known], found[known]))
@@ -172,20 +162,16 @@ class _Index:
 
     vocabulary: dict[str, int]
     by_term: sp.csc_matrix
-    _by_passage: sp.csr_matrix | None = None
 
-    @property
+    @cached_property
     def by_passage(self) -> sp.csr_matrix:
         """The same weights, sliced by row to score pairs."""
-        if self._by_passage is None:
-            self._by_passage = self.by_term.tocsr()
-        return self._by_passage
+        return self.by_term.tocsr()
 
 
 def _query_blocks(counts: sp.csr_matrix, index: _Index) -> list[slice]:
     """Cuts queries so that no block touches more index entries than fit in memory."""
-    document_frequencies = np.diff(index.by_term.indptr)
-    touched = np.asarray((counts > 0) @ document_frequencies, dtype=np.int64)
+    touched = np.asarray((counts > 0) @ np.diff(index.by_term.indptr), dtype=np.int64)
     blocks, start = [], 0
     while start < len(touched):
         size = max(1, int(np.searchsorted(np.cumsum(touched[start:]), ENTRIES_AT_ONCE, side="right")))
@@ -198,23 +184,28 @@ def _needed_terms(index: _Index, counts: sp.csr_matrix) -> sp.csr_matrix:
     """(V, n) float64 weights, empty but for the terms of these queries."""
     terms = np.unique(counts.indices)
     columns = index.by_term[:, terms].astype(np.float64)
-    indptr = np.zeros(index.by_term.shape[1] + 1, dtype=np.int64)
-    indptr[terms + 1] = np.diff(columns.indptr)
-    shape = (index.by_term.shape[1], index.by_term.shape[0])
-    return sp.csr_matrix((columns.data, columns.indices, np.cumsum(indptr)), shape=shape)
+    lengths = np.zeros(index.by_term.shape[1], dtype=np.int64)
+    lengths[terms] = np.diff(columns.indptr)
+    return sp.csr_matrix((columns.data, columns.indices, offsets_of(lengths)), shape=index.by_term.shape[::-1])
 
 
 def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
     """The k best of a sparse row; ties go to the lower position."""
     if len(scores) > 4 * k:
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = scores >= threshold
+        kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         scores, positions = scores[kept], positions[kept]
     order = np.lexsort((positions, -scores))[:k]
     return scores[order], positions[order]
 
 
-def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
+def _check_parameters(k1: float, b: float, method: str, stopwords: str | list[str] | None) -> None:
+    check_choice("a BM25 method", method, METHODS)
+    if not (k1 >= 0 and 0 <= b <= 1):
+        raise InputError(
+            expected="k1 of at least 0 and b between 0 and 1",
+            got=f"k1={k1}, b={b}",
+            remedy="use k1=1.2 and b=0.75 if in doubt",
+        )
     try:
         bm25s.tokenize([""], stopwords=stopwords or [], show_progress=False)
     except ValueError as error:
@@ -223,18 +214,3 @@ def _refuse_unknown_stopwords(stopwords: str | list[str] | None) -> None:
             got=repr(stopwords),
             remedy=str(error),
         ) from error
-
-
-def _refuse_bad_parameters(k1: float, b: float, method: str) -> None:
-    if method not in METHODS:
-        raise InputError(
-            expected=f"a BM25 method of {list(METHODS)}",
-            got=repr(method),
-            remedy="choose one of the list",
-        )
-    if not (k1 >= 0 and 0 <= b <= 1):
-        raise InputError(
-            expected="k1 of at least 0 and b between 0 and 1",
-            got=f"k1={k1}, b={b}",
-            remedy="use k1=1.2 and b=0.75 if in doubt",
-        )

@@ -15,8 +15,7 @@ from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
-BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}
-"""Precision of stored passages -> bytes per dimension."""
+BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}  # precision of stored passages -> bytes per dimension
 CALIBRATION_ROWS = 2**16
 LEVELS = 255  # steps of int8 between the least and the greatest value of a dimension
 
@@ -84,11 +83,11 @@ def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool)
             got=f"{precision!r} and {kept}",
             remedy="choose among these",
         )
-    parts = embeddings.block_arrays, embeddings.block_of, embeddings.row_of
-    cut = CompressedEmbeddings(*parts, kept=kept, normalise=normalise)
-    sample = cut.rows(slice(0, CALIBRATION_ROWS)) if precision == "int8" else None
-    ranges = None if sample is None else np.stack([sample.min(axis=0), sample.max(axis=0)])
-    return replace(cut, precision=precision, ranges=ranges)
+    cut = CompressedEmbeddings(**vars(embeddings), kept=kept, normalise=normalise)
+    if precision == "int8":
+        sample = cut.rows(slice(0, CALIBRATION_ROWS))
+        cut = replace(cut, ranges=np.stack([sample.min(axis=0), sample.max(axis=0)]))
+    return replace(cut, precision=precision)
 
 
 class ServedScorer(Scorer):
@@ -128,24 +127,21 @@ class ServedScorer(Scorer):
         """Gathered inner products; see ``Scorer.score``."""
         distinct_queries, query_of = distinct(query_positions, len(queries))
         left = self._query_rows(self.queries.embed(queries, "query", distinct_queries))
-        return pair_products(
-            left.rows, self._passages(corpus).rows, query_of, np.asarray(passage_positions, dtype=np.int64)
-        )
+        places = np.asarray(passage_positions, dtype=np.int64)
+        return pair_products(left.rows, self._passages(corpus).rows, query_of, places)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages of the index, searched exhaustively."""
         positions = np.asarray(query_positions, dtype=np.int64)
         left, right = self._query_rows(self.queries.embed(queries, "query", positions)), self._passages(corpus)
-        search = exact_search(right, self.queries.device)
-        scores, passages = search_corpus(left, right, k, search)
+        scores, passages = search_corpus(left, right, k, exact_search(right, self.queries.device))
         return Retrieved(positions, passages, scores)
 
     def _query_rows(self, embeddings: Embeddings) -> CompressedEmbeddings:
         return compress(embeddings, self.kept, "float32", self.queries.similarity == "cosine")
 
     def _passages(self, corpus: Texts) -> CompressedEmbeddings:
-        every = np.arange(len(corpus), dtype=np.int64)
-        embedded = self.passages.embed(corpus, "document", every)
+        embedded = self.passages.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
         return compress(embedded, self.kept, self.precision, self.passages.similarity == "cosine")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,11 +17,9 @@ from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
-COSINE_SCALE = 20.0
 BLOCK_SIZE = 2**12
 BLOCKS_AT_ONCE = 16
-MOST_TIMED = 250_000
-"""Passages searched at most while the speed is taken."""
+MOST_TIMED = 250_000  # passages searched at most while the speed is taken
 
 
 class EmbeddingScorer(Scorer):
@@ -71,22 +70,16 @@ class EmbeddingScorer(Scorer):
             InputError: If the backend is unknown or not installed, or the size no positive number.
         """
         check_backend(backend)
-        _refuse_no_block(block_size)
+        if block_size is not None and block_size < 1:
+            remedy = "leave it out for the default, or give some thousands"
+            raise InputError(expected="a block size of at least 1 passage", got=str(block_size), remedy=remedy)
         self.backend, self.block_size = backend, block_size or BLOCK_SIZE
-
-    @property
-    def similarity_scale(self) -> float:
-        """What to multiply scores by before a softmax: cosines lie too close together for one."""
-        return COSINE_SCALE if self.similarity == "cosine" else 1.0
 
     def embed(self, texts: Texts, role: Role, positions: IntArray) -> Embeddings:
         """The embeddings of these texts in this role; those not in the store are encoded first."""
         fingerprint = self.fingerprint
         self.store.describe(fingerprint, self.name, self.kind)
-
-        def encode(batch: list[str]) -> FloatArray:
-            return self.encode(batch, role)
-
+        encode = partial(self.encode, role=role)
         return self.store.embeddings.get(fingerprint, role, texts, positions, encode, self.block_size)
 
     def score(
@@ -95,8 +88,7 @@ class EmbeddingScorer(Scorer):
         """Gathered inner products; see ``Scorer.score``."""
         distinct_queries, query_of = distinct(query_positions, len(queries))
         distinct_passages, passage_of = distinct(passage_positions, len(corpus))
-        left = self.embed(queries, "query", distinct_queries)
-        right = self.embed(corpus, "document", distinct_passages)
+        left, right = self.embed(queries, "query", distinct_queries), self.embed(corpus, "document", distinct_passages)
         return pair_products(left.rows, right.rows, query_of, passage_of)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
@@ -123,12 +115,3 @@ def distinct(positions: IntArray, size: int) -> tuple[IntArray, IntArray]:
     present[positions] = True
     place = np.cumsum(present) - 1
     return np.flatnonzero(present), place[positions]
-
-
-def _refuse_no_block(block_size: int | None) -> None:
-    if block_size is not None and block_size < 1:
-        raise InputError(
-            expected="a block size of at least 1 passage",
-            got=str(block_size),
-            remedy="leave it out for the default, or give some thousands",
-        )

@@ -11,7 +11,6 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 
 from st_mta.errors import InputError
 from st_mta.precision import precision_name, resolve_precision
-from st_mta.scorers.origin import num_layers
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
@@ -33,6 +32,10 @@ class FrozenModel(Generic[Model]):
         device: Where to run, None for where the model is.
         owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
+
+    Attributes:
+        device: Where the model runs.
+        precision: The number format the copy computes in, as a word.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class FrozenModel(Generic[Model]):
                 remedy="leave it out for the model's own length",
             )
         # A tensor knows its card ("cuda:0") where the user only said "cuda".
-        self._device = torch.empty(0, device=device).device if device is not None else model.device
-        self._dtype = resolve_precision(precision, self._device)
-        self._original = model.to(device=self._device, dtype=self._dtype) if owned else model
+        self.device = torch.empty(0, device=device).device if device is not None else model.device
+        self._dtype = resolve_precision(precision, self.device)
+        self.precision = precision_name(self._dtype)
+        self._original = model.to(device=self.device, dtype=self._dtype) if owned else model
         self._max_length = max_length
         self._extra = extra
         self._version: Version | None = None
@@ -83,30 +87,10 @@ class FrozenModel(Generic[Model]):
         # Static embeddings answer with infinity.
         return None if length is None or math.isinf(length) else int(length)
 
-    @property
-    def precision(self) -> str:
-        """The number format the copy computes in, as a word."""
-        return precision_name(self._dtype)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model runs."""
-        return self._device
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(parameter.numel() for parameter in self._original.parameters())
-
-    @property
-    def layers(self) -> int | None:
-        """Number of transformer layers, None where there is no transformer."""
-        return num_layers(self._original)
-
     def _make_copy(self) -> Model:
         weights = [weight for weight in self._original.parameters() if weight.is_floating_point()]
-        if any(weight.dtype != self._dtype or weight.device != self._device for weight in weights):
-            model = copy.deepcopy(self._original).to(device=self._device, dtype=self._dtype)
+        if any(weight.dtype != self._dtype or weight.device != self.device for weight in weights):
+            model = copy.deepcopy(self._original).to(device=self.device, dtype=self._dtype)
         else:
             model = sharing_weights(self._original)
         if self._max_length is not None and not math.isinf(model.max_seq_length or 0):

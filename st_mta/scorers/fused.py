@@ -13,8 +13,7 @@ from st_mta.errors import InputError
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 
-SUFFIX = ".fusion.json"
-"""How the file of a fusion is called."""
+SUFFIX = ".fusion.json"  # ending of the file of a fusion
 
 
 class FusedScorer(Scorer):
@@ -38,19 +37,15 @@ class FusedScorer(Scorer):
         self.name = name
         self.parts = list(parts)
         self.weights = [float(weight) for weight in weights]
-        self._refuse_bad_weights()
+        if not self.parts or len(parts) != len(weights) or not all(0 < weight < np.inf for weight in self.weights):
+            raise InputError(
+                expected="one or more scorers and a positive weight for each",
+                got=f"{[part.name for part in self.parts]} with {self.weights}",
+                remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
+            )
         self.parameters = sum(part.parameters for part in self.parts)
         self.bounded = all(part.bounded for part in self.parts)
         self.timed = all(part.timed for part in self.parts)
-
-    def _refuse_bad_weights(self) -> None:
-        if self.parts and len(self.parts) == len(self.weights) and all(0 < w < np.inf for w in self.weights):
-            return
-        raise InputError(
-            expected="one or more scorers and a positive weight for each",
-            got=f"{[part.name for part in self.parts]} with {self.weights}",
-            remedy="leave out scorers of weight 0, or fit the weights anew with st-mta teacher",
-        )
 
     @property
     def fingerprint(self) -> str:
@@ -67,10 +62,9 @@ class FusedScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) float32; NaN where a part that only has stored scores knows nothing about the pair."""
-        pairs = query_positions, passage_positions
         total = np.zeros(len(query_positions), dtype=np.float64)
         for part, weight in zip(self.parts, self.weights):
-            total += weight * part.score(queries, corpus, *pairs).astype(np.float64)
+            total += weight * part.score(queries, corpus, query_positions, passage_positions).astype(np.float64)
         return total.astype(np.float32)
 
 
@@ -101,10 +95,10 @@ def read_fusion(path: Path) -> tuple[list[str], list[float]]:
 
 def _relative(part: str, folder: Path) -> str:
     prefix, path = _split(part)
-    inside = path.is_absolute() or path.exists()
-    if not inside or not path.resolve().is_relative_to(folder.resolve()):
+    whole, folder = path.resolve(), folder.resolve()
+    if not (path.is_absolute() or path.exists()) or not whole.is_relative_to(folder):
         return part
-    return f"{prefix}./{path.resolve().relative_to(folder.resolve()).as_posix()}"
+    return f"{prefix}./{whole.relative_to(folder).as_posix()}"
 
 
 def _absolute(part: str, folder: Path) -> str:

@@ -13,67 +13,30 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.batches import estimated_tokens, token_batches
-from st_mta.scorers.cross_encoder import default_tokens_per_batch, model_name
-from st_mta.scorers.frozen import FrozenModel, sharing_weights
+from st_mta.scorers.frozen import sharing_weights
+from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.saved_kind import saved_kind
-from st_mta.stores import Store
 from st_mta.types import FloatArray, IntArray, Texts
 
-# Token vectors of passages held at once: 100 MB at 384 dimensions.
-TOKENS_HELD = 2**16
+TOKENS_HELD = 2**16  # token vectors of passages held at once: 100 MB at 384 dimensions
 QUERY_TOKENS_HELD = 2**18
-# All distinct queries of a part are held too.
-PART_SIZE = 2**12
 
 
-class LateInteractionScorer(PairScorer):
+class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
     """MaxSim scores of a multi-vector model; re-ranks only.
 
     The score of a pair is the sum over query tokens of the largest similarity to any passage token (Khattab and
     Zaharia 2020, equation 3); the host computes it. A bi-encoder is read token by token: its backbone's token
     vectors, normalised, without pooling or projection (the host would add a random projection instead).
 
-    Args:
-        model: The model, or a Hub id or folder of one. It is not modified.
-        name: Name for reports, by default the model's.
-        store: Where scores are kept (token vectors are not: they take a hundred times the space of an embedding).
-        precision: "auto", "fp32" or "bf16".
-        max_length: Longest text in tokens, None for the model's own.
-        tokens_per_batch: Tokens encoded at once.
-        device: Where to run, None for where the model is.
-        part_size: Pairs computed between two writes to the store.
+    Args: As of [`HostModelScorer`] and [`PairScorer`]; token vectors are not stored, since they take a hundred times
+        the space of an embedding.
     """
 
     kind = "late-interaction"
     passages_together = True
-
-    def __init__(
-        self,
-        model: MultiVectorEncoder | SentenceTransformer | str,
-        name: str | None = None,
-        store: Store | None = None,
-        precision: str = "auto",
-        max_length: int | None = None,
-        tokens_per_batch: int | None = None,
-        device: str | torch.device | None = None,
-        part_size: int = PART_SIZE,
-    ) -> None:
-        owned = False
-        if isinstance(model, str):
-            name, owned = name or model, True
-            model = _load(model, None if device is None else str(device))
-        super().__init__(name or model_name(model, self.kind), store, part_size)
-        if isinstance(model, SentenceTransformer):
-            model = token_by_token(model)
-        self._query_vectors: dict[str, torch.Tensor] | None = None
-        self._frozen = FrozenModel(model, precision, max_length, device, owned)
-        self.parameters, self.layers = self._frozen.parameters, self._frozen.layers
-        self.tokens_per_batch = tokens_per_batch or default_tokens_per_batch(self._frozen.device)
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of weights, configuration, prompts, length, precision and similarity."""
-        return self._frozen.fingerprint
+    part_size = 2**12  # all distinct queries of a part are held too
+    _query_vectors: dict[str, torch.Tensor] | None = None
 
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
@@ -122,6 +85,13 @@ class LateInteractionScorer(PairScorer):
                 vectors[index] = vector
         return vectors
 
+    def _load(self, path: str, device: str | None) -> MultiVectorEncoder | SentenceTransformer:
+        kind = SentenceTransformer if saved_kind(path) == "bi-encoder" else MultiVectorEncoder
+        return kind(path, device=device)
+
+    def _checked(self, model: MultiVectorEncoder | SentenceTransformer) -> MultiVectorEncoder:
+        return token_by_token(model) if isinstance(model, SentenceTransformer) else model
+
 
 def distinct_texts(texts: list[str]) -> tuple[list[str], IntArray]:
     """The distinct texts and for each text its place among them."""
@@ -135,9 +105,3 @@ def token_by_token(model: SentenceTransformer) -> MultiVectorEncoder:
     modules = [copied[0], MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     prompts = {name: text for name, text in (copied.prompts or {}).items() if text}
     return MultiVectorEncoder(modules=modules, prompts=prompts or None, device=str(model.device))
-
-
-def _load(path: str, device: str | None) -> MultiVectorEncoder | SentenceTransformer:
-    if saved_kind(path) == "bi-encoder":
-        return SentenceTransformer(path, device=device)
-    return MultiVectorEncoder(path, device=device)

@@ -30,15 +30,10 @@ KINDS: dict[str, Callable[..., Scorer]] = {
 }
 """Kinds with weights, each also a prefix that forces it ("late-interaction:FOLDER")."""
 
-CLASSES: dict[type, str] = {
-    SentenceTransformer: "bi-encoder",
-    CrossEncoder: "cross-encoder",
-    MultiVectorEncoder: "late-interaction",
-}
+CLASSES = SentenceTransformer, CrossEncoder, MultiVectorEncoder  # of the kinds, in their order
 MINILM = "minilm"
 BM25_NAME = "bm25"
-STORED = "stored:"
-"""Prefix of a folder or Hub dataset that holds the parts of a score store."""
+STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of a score store
 
 
 def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any) -> Scorer:
@@ -61,11 +56,10 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
     if isinstance(spec, Scorer):
         return spec
     chosen = {**vars(options or ScorerOptions()), **changes}
-    for model_class, kind in CLASSES.items():
+    for model_class, scorer_class in zip(CLASSES, KINDS.values()):
         if isinstance(spec, model_class):
-            return KINDS[kind](spec, **chosen)
-    if isinstance(spec, Path):
-        spec = str(spec)
+            return scorer_class(spec, **chosen)
+    spec = str(spec) if isinstance(spec, Path) else spec
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
     named = {"name": changes["name"]} if "name" in changes else {}
@@ -75,8 +69,8 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
         return PublishedScores(spec.removeprefix(STORED), **named)
     if spec.endswith(FUSION_SUFFIX):
         parts, weights = read_fusion(Path(spec))
-        shared = {option: value for option, value in chosen.items() if option != "name"}
-        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, **{"name": spec, **named})
+        name = chosen.pop("name", spec)
+        return FusedScorer([load_scorer(part, **chosen) for part in parts], weights, name)
     if is_run_file(spec):
         return StoredScores(spec, **named)
     return _load_model(spec, chosen)
@@ -119,9 +113,8 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
-    prefix, colon, rest = spec.partition(":")
-    forced = prefix if colon and prefix in KINDS else None
-    path = model_path(rest if forced else spec)
+    forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
+    path = model_path(spec.removeprefix(f"{forced}:") if forced else spec)
     try:
         kind = _choose_kind(spec, path, forced)
         return KINDS[kind](path, **{"name": spec, **options})
@@ -134,8 +127,8 @@ def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
 def _choose_kind(spec: str, path: str, forced: str | None) -> str:
     saved = saved_kind(path)
     if saved is None:
-        where = "a folder without a model" if Path(path).is_dir() else "neither a folder nor a model on the Hub"
-        raise _unknown(spec, where)
+        folder = Path(path).is_dir()
+        raise _unknown(spec, "a folder without a model" if folder else "neither a folder nor a model on the Hub")
     if forced == "cross-encoder" and saved != "cross-encoder":
         raise InputError(
             expected="a model with a head that scores pairs",

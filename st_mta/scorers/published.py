@@ -1,4 +1,4 @@
-"""Scores from a store that somebody published: matched to a collection by its texts instead of its ids."""
+"""Scores from a published store: matched to a collection by its texts instead of its ids."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ class PublishedScores(StoredScores):
         self.name = name or scorer.name or scorer.fingerprint[:8]
         self.parts = store.scores.parts(scorer.fingerprint)
         self._scorer = scorer.fingerprint
-        self._start()
 
     @property
     def fingerprint(self) -> str:
@@ -48,8 +47,7 @@ class PublishedScores(StoredScores):
     def _match(self, queries: Texts, corpus: Texts) -> Pairs:
         with duckdb.connect() as connection:
             for table, texts in (("queries", queries), ("passages", corpus)):
-                columns = {"key": text_keys(texts), "position": np.arange(len(texts))}
-                connection.register(table, pa.table(columns))
+                connection.register(table, pa.table({"key": text_keys(texts), "position": np.arange(len(texts))}))
             connection.read_parquet([str(part) for part in self.parts]).create_view("stored")
             found = connection.execute(
                 "SELECT queries.position * ? + passages.position AS code, min(score) AS score FROM stored "
@@ -57,7 +55,7 @@ class PublishedScores(StoredScores):
                 "GROUP BY code ORDER BY code",
                 [len(corpus)],
             ).fetchnumpy()
-        self._refuse_strangers(len(found["code"]))
+        self._check_any_known(len(found["code"]))
         return Pairs(found["code"].astype(np.int64), found["score"].astype(np.float32))
 
 
@@ -78,7 +76,6 @@ def _download(dataset_id: str, pattern: str) -> str:
         raise InputError(
             expected="stored scores: a folder, or a dataset of the Hub made by st-mta push-scores",
             got=f"{dataset_id!r} ({type(error).__name__}: {' '.join(str(error).split())})",
-            consequence="there would be nothing to score with",
             remedy="check the spelling, the network and, for a private dataset, your login (hf auth login)",
         ) from error
 
@@ -91,7 +88,6 @@ def _choose(source: str, wanted: str, stored: list[StoredScorer]) -> StoredScore
     raise InputError(
         expected=f"one scorer of {source} ({names or 'which holds none'})",
         got=f"{len(found)} that fit {wanted!r}",
-        consequence="it is unclear whose scores are meant",
         remedy=f"write the name or fingerprint behind a #, as in stored:{source}#"
         + (stored[0].fingerprint[:8] if stored else "bm25"),
     )

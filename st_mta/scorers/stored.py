@@ -13,7 +13,7 @@ import numpy as np
 from st_mta.errors import InputError
 from st_mta.lines import refuse_no_file
 from st_mta.trec import read_rows, refuse_repeated
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts, numbers_within
 
 
 class StoredScores(Scorer):
@@ -38,10 +38,10 @@ class StoredScores(Scorer):
         self.path = Path(path)
         self.name = name or str(path)
         refuse_no_file(self.path)
-        self._start()
 
-    def _start(self) -> None:
-        self._matched: WeakKeyDictionary[Texts, WeakKeyDictionary[Texts, Pairs]] = WeakKeyDictionary()
+    @cached_property
+    def _matched(self) -> WeakKeyDictionary[Texts, WeakKeyDictionary[Texts, Pairs]]:
+        return WeakKeyDictionary()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -68,7 +68,7 @@ class StoredScores(Scorer):
         starts = np.searchsorted(pairs.codes, query_positions * len(corpus))
         lengths = np.searchsorted(pairs.codes, (query_positions + 1) * len(corpus)) - starts
         rows = np.repeat(np.arange(len(query_positions)), lengths)
-        number = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        number = numbers_within(lengths)
         entries = starts[rows] + number
         order = np.lexsort((entries, -pairs.scores[entries], rows))
         kept = number < k
@@ -94,7 +94,7 @@ class StoredScores(Scorer):
             codes.append(query[known] * len(corpus) + passage[known])
             scores.append(rows.scores[known].astype(np.float32))
         all_codes = np.concatenate(codes)
-        self._refuse_strangers(len(all_codes))
+        self._check_any_known(len(all_codes))
         order = np.argsort(all_codes, kind="stable")
         pairs = Pairs(all_codes[order], np.concatenate(scores)[order])
         repeated = pairs.codes[1:][pairs.codes[1:] == pairs.codes[:-1]]
@@ -102,12 +102,11 @@ class StoredScores(Scorer):
             refuse_repeated(self.path, *queries.take_ids(repeated[:1] // len(corpus)))
         return pairs
 
-    def _refuse_strangers(self, known: int) -> None:
+    def _check_any_known(self, known: int) -> None:
         if known == 0:
             raise InputError(
                 expected=f"scores of pairs of this collection in {self.path}",
                 got="no row whose query and passage are both in the collection",
-                consequence="every score would be missing",
                 remedy="check that it belongs to this collection and split, and that no id or text has changed",
             )
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from st_mta.errors import InputError
+from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.search.corpus import Search, tensor_over
 from st_mta.search.integer import integer_search
@@ -16,8 +17,7 @@ from st_mta.search.integer_products import integer_products_are_fast
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray
 
-# Scores held at once (512 MB of float32).
-SCORES_AT_ONCE = 2**27
+SCORES_AT_ONCE = 2**27  # scores held at once (512 MB of float32)
 GROUP = 32
 BLOCK_SIZE = 2**16
 MOST_ON_GPU = 2048  # passages per query, a limit of FAISS
@@ -25,13 +25,7 @@ FAISS_QUERIES = 2**10
 
 
 def exact_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
-    """Every passage compared, in blocks; where a CPU is faster with integers, in these first.
-
-    Args:
-        corpus: (n, D).
-        device: Where to multiply.
-        block_size: Passages compared at once (fewer for very many queries).
-    """
+    """Every passage compared, in blocks, as ``float_search``; where a CPU is faster with integers, in these first."""
     search = float_search(corpus, device, block_size)
     if device.type == "cpu" and integer_products_are_fast():
         return integer_search(corpus, search, block_size)
@@ -121,11 +115,7 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
 
 
 def _faiss() -> Any:
-    """The module; loading its libraries takes a second that exact search need not pay.
-
-    Raises:
-        InputError: If it is not installed.
-    """
+    """The module, or ``InputError``; loading its libraries takes a second that exact search need not pay."""
     try:
         import faiss
     except ImportError as error:
@@ -142,11 +132,6 @@ BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact
 
 def check_backend(backend: str) -> None:
     """Raises ``InputError`` for a backend that is unknown or not installed, before anything is encoded."""
-    if backend not in BACKENDS:
-        raise InputError(
-            expected=f"a backend of {list(BACKENDS)}",
-            got=repr(backend),
-            remedy="choose one of the list; both find the same passages",
-        )
+    check_choice("backend", backend, BACKENDS)
     if backend == "faiss":
         _faiss()

@@ -12,19 +12,17 @@ import torch
 
 from st_mta.progress import progress
 from st_mta.stores.embeddings import Embeddings
-from st_mta.types import FloatArray, IntArray
+from st_mta.types import FloatArray, IntArray, offsets_of
 
 Search = Callable[[FloatArray, int], tuple[FloatArray, IntArray]]
 """(Q, D) queries and k -> (Q, at least k) approximate scores, best first, and positions."""
 
-# Queries searched per pass over the corpus.
-QUERIES_PER_PASS = 2**13
+QUERIES_PER_PASS = 2**13  # queries searched per pass over the corpus
 PAIRS_AT_ONCE = 2**16
 EXTRA = 16
 # Where many passages are equally good, all of them are fetched, for so many queries at once as memory allows.
 CANDIDATES_AT_ONCE = 2**24
-# Rounding of two float32 sums over the same products in different order, relative to the norms.
-TOLERANCE = 1e-5
+TOLERANCE = 1e-5  # rounding of two float32 sums over the same products in different order, relative to the norms
 
 
 def search_corpus(queries: Embeddings, corpus: Embeddings, k: int, search: Search) -> tuple[FloatArray, IntArray]:
@@ -102,14 +100,11 @@ def pair_products(
         pairs = by_passage[start : start + PAIRS_AT_ONCE]
         distinct_queries, query_of = np.unique(queries[pairs], return_inverse=True)
         distinct_passages, counts = np.unique(passages[pairs], return_counts=True)
-        products[pairs] = _products_where(
-            passage_rows(distinct_passages), query_rows(distinct_queries), counts, query_of
-        )
+        left, right = passage_rows(distinct_passages), query_rows(distinct_queries)
+        products[pairs] = _products_where(left, right, counts, query_of)
 
-    with (
-        _without_warnings("Sparse CSR tensor support is in beta"),
-        ThreadPoolExecutor(torch.get_num_threads()) as threads,
-    ):
+    beta = "Sparse CSR tensor support is in beta"
+    with _without_warnings(beta), ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(multiply, range(0, len(queries), PAIRS_AT_ONCE)))
     return products
 
@@ -129,7 +124,7 @@ def _products_where(left: FloatArray, right: FloatArray, counts: IntArray, colum
     if len(columns) > len(left) * len(right):  # Some pair is there twice, and torch keeps no more than the matrix has.
         right, columns = right[columns], np.arange(len(columns))
     places = torch.sparse_csr_tensor(
-        torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])),
+        torch.from_numpy(offsets_of(counts)),
         torch.from_numpy(columns),
         torch.zeros(len(columns)),
         (len(left), len(right)),

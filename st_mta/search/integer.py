@@ -29,24 +29,18 @@ from st_mta.search.integer_products import (
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray
 
-BLOCK_SIZE, QUERIES_AT_ONCE = 2**11, 2**9
-"""Passages and queries whose products fit into a core's caches."""
-BLOCKS_AHEAD = 16
-"""Blocks of passages in the hands of the threads."""
-FEWEST_QUERIES, FEWEST_PASSAGES = 2**9, 2**15
-"""Below these, turning the corpus into integers costs more than it saves."""
+BLOCK_SIZE, QUERIES_AT_ONCE = 2**11, 2**9  # passages and queries whose products fit into a core's caches
+BLOCKS_AHEAD = 16  # blocks of passages in the hands of the threads
+FEWEST_QUERIES, FEWEST_PASSAGES = 2**9, 2**15  # below these, turning the corpus into integers costs more than it saves
 SAMPLE = 2**13, 2**16
 """Passages drawn to guess what the best score, at least and at most; a sixteenth of the corpus in between."""
-DEVIATIONS = 3.5
-"""Of the sample's luck; a query whose guess was too high is searched exactly."""
-SPARE = 1.4
-"""Rounding leaves close neighbours in doubt, so that so many times the passages asked for are given."""
+DEVIATIONS = 3.5  # of the sample's luck; a query whose guess was too high is searched exactly
+SPARE = 1.4  # rounding leaves close neighbours in doubt, so that so many times the passages asked for are given
 COARSEST = 2.0
 """A passage so long that it makes its group's scale this many times the usual one would hide its neighbours."""
 MOST_HITS = 32
 """Times the passages wanted; where so many are as good (copies of one text, say), memory would not hold them all."""
-FURTHEST = 2**30
-"""Beyond every product of two rows of integers, and within what 32 bits hold."""
+FURTHEST = 2**30  # beyond every product of two rows of integers, and within what 32 bits hold
 
 Result = TypeVar("Result")
 _Hits = tuple[npt.NDArray[np.int16], FloatArray, IntArray]
@@ -89,11 +83,9 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
 
 
 def _rank_in_sample(expected: float) -> int:
-    """The rank in a sample that lies, luck aside, below the wanted rank in the corpus.
+    """The rank r in a sample that lies ``DEVIATIONS`` of its standard deviations (its root) above ``expected``.
 
-    Args:
-        expected: How many of the wanted passages the sample holds on average: x. The rank r is such that r lies
-            ``DEVIATIONS`` of its standard deviations (its root) above x.
+    ``expected`` is how many of the wanted passages the sample holds on average.
     """
     return math.ceil(((DEVIATIONS + math.sqrt(DEVIATIONS**2 + 4 * expected)) / 2) ** 2)
 
@@ -112,9 +104,8 @@ def _search(
         parts = list(cores.map(partial(round_queries, mean=mean), split))
         bounds = list(cores.map(partial(_bounds, drawn, rank), parts))
         compare = partial(_compare, list(zip(parts, bounds)), mean, coarsest)
-        hits = _all_or_none(
-            _ahead(cores, compare, _blocks(corpus, block_size, bar)), corpus.forget, MOST_HITS * k * len(queries)
-        )
+        found = _ahead(cores, compare, _blocks(corpus, block_size, bar))
+        hits = _all_or_none(found, corpus.forget, MOST_HITS * k * len(queries))
         if hits is None:
             return None
         scores, positions, enough = zip(*cores.map(partial(_best, k), parts, zip(*hits)))

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from st_mta.types import FloatArray
 
-GROUP = 16
-"""Passages that share a scale; the search looks at their maximum first."""
+GROUP = 16  # passages that share a scale; the search looks at their maximum first
 LARGEST = 127
 
 _of_thread = threading.local()

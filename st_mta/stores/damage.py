@@ -1,4 +1,4 @@
-"""What happens to a stored file that cannot be read: it is set aside and said, never silently used or deleted."""
+"""What happens to a stored file that cannot be read: it is renamed and logged, never silently used or deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
-def set_aside(files: Sequence[Path], reason: str, consequence: str) -> None:
+def rename_damaged(files: Sequence[Path], reason: str, consequence: str) -> None:
     """Renames files to ``*.damaged`` and logs a warning.
 
     Args:
@@ -22,4 +22,4 @@ def set_aside(files: Sequence[Path], reason: str, consequence: str) -> None:
             file.rename(file.with_name(file.name + ".damaged"))
         except FileNotFoundError:
             continue
-        logger.warning("Set aside the damaged file %s (%s): %s.", file, reason, consequence)
+        logger.warning("Renamed the damaged file %s to *.damaged (%s): %s.", file, reason, consequence)

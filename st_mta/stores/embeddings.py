@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.progress import progress
-from st_mta.stores.damage import set_aside
+from st_mta.stores.damage import rename_damaged
+from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray, text_keys
 from st_mta.stores.ledger import Ledger
-from st_mta.types import FloatArray, IntArray, Texts
+from st_mta.types import FloatArray, IntArray, Texts, numbers_within
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
@@ -50,6 +51,10 @@ class Embeddings:
         """D, 0 when there is no embedding."""
         return int(self.block_arrays[0].shape[1]) if self.block_arrays else 0
 
+    def at(self, places: IntArray) -> Embeddings:
+        """The embeddings at these places, still unread."""
+        return Embeddings(self.block_arrays, self.block_of[places], self.row_of[places])
+
     def rows(self, index: IntArray | slice) -> FloatArray:
         """The embeddings at these places (0..n-1, in the order of the positions asked for).
 
@@ -77,7 +82,7 @@ class Embeddings:
         """All rows in the order in which they are stored, at most ``size`` at a time, as (places, rows).
 
         Whole stretches of a block come as views of it: nothing is copied, and memory does not grow with the number of
-        rows, provided that a stretch is read before the next step, or that who reads it later calls ``forget``.
+        rows, provided that a stretch is read before the next step, or that a later reader calls ``forget``.
         """
         order = np.lexsort((self.row_of, self.block_of))
         ends = np.flatnonzero(np.diff(self.block_of[order])) + 1
@@ -120,16 +125,14 @@ class _Index:
     """All stored rows of one model and role, sorted by key."""
 
     names: tuple[str, ...]
-    arrays: tuple[npt.NDArray[np.floating], ...]
     keys: KeyArray
-    block_of: IntArray
-    row_of: IntArray
+    stored: Embeddings
 
     def find(self, keys: KeyArray) -> IntArray:
         """Place of each key in the sorted rows, -1 where unknown."""
         if len(self.keys) == 0:
             return np.full(len(keys), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        place = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
         return np.where(self.keys[place] == keys, place, -1)
 
 
@@ -149,14 +152,7 @@ class EmbeddingStore:
         self._indices: dict[tuple[str, Role], _Index] = {}
 
     def get(
-        self,
-        fingerprint: str,
-        role: Role,
-        texts: Texts,
-        positions: IntArray,
-        encode: Encode,
-        block_size: int = 2**15,
-        dtype: type[np.floating] = np.float32,
+        self, fingerprint: str, role: Role, texts: Texts, positions: IntArray, encode: Encode, block_size: int = 2**15
     ) -> Embeddings:
         """The embeddings of these texts; those not in the store are encoded and stored first.
 
@@ -167,64 +163,42 @@ class EmbeddingStore:
             positions: (n,) positions in the table, repeats allowed.
             encode: Turns a list of texts into (len(list), D) embeddings.
             block_size: Texts encoded and written at a time, the most that a kill can lose.
-            dtype: Number format on disk.
 
         Raises:
             InputError: If the model gives non-finite embeddings or another shape, or the disk is full.
         """
-        keys = text_keys(texts)[np.asarray(positions, dtype=np.int64)]
+        positions = np.asarray(positions, dtype=np.int64)
+        keys = text_keys(texts)[positions]
         index = self._index(fingerprint, role)
-        missing = self._missing(keys, np.asarray(positions, dtype=np.int64), index)
-        self._count(role, len(missing), len(np.unique(keys)) - len(missing))
+        distinct, first = np.unique(keys, return_index=True)
+        missing = np.sort(positions[first[index.find(distinct) < 0]])
+        self.ledger.count_encoded(role, len(missing), len(distinct) - len(missing))
         if len(missing):
-            self._encode_missing(fingerprint, role, texts, missing, encode, block_size, dtype)
+            self._encode_missing(fingerprint, role, texts, missing, encode, block_size)
             index = self._index(fingerprint, role)
-        place = index.find(keys)
-        return Embeddings(index.arrays, index.block_of[place], index.row_of[place])
+        return index.stored.at(index.find(keys))
 
     def count(self, fingerprint: str) -> int:
         """Rows stored of a model, both roles together."""
         return sum(len(self._index(fingerprint, role).keys) for role in ROLES)
 
-    def _missing(self, keys: KeyArray, positions: IntArray, index: _Index) -> IntArray:
-        """Positions of the distinct texts that are not stored, in the order of the table."""
-        absent = index.find(keys) < 0
-        _, first = np.unique(keys[absent], return_index=True)
-        return np.sort(positions[absent][first])
-
-    def _count(self, role: Role, encoded: int, reused: int) -> None:
-        if role == "query":
-            self.ledger.queries_encoded += encoded
-            self.ledger.queries_reused += reused
-        else:
-            self.ledger.passages_encoded += encoded
-            self.ledger.passages_reused += reused
-
     def _encode_missing(
-        self,
-        fingerprint: str,
-        role: Role,
-        texts: Texts,
-        missing: IntArray,
-        encode: Encode,
-        block_size: int,
-        dtype: type[np.floating],
+        self, fingerprint: str, role: Role, texts: Texts, missing: IntArray, encode: Encode, block_size: int
     ) -> None:
         lengths = pc.binary_length(texts.column).to_numpy()
         unit = "queries" if role == "query" else "passages"
         with progress(f"Encoding {unit}", len(missing), unit) as bar:
             for block in blocks_by_length(missing, lengths, block_size):
                 embeddings = np.asarray(encode(texts.take(block)))
-                _refuse_broken(embeddings, len(block), texts, block)
-                self._write(fingerprint, role, text_keys(texts)[block], embeddings.astype(dtype))
+                _check_embeddings(embeddings, texts, block)
+                self._write(fingerprint, role, text_keys(texts)[block], embeddings.astype(np.float32))
                 bar.update(len(block))
 
     def _write(self, fingerprint: str, role: Role, keys: KeyArray, embeddings: npt.NDArray[np.floating]) -> None:
-        name = f"part-{uuid.uuid4().hex}"
-        folder = self.folder / fingerprint / role
+        path = self.folder / fingerprint / role / f"part-{uuid.uuid4().hex}"
         # The keys come last: a block counts once both files stand.
         for suffix, array in ((".npy", embeddings), (".keys.npy", keys)):
-            with atomic_path(folder / (name + suffix)) as temporary, open(temporary, "wb") as file:
+            with atomic_path(path.with_suffix(suffix)) as temporary, open(temporary, "wb") as file:
                 np.save(file, array)
 
     def _index(self, fingerprint: str, role: Role) -> _Index:
@@ -252,38 +226,28 @@ def blocks_by_length(positions: IntArray, lengths: IntArray, block_size: int) ->
             yield part[inner : inner + block_size]
 
 
-def _refuse_broken(embeddings: FloatArray, count: int, texts: Texts, block: IntArray) -> None:
-    if embeddings.ndim != 2 or len(embeddings) != count:
+def _check_embeddings(embeddings: FloatArray, texts: Texts, block: IntArray) -> None:
+    if embeddings.ndim != 2 or len(embeddings) != len(block):
         raise InputError(
-            expected=f"one embedding for each of {count} texts",
+            expected=f"one embedding for each of {len(block)} texts",
             got=f"an array of shape {embeddings.shape}",
-            consequence="embeddings would belong to the wrong texts",
             remedy="use a model that gives one vector per text",
         )
-    broken = ~np.isfinite(embeddings).all(axis=1)
-    if broken.any():
-        first = texts.take_ids(block[[int(np.argmax(broken))]])[0]
-        raise InputError(
-            expected="finite embeddings",
-            got=f"{int(broken.sum())} of {count} texts with NaN or infinite values, the first has id {first!r}",
-            consequence="they would be stored for good and poison every score",
-            remedy="check the model's weights and, on a GPU, try precision='fp32'; blocks stored before are untouched",
-        )
+    check_finite("embeddings", embeddings, lambda row: f"the text with id {texts.take_ids([block[row]])[0]!r}")
 
 
 def _read_index(folder: Path, names: tuple[str, ...]) -> _Index:
     blocks = [block for name in names if (block := _read_block(folder, name)) is not None]
-    arrays = tuple(array for array, _ in blocks)
-    keys = np.concatenate([keys for _, keys in blocks]) if blocks else np.zeros(0, dtype=np.uint64)
-    lengths = [len(keys) for _, keys in blocks]
+    keys = np.concatenate([np.zeros(0, dtype=np.uint64), *(keys for _, keys in blocks)])
+    lengths = np.asarray([len(keys) for _, keys in blocks], dtype=np.int64)
     block_of = np.repeat(np.arange(len(blocks), dtype=np.int64), lengths)
-    row_of = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths] or [np.zeros(0, np.int64)])
     order = np.argsort(keys, kind="stable")
-    return _Index(names, arrays, keys[order], block_of[order], row_of[order])
+    stored = Embeddings(tuple(array for array, _ in blocks), block_of, numbers_within(lengths))
+    return _Index(names, keys[order], stored.at(order))
 
 
 def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyArray] | None:
-    """A block's mapped rows and keys, or None after setting a damaged block aside."""
+    """A block's mapped rows and keys, or None after renaming a damaged block."""
     rows_path, keys_path = folder / f"{name}.npy", folder / f"{name}.keys.npy"
     try:
         keys = np.load(keys_path)
@@ -291,6 +255,6 @@ def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyA
         if keys.dtype != np.uint64 or rows.ndim != 2 or len(rows) != len(keys):
             raise ValueError(f"{keys.shape} keys of type {keys.dtype} for rows of shape {rows.shape}")
     except (OSError, ValueError, EOFError) as error:
-        set_aside([keys_path, rows_path], str(error), "its texts will be encoded again")
+        rename_damaged([keys_path, rows_path], str(error), "its texts will be encoded again")
         return None
     return rows, keys

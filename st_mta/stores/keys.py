@@ -26,17 +26,15 @@ def text_keys(texts: Texts) -> KeyArray:
     Returns:
         (n,) uint64, in the order of the texts.
     """
-    keys = _keys_of.get(texts)
-    if keys is None:
-        keys = _keys_of[texts] = keys_of_column(texts.column)
-    return keys
+    if texts not in _keys_of:
+        _keys_of[texts] = keys_of_column(texts.column)
+    return _keys_of[texts]
 
 
 def keys_of_column(column: pa.ChunkedArray) -> KeyArray:
     """The content keys of an Arrow string column."""
-    table = pa.table({"text": column})
     with duckdb.connect() as connection:
-        connection.register("texts", table)
+        connection.register("texts", pa.table({"text": column}))
         # Insertion order is kept by default; it is set here because the keys are useless without it.
         connection.execute("SET preserve_insertion_order = true")
         keys = connection.sql("SELECT md5_number_lower(text) AS key FROM texts").fetchnumpy()["key"]

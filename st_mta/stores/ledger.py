@@ -25,6 +25,15 @@ class Ledger:
     queries_encoded: int = 0
     queries_reused: int = 0
 
+    def count_encoded(self, role: str, encoded: int, reused: int) -> None:
+        """Adds to the counts of a role, "query" or "document"."""
+        if role == "query":
+            self.queries_encoded += encoded
+            self.queries_reused += reused
+        else:
+            self.passages_encoded += encoded
+            self.passages_reused += reused
+
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
         return asdict(self)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -13,16 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from st_mta.atomic import atomic_path
-from st_mta.errors import InputError
-from st_mta.stores.damage import set_aside
+from st_mta.stores.damage import rename_damaged
+from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray
 from st_mta.types import FloatArray
 
-logger = logging.getLogger(__name__)
-
 SCHEMA = pa.schema([("query", pa.uint64()), ("passage", pa.uint64()), ("score", pa.float32())])
-# Pairs looked up at once: the hash table of a join over this many takes some 600 MB.
-SLICE = 2**24
+SLICE = 2**24  # pairs looked up at once: the hash table of a join over this many takes some 600 MB
+MEMORY_LIMIT = "4GB"
+
+
+def _schema_of_whole(part: Path) -> pa.Schema:
+    return pq.read_table(part).schema
 
 
 class ScoreStore:
@@ -33,13 +35,10 @@ class ScoreStore:
 
     Args:
         folder: Where the folders of the scorers lie, and one for joins that do not fit in memory.
-        memory_limit: What DuckDB may take before it spills to disk, in its own notation ("4GB").
     """
 
-    def __init__(self, folder: Path, memory_limit: str = "4GB") -> None:
-        self.folder = folder
-        self.spill = folder / "spill"
-        self._memory_limit = memory_limit
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.spill = folder, folder / "spill"
         self._sound: set[Path] = set()
 
     def append(
@@ -49,8 +48,7 @@ class ScoreStore:
 
         Args:
             fingerprint: The scorer.
-            query_keys: (P,) content keys of the queries.
-            passage_keys: (P,) content keys of the passages.
+            query_keys, passage_keys: (P,) content keys of the texts.
             scores: (P,) finite scores.
 
         Raises:
@@ -58,7 +56,11 @@ class ScoreStore:
         """
         if len(scores) == 0:
             return
-        _refuse_unfinished(fingerprint, query_keys, passage_keys, scores)
+        check_finite(
+            f"scores of scorer {fingerprint}",
+            scores,
+            lambda pair: f"query key {query_keys[pair]} and passage key {passage_keys[pair]}",
+        )
         # Sorted keys compress better and let a join skip row groups.
         order = np.lexsort((passage_keys, query_keys))
         columns = [query_keys[order], passage_keys[order], np.asarray(scores, dtype=np.float32)[order]]
@@ -70,65 +72,53 @@ class ScoreStore:
     def lookup(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
         """The stored scores of P pairs.
 
-        A part that cannot be read is set aside with a warning; its pairs count as missing.
+        A part that cannot be read is renamed with a warning; its pairs count as missing.
 
         Returns:
             (P,) float32, NaN where the pair was never scored.
         """
         parts = self.parts(fingerprint)
         scores = np.full(len(query_keys), np.nan, dtype=np.float32)
-        if not parts:
-            return scores
         for start in range(0, len(scores), SLICE):
             part_of = slice(start, start + SLICE)
-            scores[part_of] = self._join(fingerprint, parts, query_keys[part_of], passage_keys[part_of])
+            scores[part_of] = self._join(parts, query_keys[part_of], passage_keys[part_of])
         return scores
 
     def parts(self, fingerprint: str) -> list[Path]:
-        """The readable parts of a scorer; unreadable ones are set aside."""
+        """The readable parts of a scorer; unreadable ones are renamed."""
         found = sorted((self.folder / fingerprint).glob("part-*.parquet"))
-        for part in found:
-            if part not in self._sound and self._footer_is_sound(part):
-                self._sound.add(part)
-        return [part for part in found if part in self._sound]
+        return [part for part in found if part in self._sound or self._is_sound(part, pq.read_schema)]
 
     def count(self, fingerprint: str) -> int:
         """Rows stored of a scorer (a pair written twice counts twice)."""
         return sum(pq.read_metadata(part).num_rows for part in self.parts(fingerprint))
 
-    def _footer_is_sound(self, part: Path) -> bool:
+    def _is_sound(self, part: Path, read: Callable[[Path], pa.Schema]) -> bool:
+        """Whether a part can be read and has our columns; one that is not is renamed."""
         try:
-            sound = bool(pq.read_schema(part).equals(SCHEMA))
+            problem = "" if read(part).equals(SCHEMA) else "its columns are not query, passage, score"
         except (pa.ArrowException, OSError) as error:
-            set_aside([part], str(error), "its pairs will be scored again")
-            return False
-        if not sound:
-            set_aside([part], "its columns are not query, passage, score", "its pairs will be scored again")
-        return sound
+            problem = str(error)
+        if problem:
+            rename_damaged([part], problem, "its pairs will be scored again")
+        else:
+            self._sound.add(part)
+        return not problem
 
-    def _join(self, fingerprint: str, parts: list[Path], query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
+    def _join(self, parts: list[Path], query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
         try:
             return self._join_sound(parts, query_keys, passage_keys)
         except duckdb.Error:
             # A whole footer may hide a broken page: read every part fully once, then try without the broken ones.
-            sound = [part for part in parts if part.exists() and self._pages_are_sound(part)]
+            sound = [part for part in parts if part.exists() and self._is_sound(part, _schema_of_whole)]
             if len(sound) == len(parts):
                 raise
             return self._join_sound(sound, query_keys, passage_keys)
 
-    def _pages_are_sound(self, part: Path) -> bool:
-        try:
-            pq.read_table(part)
-        except (pa.ArrowException, OSError) as error:
-            self._sound.discard(part)
-            set_aside([part], str(error), "its pairs will be scored again")
-            return False
-        return True
-
     def _join_sound(self, parts: list[Path], query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
-        scores = np.full(len(query_keys), np.inf, dtype=np.float32)
+        scores = np.full(len(query_keys), np.inf if parts else np.nan, dtype=np.float32)
         if not parts:
-            return np.full(len(query_keys), np.nan, dtype=np.float32)
+            return scores
         wanted = pa.table({"query": query_keys, "passage": passage_keys, "position": np.arange(len(query_keys))})
         with self._connection() as connection:
             connection.register("wanted", wanted)
@@ -142,24 +132,8 @@ class ScoreStore:
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
-        connection.execute(f"SET memory_limit = '{self._memory_limit}'")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")  # beyond it DuckDB spills to disk
         connection.execute("SET preserve_insertion_order = false")
         spill = str(self.spill).replace("'", "''")
         connection.execute(f"SET temp_directory = '{spill}'")
         return connection
-
-
-def _refuse_unfinished(
-    fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: npt.NDArray[np.floating]
-) -> None:
-    broken = ~np.isfinite(scores)
-    if not broken.any():
-        return
-    first = int(np.argmax(broken))
-    raise InputError(
-        expected=f"finite scores of scorer {fingerprint}",
-        got=f"{int(broken.sum())} of {len(scores)} not finite, the first is {scores[first]} for query key "
-        f"{query_keys[first]} and passage key {passage_keys[first]}",
-        consequence="they would be stored for good and turn losses into NaN",
-        remedy="check the model's weights and, on a GPU, try precision='fp32'; scores stored before are untouched",
-    )

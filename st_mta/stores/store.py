@@ -63,8 +63,7 @@ class Store:
 
     def contents(self) -> list[StoredScorer]:
         """What is stored, by scorer, the largest first."""
-        rooms = [self.folder / room for room in ROOMS]
-        fingerprints = {path.name for room in rooms if room.exists() for path in room.iterdir() if path.is_dir()}
+        fingerprints = {path.name for room in ROOMS for path in (self.folder / room).glob("*") if path.is_dir()}
         found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {self.scores.spill.name})]
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
 
@@ -92,10 +91,9 @@ class Store:
 
     def _describe_stored(self, fingerprint: str) -> StoredScorer:
         try:
-            described = json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            described = None
-        described = described if isinstance(described, dict) else {}
+            described = dict(json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            described = {}
         files = [path for folder in self._folders(fingerprint) for path in folder.rglob("*") if path.is_file()]
         return StoredScorer(
             fingerprint,

@@ -16,8 +16,7 @@ from st_mta.atomic import atomic_path
 
 SUFFIX = ".safetensors"
 BETWEEN = "/"
-OPEN_PARTS = 256
-"""Parts whose headers stay in memory; their tensors are read where they are asked for."""
+OPEN_PARTS = 256  # parts whose headers stay in memory; their tensors are read where they are asked for
 
 
 class TensorStore:

@@ -26,7 +26,7 @@ def test_randomisation_agrees_with_all_sign_flips(shift):
     observed = abs(sum(differences))
     flips = list(itertools.product([1, -1], repeat=len(differences)))
     extreme = sum(abs(sum(s * d for s, d in zip(signs, differences))) >= observed - 1e-12 for signs in flips)
-    assert paired_test(a, b, num_samples=20_000).p_value == pytest.approx(extreme / len(flips), abs=0.012)
+    assert paired_test(a, b).p_value == pytest.approx(extreme / len(flips), abs=0.015)
 
 
 def test_t_test_and_counts():
@@ -54,8 +54,6 @@ def test_the_interval_is_that_of_the_mean():
     half_width = 1.96 * differences.std(ddof=1) / math.sqrt(400)
     expected = (differences.mean() - half_width, differences.mean() + half_width)
     assert paired_test(a, b).confidence_interval == pytest.approx(expected, abs=0.1 * half_width)
-    narrow = paired_test(a, b, confidence=0.5).confidence_interval
-    assert narrow[1] - narrow[0] < 0.5 * (expected[1] - expected[0])
 
 
 def test_queries_are_paired_by_id_not_by_order():
@@ -98,7 +96,7 @@ def test_seeded_and_independent_of_the_block_size(monkeypatch):
 
 
 def test_a_p_value_is_never_zero():
-    assert paired_test(*systems(300, 1.0), num_samples=99).p_value == 1 / 100
+    assert paired_test(*systems(300, 1.0)).p_value == 1 / 10_000
 
 
 @pytest.mark.parametrize("b", [{}, {"q0": 1.0, "other": 1.0}, {"q0": 1.0}], ids=["none", "other", "fewer"])

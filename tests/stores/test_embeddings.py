@@ -150,12 +150,6 @@ def test_nothing_is_read_into_memory_before_it_is_asked_for(store, texts):
     assert all(isinstance(block, np.memmap) for block in found.block_arrays)
 
 
-def test_half_precision_on_disk_comes_back_as_float32(store, texts):
-    found = store.get("f", "document", texts, all_of(texts), embed, dtype=np.float16)
-    assert found.block_arrays[0].dtype == np.float16
-    assert found.rows(slice(None)).dtype == np.float32
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_embeddings_that_are_not_finite_are_refused_with_the_id(store, texts, value):
     def encode(batch: list[str]) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""What scorers around a model of the host share: how it is loaded, frozen, named and described."""
+
+from __future__ import annotations
+
+from typing import Any, Generic
+
+import torch
+
+from st_mta.scorers.frozen import FrozenModel, Model
+from st_mta.scorers.origin import num_layers
+from st_mta.stores import Store
+from st_mta.types import Scorer
+
+TOKENS_PER_CORE = 2**10
+TOKENS_PER_GPU = 2**16
+
+
+class HostModelScorer(Scorer, Generic[Model]):
+    """A scorer around a host model; stands before the class that says how it scores among the bases.
+
+    Args:
+        model: The model, or a Hub id or folder of one. It is not modified.
+        name: Name for reports, by default the model's.
+        store: Where scores or embeddings are kept.
+        precision: "auto", "fp32" or "bf16".
+        max_length: Longest text in tokens, None for the model's own.
+        tokens_per_batch: Tokens computed at once.
+        device: Where to run, None for where the model is.
+        others: Options of the other base class.
+    """
+
+    host_class: type  # of models given by their path
+    extra: dict[str, Any] = {}  # what else the scores depend on, for the fingerprint
+
+    def __init__(
+        self,
+        model: Any,
+        name: str | None = None,
+        store: Store | None = None,
+        precision: str = "auto",
+        max_length: int | None = None,
+        tokens_per_batch: int | None = None,
+        device: str | torch.device | None = None,
+        **others: Any,
+    ) -> None:
+        owned = isinstance(model, str)
+        if owned:
+            name, model = name or model, self._load(model, None if device is None else str(device))
+        super().__init__(name or _model_name(model, self.kind), store, **others)  # type: ignore[call-arg]
+        model = self._checked(model)
+        self._frozen: FrozenModel[Model] = FrozenModel(
+            model, precision, self._length(model, max_length), device, owned, **self.extra
+        )
+        self.device = self._frozen.device
+        self.parameters = sum(weight.numel() for weight in model.parameters())
+        self.layers = num_layers(model)
+        self.tokens_per_batch = tokens_per_batch or _tokens_per_batch(self.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, configuration, prompts, length and precision."""
+        return self._frozen.fingerprint
+
+    def _load(self, path: str, device: str | None) -> Any:
+        return self.host_class(path, device=device)
+
+    def _checked(self, model: Any) -> Model:
+        """The model to freeze; raises ``InputError`` for one that cannot be used."""
+        return model
+
+    def _length(self, model: Model, max_length: int | None) -> int | None:
+        """Tokens of an input of the model, for texts of ``max_length`` tokens."""
+        return max_length
+
+
+def _tokens_per_batch(device: torch.device) -> int:
+    """A core is fastest while its share fits its caches, a GPU wants all its cores filled."""
+    return TOKENS_PER_GPU if device.type == "cuda" else TOKENS_PER_CORE * torch.get_num_threads()
+
+
+def _model_name(model: torch.nn.Module, kind: str) -> str:
+    """The Hub id or folder a model was loaded from, or its kind."""
+    # Not the card's base_model: it stays what it was when a model is trained further.
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or kind)

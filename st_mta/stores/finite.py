@@ -1,0 +1,28 @@
+"""The last look at numbers before they are stored for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from st_mta.errors import InputError
+
+
+def check_finite(what: str, values: npt.NDArray[np.floating], place: Callable[[int], str]) -> None:
+    """Raises ``InputError`` if some rows (n,) or (n, D) hold NaN or an infinity.
+
+    Args:
+        what: What the rows are.
+        values: The rows.
+        place: Names the row with this number.
+    """
+    broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    if len(broken):
+        raise InputError(
+            expected=f"finite {what}",
+            got=f"{len(broken)} of {len(values)} with NaN or infinite values, the first for {place(int(broken[0]))}",
+            consequence="they would be stored for good and turn losses into NaN",
+            remedy="check the model's weights and, on a GPU, try precision='fp32'; what was stored before stays",
+        )
