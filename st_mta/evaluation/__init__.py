@@ -7,6 +7,7 @@ from st_mta.evaluation.evaluator import CollectionEvaluator
 from st_mta.evaluation.measures import MEASURES, evaluate_run, per_query
 from st_mta.evaluation.scorer_quality import best_passages, evaluate_scorer, rerank
 from st_mta.evaluation.significance import PairedTest, holm, paired_test
+from st_mta.trec import read_run, write_run
 
 __all__ = [
     "MEASURES",
@@ -19,5 +20,7 @@ __all__ = [
     "holm",
     "paired_test",
     "per_query",
+    "read_run",
     "rerank",
+    "write_run",
 ]
