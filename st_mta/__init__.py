@@ -7,116 +7,69 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from st_mta.assistants.targets import AssistantTargets
-    from st_mta.collections import from_dictionaries, load_collection
-    from st_mta.errors import InputError
-    from st_mta.evaluation import BenchmarkEvaluator, CollectionEvaluator
-    from st_mta.filters import DynamicFilter
-    from st_mta.losses import (
-        AttentionMSELoss,
-        FilteredContrastiveLoss,
-        HiddenStateMSELoss,
-        ListwiseKLLoss,
-        MultiLevelDistillationLoss,
-    )
-    from st_mta.mining import mine
-    from st_mta.recipes.distill import DistillConfig, distill
-    from st_mta.recipes.evaluate import evaluate_models
-    from st_mta.recipes.make_assistants import make_assistants
-    from st_mta.recipes.make_teacher import make_teacher
-    from st_mta.scorers import (
-        BM25,
-        BiEncoderScorer,
-        CrossEncoderScorer,
-        LateInteractionScorer,
-        StoredScores,
-        load_scorer,
-    )
-    from st_mta.stores import Store
-    from st_mta.training.arguments import MultiAssistantTrainingArguments
-    from st_mta.training.students import prune_layers
-    from st_mta.training.trainer import MultiAssistantTrainer
-    from st_mta.types import Candidates, Collection, Qrels, Run, Scorer
+if TYPE_CHECKING:  # "as" tells type checkers that a name is public
+    from st_mta.assistants.targets import AssistantTargets as AssistantTargets
+    from st_mta.collections import from_dictionaries as from_dictionaries
+    from st_mta.collections import load_collection as load_collection
+    from st_mta.errors import InputError as InputError
+    from st_mta.evaluation import BenchmarkEvaluator as BenchmarkEvaluator
+    from st_mta.evaluation import CollectionEvaluator as CollectionEvaluator
+    from st_mta.filters import DynamicFilter as DynamicFilter
+    from st_mta.losses import AttentionMSELoss as AttentionMSELoss
+    from st_mta.losses import FilteredContrastiveLoss as FilteredContrastiveLoss
+    from st_mta.losses import HiddenStateMSELoss as HiddenStateMSELoss
+    from st_mta.losses import ListwiseKLLoss as ListwiseKLLoss
+    from st_mta.losses import MultiLevelDistillationLoss as MultiLevelDistillationLoss
+    from st_mta.mining import mine as mine
+    from st_mta.recipes.distill import DistillConfig as DistillConfig
+    from st_mta.recipes.distill import distill as distill
+    from st_mta.recipes.evaluate import evaluate_models as evaluate_models
+    from st_mta.recipes.make_assistants import make_assistants as make_assistants
+    from st_mta.recipes.make_teacher import make_teacher as make_teacher
+    from st_mta.scorers import BM25 as BM25
+    from st_mta.scorers import BiEncoderScorer as BiEncoderScorer
+    from st_mta.scorers import CrossEncoderScorer as CrossEncoderScorer
+    from st_mta.scorers import LateInteractionScorer as LateInteractionScorer
+    from st_mta.scorers import StoredScores as StoredScores
+    from st_mta.scorers import load_scorer as load_scorer
+    from st_mta.stores import Store as Store
+    from st_mta.training.arguments import MultiAssistantTrainingArguments as MultiAssistantTrainingArguments
+    from st_mta.training.students import prune_layers as prune_layers
+    from st_mta.training.trainer import MultiAssistantTrainer as MultiAssistantTrainer
+    from st_mta.types import Candidates as Candidates
+    from st_mta.types import Collection as Collection
+    from st_mta.types import Qrels as Qrels
+    from st_mta.types import Run as Run
+    from st_mta.types import Scorer as Scorer
 
 # Loaded at first use: the host takes seconds to import, and `st-mta --help` needs none of it.
-_HOMES = {
-    "AssistantTargets": "st_mta.assistants.targets",
-    "AttentionMSELoss": "st_mta.losses",
-    "BenchmarkEvaluator": "st_mta.evaluation",
-    "BiEncoderScorer": "st_mta.scorers",
-    "BM25": "st_mta.scorers",
-    "Candidates": "st_mta.types",
-    "Collection": "st_mta.types",
-    "CollectionEvaluator": "st_mta.evaluation",
-    "CrossEncoderScorer": "st_mta.scorers",
-    "distill": "st_mta.recipes.distill",
-    "DistillConfig": "st_mta.recipes.distill",
-    "DynamicFilter": "st_mta.filters",
-    "evaluate_models": "st_mta.recipes.evaluate",
-    "FilteredContrastiveLoss": "st_mta.losses",
-    "from_dictionaries": "st_mta.collections",
-    "HiddenStateMSELoss": "st_mta.losses",
-    "InputError": "st_mta.errors",
-    "LateInteractionScorer": "st_mta.scorers",
-    "ListwiseKLLoss": "st_mta.losses",
-    "load_collection": "st_mta.collections",
-    "load_scorer": "st_mta.scorers",
-    "mine": "st_mta.mining",
-    "MultiAssistantTrainer": "st_mta.training.trainer",
-    "MultiAssistantTrainingArguments": "st_mta.training.arguments",
-    "MultiLevelDistillationLoss": "st_mta.losses",
-    "make_assistants": "st_mta.recipes.make_assistants",
-    "make_teacher": "st_mta.recipes.make_teacher",
-    "prune_layers": "st_mta.training.students",
-    "Qrels": "st_mta.types",
-    "Run": "st_mta.types",
-    "Scorer": "st_mta.types",
-    "Store": "st_mta.stores",
-    "StoredScores": "st_mta.scorers",
+_NAMES = {
+    "assistants.targets": "AssistantTargets",
+    "collections": "from_dictionaries load_collection",
+    "errors": "InputError",
+    "evaluation": "BenchmarkEvaluator CollectionEvaluator",
+    "filters": "DynamicFilter",
+    "losses": "AttentionMSELoss FilteredContrastiveLoss HiddenStateMSELoss ListwiseKLLoss MultiLevelDistillationLoss",
+    "mining": "mine",
+    "recipes.distill": "DistillConfig distill",
+    "recipes.evaluate": "evaluate_models",
+    "recipes.make_assistants": "make_assistants",
+    "recipes.make_teacher": "make_teacher",
+    "scorers": "BM25 BiEncoderScorer CrossEncoderScorer LateInteractionScorer StoredScores load_scorer",
+    "stores": "Store",
+    "training.arguments": "MultiAssistantTrainingArguments",
+    "training.students": "prune_layers",
+    "training.trainer": "MultiAssistantTrainer",
+    "types": "Candidates Collection Qrels Run Scorer",
 }
-
-__all__ = [
-    "AssistantTargets",
-    "AttentionMSELoss",
-    "BenchmarkEvaluator",
-    "BiEncoderScorer",
-    "BM25",
-    "Candidates",
-    "Collection",
-    "CollectionEvaluator",
-    "CrossEncoderScorer",
-    "distill",
-    "DistillConfig",
-    "DynamicFilter",
-    "evaluate_models",
-    "FilteredContrastiveLoss",
-    "from_dictionaries",
-    "HiddenStateMSELoss",
-    "InputError",
-    "LateInteractionScorer",
-    "ListwiseKLLoss",
-    "load_collection",
-    "load_scorer",
-    "mine",
-    "MultiAssistantTrainer",
-    "MultiAssistantTrainingArguments",
-    "MultiLevelDistillationLoss",
-    "make_assistants",
-    "make_teacher",
-    "prune_layers",
-    "Qrels",
-    "Run",
-    "Scorer",
-    "Store",
-    "StoredScores",
-]
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'st_mta' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"st_mta.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

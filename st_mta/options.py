@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field
 from typing import Any
 
+UNGROUPED = "Options"
+
 
 def option(
     default: Any = MISSING,
     *,
     help: str,
-    group: str = "Other options",
+    group: str = UNGROUPED,
     basic: bool = False,
+    bare: bool = False,
     choices: Sequence[Any] | None = None,
     aliases: Sequence[str] = (),
     factory: Callable[[], Any] | None = None,
@@ -24,15 +27,14 @@ def option(
         default: Its default; without one the option is required.
         help: One sentence, without the default, which ``--help`` adds.
         group: Heading under which ``--help`` lists it.
-        basic: Whether ``--help`` shows it; ``--help-all`` shows every option.
+        basic: Whether ``--help`` shows it, as it does options of no group; ``--help-all`` shows every option.
+        bare: Whether it may stand without its flag.
         choices: The values allowed, where they can be listed.
         aliases: Other flags for the same option, such as "--epochs".
         factory: Makes a mutable default.
         section: A dataclass: the option is a mapping with some of its fields, a section of the YAML file.
     """
-    metadata = {
-        "help": help, "group": group, "basic": basic, "choices": choices, "aliases": list(aliases), "section": section,
-    }  # fmt: skip
+    metadata = dict(group=group, basic=basic, bare=bare, choices=choices, aliases=aliases, section=section, help=help)
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -16,7 +16,7 @@ from benchmarks.assistants.budgets import Budget
 from benchmarks.assistants.collections import SEED, cut_collection
 from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
-from st_mta.recipes.diagnose import diagnose
+from st_mta.recipes.diagnose import DiagnoseOptions, diagnose
 from st_mta.recipes.make_assistants import Made, make_assistants
 from st_mta.recipes.make_teacher import TeacherChoice, make_teacher
 from st_mta.recipes.tune import TuningSettings
@@ -184,7 +184,7 @@ class Material:
     def diagnosis(self) -> dict[str, Any]:
         """How every assistant and fusion agrees with the teacher on dev, before any training."""
         searchers = [scorer for scorer in self.assistants if scorer.can_retrieve]
-        return asdict(diagnose(self.collection, "dev", self.pool(), searchers))
+        return asdict(diagnose(self.collection, self.pool(), searchers, DiagnoseOptions(seed=0)))
 
     def prepare(self) -> dict[str, Any]:
         """Makes everything; says how good it is on dev and how long that took when it was made."""

@@ -1,39 +1,36 @@
-"""``st-mta assistants``."""
+"""Makes diverse assistants from one pretrained encoder, and measures them on the development split.
+
+Example:
+  st-mta assistants --base minilm --collection my-data --output-dir assistants --kinds contrastive pooled
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
-from st_mta.cli.tuning import TuningOptions
-from st_mta.recipes.make_assistants import ASSISTANTS, make_assistants
+from st_mta.cli.tuning import TuningConfig
+from st_mta.options import option
+from st_mta.recipes.make_assistants import ASSISTANTS, KINDS, make_assistants
+from st_mta.recipes.options import INPUTS
 from st_mta.report import console_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssistantsConfig(TuningOptions):
+class Config(TuningConfig):
     """Options of ``st-mta assistants``."""
 
-    kinds: list[str] = field(
-        default_factory=lambda: ["contrastive", "pooled", "late-interaction"],
-        metadata={"help": f"Which to make: some of {', '.join(ASSISTANTS)}."},
+    kinds: list[str] = option(
+        factory=lambda: list(KINDS), group=INPUTS, basic=True, help=f"Which to make: some of {', '.join(ASSISTANTS)}."
     )
-    teacher: str | None = field(default=None, metadata={"help": "Needed by 'imitating': named as for distill."})
+    teacher: str | None = option(
+        None, group=INPUTS, basic=True, help="Needed by 'imitating': a scorer, named as for distill."
+    )
 
 
-def run(arguments: list[str]) -> None:
-    """Makes diverse assistants from one base, and prints how good they are."""
-    config = parse(AssistantsConfig, arguments, "assistants", "Make diverse assistants from one pretrained encoder.")
-    made = make_assistants(
-        config.base,
-        config.collection,
-        config.output_dir,
-        kinds=config.kinds,
-        teacher=config.teacher,
-        settings=config.settings(),
-        store=config.store,
-    )
+def run(config: Config) -> None:
+    """Makes the assistants and prints how good they are."""
+    made = make_assistants(**config.arguments())
     rows = [
         {"Assistant": one.name, **{name: f"{value:.3f}" for name, value in one.dev.items()}, "Model": one.model}
         for one in made

@@ -1,29 +1,32 @@
-"""``st-mta cache``."""
+"""Lists or clears stored scores and embeddings.
+
+Example:
+  st-mta cache --clear all
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from st_mta.cli.parse import parse
 from st_mta.cli.show import readable_size, wide_console
 from st_mta.errors import InputError
+from st_mta.options import option
+from st_mta.recipes.options import Stored
 from st_mta.report import console_table
 from st_mta.stores import Store
 
 
-@dataclass
-class CacheConfig:
+@dataclass(frozen=True, kw_only=True)
+class Config(Stored):
     """Options of ``st-mta cache``."""
 
-    store: str | None = field(default=None, metadata={"help": "The store's folder (the user's cache if not given)."})
-    clear: str | None = field(
-        default=None, metadata={"help": "Delete what this scorer stored: a fingerprint from the list, or all."}
+    clear: str | None = option(
+        None, help="Delete what this scorer stored: the beginning of its fingerprint in the list, or all."
     )
 
 
-def run(arguments: list[str]) -> None:
+def run(config: Config) -> None:
     """Lists the store, or clears it."""
-    config = parse(CacheConfig, arguments, "cache", "Lists or clears stored scores and embeddings.")
     store = Store(config.store)
     console = wide_console()
     if config.clear is None:
@@ -49,7 +52,6 @@ def _known(store: Store, prefix: str) -> str:
     raise InputError(
         expected="the beginning of one stored scorer's fingerprint, or all",
         got=f"{prefix!r}, which fits {len(found)}",
-        consequence="the wrong scores might be deleted",
         remedy="copy a fingerprint from st-mta cache",
     )
 

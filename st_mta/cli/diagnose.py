@@ -1,72 +1,47 @@
-"""``st-mta diagnose``."""
+"""Which assistants to bring: who agrees with the teacher, before anything is trained.
+
+Example:
+  st-mta diagnose --collection pydocs --teacher minilm --assistants bm25 out/student --output-dir diagnosis
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from st_mta.assistants.by_name import check_fusion
-from st_mta.assistants.calibration import check_calibration
 from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
-from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection, with_dev_split
-from st_mta.recipes.diagnose import Agreement, Diagnosis, diagnose
+from st_mta.options import option
+from st_mta.recipes.diagnose import Agreement, DiagnoseOptions, Diagnosis, diagnose
+from st_mta.recipes.options import INPUTS, OnCollection, Scoring
 from st_mta.report import console_table
 from st_mta.report.plots.agreement import plot_agreement
-from st_mta.scorers import ScorerOptions, load_scorer
-from st_mta.stores import Store
+from st_mta.scorers import load_scorer
 
 
-@dataclass
-class DiagnoseConfig:
+@dataclass(frozen=True, kw_only=True)
+class Config(DiagnoseOptions, Scoring, OnCollection):
     """Options of ``st-mta diagnose``."""
 
-    collection: str = field(metadata={"help": "A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs."})
-    teacher: str = field(metadata={"help": "The strong ranker, named as for distill."})
-    assistants: list[str] = field(metadata={"help": "The assistants to judge, named like the teacher."})
-    output_dir: str = field(metadata={"help": "Folder for diagnosis.json and agreement.png."})
-    split: str = field(default="dev", metadata={"help": "Whose queries (dev is cut from train where there is none)."})
-    num_candidates: int = field(default=32, metadata={"help": "Passages per query, from everybody who can search."})
-    max_queries: int = field(default=500, metadata={"help": "At most so many queries."})
-    fusion: str = field(
-        default="mean", metadata={"help": "Fusing assistants: mean, rrf, weighted or module:function."}
-    )
-    combinations: str = field(default="all", metadata={"help": "Which combinations are shown: all, pairs or none."})
-    calibration: str = field(
-        default="temperature", metadata={"help": "Bringing scorers to one scale: temperature, zscore or affine."}
-    )
-    max_length: int | None = field(default=None, metadata={"help": "Longest text in tokens."})
-    seed: int = field(default=42, metadata={"help": "Seed of the samples."})
-    store: str | None = field(default=None, metadata={"help": "Folder of stored scores and embeddings."})
-    precision: str = field(default="auto", metadata={"help": "auto (bf16 where it is faster), fp32 or bf16."})
+    teacher: str = option(group=INPUTS, help="The strong ranker, named as for distill.")
+    assistants: list[str] = option(group=INPUTS, help="The assistants to judge, named like the teacher.")
+    output_dir: str = option(group=INPUTS, help="Folder for diagnosis.json and agreement.png.")
 
 
-def run(arguments: list[str]) -> None:
-    """Compares every assistant and fusion with the teacher, before anything is trained."""
-    config = parse(DiagnoseConfig, arguments, "diagnose", "Which assistants to bring: who agrees with the teacher.")
+def run(config: Config) -> None:
+    """Compares every assistant and fusion with the teacher."""
     check_fusion(config.fusion)
-    check_calibration(config.calibration)
     collection = load_collection(config.collection)
     if config.split == "dev":
         collection = with_dev_split(collection, config.seed)
-    options = ScorerOptions(Store(config.store), config.precision, max_length=config.max_length)
+    options = config.scorer_options()
     teacher, *assistants = (load_scorer(name, options) for name in [config.teacher, *config.assistants])
     pool = AssistantPool(teacher, assistants)
-    found = diagnose(
-        collection,
-        config.split,
-        pool,
-        [scorer for scorer in pool.scorers if scorer.can_retrieve],
-        num_candidates=config.num_candidates,
-        max_queries=config.max_queries,
-        fusion=config.fusion,
-        combinations=config.combinations,
-        calibration=config.calibration,
-        seed=config.seed,
-    )
+    found = diagnose(collection, pool, [scorer for scorer in pool.scorers if scorer.can_retrieve], config)
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write_text(folder / "diagnosis.json", json.dumps(asdict(found), indent=2) + "\n")

@@ -9,6 +9,7 @@ import os
 import sys
 
 from st_mta import __version__
+from st_mta.cli.parse import parse
 from st_mta.errors import InputError
 
 # Imported only when asked for, so that --help answers at once.
@@ -43,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     _set_up_messages()
     try:
-        importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}").run(rest)
+        module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
+        description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
+        module.run(parse(module.Config, rest, verb, description, example.rstrip()))
     except InputError as error:
         print(f"st-mta {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -58,13 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print(f"st-mta {verb}: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        print(f"st-mta {verb}: interrupted; the same command resumes where it stopped.", file=sys.stderr)
         return 130
     return 0
 
 
 def _set_up_messages() -> None:
-    """Progress of the stations on standard error; of the libraries only what is amiss."""
+    """Progress of the stages on standard error; of the libraries only warnings."""
     import datasets
     import transformers
 

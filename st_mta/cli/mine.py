@@ -1,48 +1,48 @@
-"""``st-mta mine``."""
+"""Mines candidates for every query from several retrievers.
+
+Example:
+  st-mta mine --collection pydocs --retrievers bm25 minilm --output candidates.parquet
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from st_mta.cli.parse import parse
+from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection
 from st_mta.mining import mine
 from st_mta.mining.pairs import refuse_unwritable, write_pairs
+from st_mta.options import option
+from st_mta.recipes.options import INPUTS, OnCollection, Scoring
 from st_mta.scorers import load_scorer
-from st_mta.stores import Store
 from st_mta.training.curriculum import training_queries
 
 
-@dataclass
-class MineConfig:
+@dataclass(frozen=True, kw_only=True)
+class Config(Scoring, OnCollection):
     """Options of ``st-mta mine``."""
 
-    collection: str = field(metadata={"help": "A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs."})
-    retrievers: list[str] = field(metadata={"help": "Models that search: Hub ids, folders, bm25, minilm."})
-    output: str = field(metadata={"help": "File to write: .parquet with query_id, passage_id, positive, source."})
-    split: str = field(default="train", metadata={"help": "Whose queries: train, dev or test."})
-    num_candidates: int = field(default=16, metadata={"help": "Passages per query, positives among them."})
-    range_min: int = field(default=0, metadata={"help": "Passages skipped from the top of every retriever."})
-    range_max: int = field(default=100, metadata={"help": "Depth to which every retriever is searched."})
-    sampling_strategy: str = field(default="stratified", metadata={"help": "top, random or stratified."})
-    seed: int = field(default=42, metadata={"help": "Seed of the sampling."})
-    store: str | None = field(default=None, metadata={"help": "Folder of stored embeddings."})
+    retrievers: list[str] = option(group=INPUTS, help="Models that search: Hub ids, folders, bm25, minilm.")
+    output: str = option(group=INPUTS, help="File to write: .parquet with query_id, passage_id, positive, source.")
+    split: str = option("train", group=INPUTS, basic=True, help="Whose queries: train, dev or test.")
+    num_candidates: int = option(16, help="Passages per query, positives among them.")
+    range_min: int = option(0, help="Passages skipped from the top of every retriever.")
+    range_max: int = option(100, help="Depth to which every retriever is searched.")
+    sampling_strategy: str = option("stratified", help="top, random or stratified.")
+    seed: int = option(42, help="Seed of the sampling.")
 
 
-def run(arguments: list[str]) -> None:
+def run(config: Config) -> None:
     """Mines and writes one row per candidate."""
-    config = parse(MineConfig, arguments, "mine", "Mines candidates for every query from several retrievers.")
     refuse_unwritable(Path(config.output), ".parquet")
     collection = load_collection(config.collection)
-    store = Store(config.store)
+    options = config.scorer_options()
     queries = training_queries(collection) if config.split == "train" else collection.queries_of(config.split)
     candidates = mine(
         collection,
         queries,
-        [load_scorer(name, store=store) for name in config.retrievers],
+        [load_scorer(name, options) for name in config.retrievers],
         collection.qrels.get(config.split),
         num_candidates=config.num_candidates,
         depth=config.range_max,
@@ -51,6 +51,4 @@ def run(arguments: list[str]) -> None:
         seed=config.seed,
     )
     write_pairs(Path(config.output), collection, candidates)
-    Console(highlight=False, markup=False).print(
-        f"{len(candidates.passages):,} candidates of {len(candidates):,} queries in {config.output}"
-    )
+    wide_console().print(f"{len(candidates.passages):,} candidates of {len(candidates):,} queries in {config.output}")

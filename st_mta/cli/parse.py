@@ -13,48 +13,49 @@ import yaml
 
 from st_mta.cli.values import aliases_of, options_of, typed_options
 from st_mta.errors import InputError
+from st_mta.options import UNGROUPED
 
 Config = TypeVar("Config")
-UNGROUPED = "Options"
 METAVARS = {int: "N", float: "X"}
 
 
 def parse(
-    config_class: type[Config],
-    arguments: list[str],
-    command: str,
-    description: str,
-    example: str = "",
-    first: str = "",
+    config_class: type[Config], arguments: list[str], command: str, description: str, example: str = ""
 ) -> Config:
     """Reads flags and, with ``--config FILE``, a YAML file whose keys are the flags' names (a flag wins).
 
     Args:
-        config_class: The dataclass to fill, with [`st_mta.options.option`] or ``field(metadata={"help": ...})``.
+        config_class: The dataclass to fill; its fields are written with [`st_mta.options.option`].
         arguments: The command line after the verb.
         command: The verb.
         description: Printed by ``--help``.
-        example: A command line, printed below the options.
-        first: The option that may also stand without its flag.
+        example: Command lines, printed below the options.
 
     Raises:
         InputError: If the file is missing or no YAML mapping, an option is unknown in it, or a value does not fit.
         SystemExit: With code 2 on an unknown flag or without a required option, 0 after ``--help``.
     """
+    options = options_of(config_class)
     parser = _parser(config_class, command, description, example, "--help-all" in arguments)
-    namespace, left = parser.parse_known_args(arguments)
+    namespace, left = parser.parse_known_args([_with_dashes(argument) for argument in arguments])
     given = vars(namespace)
     files = given.pop("config", [])
-    if first and first not in given and len(left) == 1 and not left[0].startswith("-"):
-        given[first] = left.pop()
+    bare = [field.name for field in options if field.metadata["bare"] and field.name not in given]
+    if bare and len(left) == 1 and not left[0].startswith("-"):
+        given[bare[0]] = left.pop()
     if left:
         parser.error(_unknown_flag(left[0], parser))
-    options = read_yaml(Path(_only(files)), config_class) if files else {}
-    options |= typed_options(config_class, {_flag(name): given[name] for name in given}, "the command line")
-    missing = [field.name for field in options_of(config_class) if _required(field) and field.name not in options]
+    found = read_yaml(Path(_only(files)), config_class) if files else {}
+    found |= typed_options(config_class, {_flag(name): given[name] for name in given}, "the command line")
+    missing = [_flag(field.name) for field in options if _required(field) and field.name not in found]
     if missing:
-        parser.error(f"missing {', '.join(map(_flag, missing))}, as a flag or in the file of --config")
-    return config_class(**options)
+        parser.error(f"missing {', '.join(missing)}, as a flag or in the file of --config")
+    return config_class(**found)
+
+
+def _with_dashes(argument: str) -> str:
+    """Flags may also be spelt with underscores, as the fields are."""
+    return re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), argument)
 
 
 def _only(files: list[str]) -> str:
@@ -112,26 +113,27 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Every flag with its dashes only, and what it takes once."""
+    """Every flag and its aliases, and what they take once."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        flags = ", ".join(flag for flag in action.option_strings if "_" not in flag)
-        takes = "" if action.nargs in (0, "?") else str(action.metavar)
-        return f"{flags} {takes}{' ...' if action.nargs == '+' else ''}".rstrip()
+        return f"{', '.join(action.option_strings)} {action.metavar or ''}".rstrip()
 
 
 def _parser(
     config_class: type[Any], command: str, description: str, example: str, everything: bool
 ) -> argparse.ArgumentParser:
     """Flags without defaults and types, which ``typed_options`` and the dataclass know."""
-    options, hints = options_of(config_class), get_type_hints(config_class)
+    hints = get_type_hints(config_class)
+    options = sorted(
+        options_of(config_class), key=lambda field: (field.metadata["group"] == UNGROUPED, not _required(field))
+    )
     hidden = 0 if everything else sum(not _shown(field) for field in options)
-    closing = [f"Example:\n  {example}"] if example else []
+    closing = [f"Example:\n{example}"] if example else []
     closing += [f"More ({hidden}): st-mta {command} --help-all"] if hidden else []
-    needed = [f"{_flag(field.name)} {_takes(field, hints[field.name])}" for field in options if _required(field)]
+    needed = [f"{_flag(field.name)} {_metavar(field, hints[field.name])}" for field in options if _required(field)]
     parser = _Parser(
         prog=f"st-mta {command}",
         usage=" ".join(["%(prog)s", *needed, "[options]"]),
@@ -142,12 +144,11 @@ def _parser(
         allow_abbrev=False,
         add_help=False,
     )
-    groups: dict[str, Any] = {}
+    titles = dict.fromkeys([*(field.metadata["group"] for field in options), UNGROUPED])
+    groups = {title: parser.add_argument_group(title) for title in titles}
     for field in options:
-        title = field.metadata.get("group", UNGROUPED)
-        group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(title))
-        _add(group, field, hints[field.name], everything or _shown(field))
-    group = groups.get(UNGROUPED) or parser.add_argument_group(UNGROUPED)
+        _add(groups[field.metadata["group"]], field, hints[field.name], everything or _shown(field))
+    group = groups[UNGROUPED]
     group.add_argument("--config", metavar="FILE", action="append", help="YAML file with any of these options.")
     group.add_argument("-h", "--help", action="help", help="Show this page.")
     group.add_argument("--help-all", action="help", help="Show every option." if hidden else argparse.SUPPRESS)
@@ -156,43 +157,40 @@ def _parser(
 
 def _add(group: Any, field: Field[Any], hint: Any, shown: bool) -> None:
     """The field's flags; those of a truth need no value, and one that is on has a flag to turn it off."""
-    flags = [f"--{spelt}" for name in (field.name, *aliases_of(field)) for spelt in _spellings(name)]
     known: dict[str, Any] = {"dest": field.name, "help": _help(field) if shown else argparse.SUPPRESS}
+    known["metavar"] = _metavar(field, hint)
+    flags = map(_flag, (field.name, *aliases_of(field)))
     if bool in (hint, *get_args(hint)):
         group.add_argument(*flags, nargs="?", const="true", **known)
         if field.default is True:
-            off = [f"--{spelt}" for spelt in _spellings(f"no_{field.name}")]
-            group.add_argument(*off, action="store_const", const="false", **known | {"help": argparse.SUPPRESS})
-        return
-    many = list in (get_origin(hint), *map(get_origin, get_args(hint)))
-    group.add_argument(*flags, nargs="+" if many else None, metavar=_metavar(field, hint), **known)
-
-
-def _spellings(name: str) -> list[str]:
-    return list(dict.fromkeys([name.replace("_", "-"), name]))
+            off = {"action": "store_const", "const": "false", "help": argparse.SUPPRESS}
+            group.add_argument(_flag(f"no_{field.name}"), dest=field.name, **off)
+    else:
+        group.add_argument(*flags, nargs="+" if _takes_many(hint) else None, **known)
 
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _takes(field: Field[Any], hint: Any) -> str:
-    return _metavar(field, hint) + (" ..." if get_origin(hint) is list else "")
+def _takes_many(hint: Any) -> bool:
+    return any(get_origin(one) is list for one in (hint, *get_args(hint)))
 
 
 def _metavar(field: Field[Any], hint: Any) -> str:
     """What a flag takes: its choices, N or X for numbers, JSON, or the last word of its name."""
-    if choices := field.metadata.get("choices"):
-        return "{" + ",".join(str(choice) for choice in choices if choice is not None) + "}"
-    if field.metadata.get("section") is not None:
-        return "JSON"
-    inner = {part for one in (hint, *get_args(hint)) for part in (one, *get_args(one))}
-    return next((METAVARS[kind] for kind in METAVARS if kind in inner), field.name.rsplit("_", 1)[-1].upper())
+    kinds = {part for one in (hint, *get_args(hint)) for part in (one, *get_args(one))}
+    if choices := field.metadata["choices"]:
+        word = "{" + ",".join(str(choice) for choice in choices if choice is not None) + "}"
+    elif field.metadata["section"] is not None:
+        word = "JSON"
+    else:
+        word = next((METAVARS[kind] for kind in METAVARS if kind in kinds), field.name.rsplit("_", 1)[-1].upper())
+    return "" if bool in kinds else word + " ..." * _takes_many(hint)
 
 
 def _shown(field: Field[Any]) -> bool:
-    """Options of no group are always shown, the others where they are basic or required."""
-    return bool(field.metadata.get("basic", "help" in field.metadata)) or _required(field)
+    return field.metadata["basic"] or field.metadata["group"] == UNGROUPED or _required(field)
 
 
 def _required(field: Field[Any]) -> bool:
@@ -201,15 +199,14 @@ def _required(field: Field[Any]) -> bool:
 
 def _help(field: Field[Any]) -> str:
     """The field's sentence and its default."""
-    text = str(field.metadata.get("help", ""))
+    text = field.metadata["help"]
     default = field.default_factory() if field.default_factory is not MISSING else field.default
-    if default is not MISSING and (default or isinstance(default, (int, float)) and default is not False):
-        words = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else f"{default}"
-        text += f" (default: {words})"
-    return text.strip().replace("%", "%%")
+    if default is not False and default not in (MISSING, None, "", []):
+        text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+    return str(text).replace("%", "%%")
 
 
 def _unknown_flag(flag: str, parser: argparse.ArgumentParser) -> str:
-    flags = sorted({option for action in parser._actions for option in action.option_strings if "_" not in option})
+    flags = sorted({option for action in parser._actions for option in action.option_strings})
     near = difflib.get_close_matches(flag.split("=")[0], flags, n=1)
     return f"unknown {flag!r}" + (f"; did you mean {near[0]}?" if near else "; --help-all lists every option")

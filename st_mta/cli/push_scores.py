@@ -1,45 +1,31 @@
-"""``st-mta push-scores``."""
+"""Publishes stored scores as a dataset, without texts.
+
+Example:
+  st-mta push-scores --repo me/scores --scorer bm25 --license cc-by-4.0 --dry-run
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from st_mta.cli.parse import parse
-from st_mta.cli.push import show_files
+from st_mta.cli.push import Publishing, show_files
 from st_mta.hub.scores import push_scores, score_files
+from st_mta.options import option
+from st_mta.recipes.options import Stored
 from st_mta.stores import Store
 
 
-@dataclass
-class PushScoresConfig:
+@dataclass(frozen=True, kw_only=True)
+class Config(Stored, Publishing):
     """Options of ``st-mta push-scores``."""
 
-    repo: str = field(metadata={"help": "Where to publish: owner/name of a dataset on the Hub."})
-    store: str | None = field(default=None, metadata={"help": "The store's folder (the user's cache if not given)."})
-    scorer: list[str] = field(
-        default_factory=list, metadata={"help": "Names or fingerprints from st-mta cache (all if not given)."}
-    )
-    license: str | None = field(default=None, metadata={"help": "Licence for the card, as cc-by-4.0."})
-    private: bool = field(default=False, metadata={"help": "Make a new dataset private."})
-    dry_run: bool = field(default=False, metadata={"help": "Only list what would be uploaded; asks no network."})
-    revision: str | None = field(default=None, metadata={"help": "Branch to push to (main if not given)."})
-    create_pr: bool = field(default=False, metadata={"help": "Open a pull request instead of pushing."})
+    scorer: list[str] = option(factory=list, help="Names or fingerprints from st-mta cache (default: all).")
+    license: str | None = option(None, help="Licence for the card, as cc-by-4.0.")
 
 
-def run(arguments: list[str]) -> None:
+def run(config: Config) -> None:
     """Lists the files, then uploads them as one commit."""
-    config = parse(PushScoresConfig, arguments, "push-scores", "Publishes stored scores as a dataset, without texts.")
     store = Store(config.store)
     show_files(score_files(store, config.repo, config.scorer, config.license), config.repo)
-    if config.dry_run:
-        return
-    address = push_scores(
-        store,
-        config.repo,
-        scorers=config.scorer,
-        licence=config.license,
-        private=config.private or None,
-        revision=config.revision,
-        create_pr=config.create_pr,
-    )
-    print(address)
+    if not config.dry_run:
+        print(push_scores(store, config.repo, scorers=config.scorer, licence=config.license, **config.how()))

@@ -1,46 +1,44 @@
-"""``st-mta score``."""
+"""Scores candidates with a model (raw logits) and keeps the scores.
+
+Example:
+  st-mta score --collection pydocs --scorer minilm --pairs candidates.parquet --output scores.parquet
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from st_mta.cli.parse import parse
+from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection
 from st_mta.mining.pairs import read_pairs, refuse_unwritable, write_scores
+from st_mta.options import option
+from st_mta.recipes.options import INPUTS, OnCollection, Scoring
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
 
 
-@dataclass
-class ScoreConfig:
+@dataclass(frozen=True, kw_only=True)
+class Config(Scoring, OnCollection):
     """Options of ``st-mta score``."""
 
-    collection: str = field(metadata={"help": "A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs."})
-    scorer: str = field(metadata={"help": "A Hub id, a folder, bm25, or minilm."})
-    pairs: str = field(
-        metadata={"help": "Candidates: a .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz)."}
+    scorer: str = option(group=INPUTS, help="A Hub id, a folder, bm25, or minilm.")
+    pairs: str = option(
+        group=INPUTS, help="Candidates: a .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz)."
     )
-    output: str = field(metadata={"help": "File to write: .parquet with query_id, passage_id, score, or .trec."})
-    store: str | None = field(default=None, metadata={"help": "Folder of stored scores; nothing is scored twice."})
-    max_length: int | None = field(default=None, metadata={"help": "Longest text in tokens."})
+    output: str = option(group=INPUTS, help="File to write: .parquet with query_id, passage_id, score, or .trec.")
 
 
-def run(arguments: list[str]) -> None:
+def run(config: Config) -> None:
     """Scores and writes one row per pair."""
-    config = parse(ScoreConfig, arguments, "score", "Scores candidates with a model (raw logits) and keeps them.")
     output = Path(config.output)
     refuse_unwritable(output, ".parquet", ".trec")
     collection = load_collection(config.collection)
     store = Store(config.store)
-    scorer = load_scorer(config.scorer, store=store, max_length=config.max_length)
+    scorer = load_scorer(config.scorer, config.scorer_options(), store=store)
     queries, passages = read_pairs(Path(config.pairs), collection)
     scores = scorer.score(collection.queries, collection.corpus, queries, passages)
     written = write_scores(output, collection, queries, passages, scores, tag=scorer.name)
     left_out = "" if written == len(scores) else f" of {len(scores):,}, the others unknown to the scorer or repeated"
-    ledger = store.ledger
-    Console(highlight=False, markup=False).print(
-        f"{written:,} pairs{left_out} in {output} ({ledger.pairs_scored:,} scored, {ledger.pairs_reused:,} reused)"
-    )
+    counts = f"{store.ledger.pairs_scored:,} scored, {store.ledger.pairs_reused:,} reused"
+    wide_console().print(f"{written:,} pairs{left_out} in {output} ({counts})")

@@ -1,39 +1,37 @@
-"""``st-mta teacher``."""
+"""Makes a teacher: a cross-encoder tuned on your collection, fused with other scorers where that is better.
+
+Example:
+  st-mta teacher --base minilm --collection my-data --output-dir teacher --fuse-with bm25 minilm
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from st_mta.cli.parse import parse
 from st_mta.cli.show import wide_console
-from st_mta.cli.tuning import TuningOptions
+from st_mta.cli.tuning import TuningConfig
+from st_mta.options import option
 from st_mta.recipes.make_teacher import FUSION_NAME, make_teacher
+from st_mta.recipes.options import INPUTS
 from st_mta.report import console_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherConfig(TuningOptions):
+class Config(TuningConfig):
     """Options of ``st-mta teacher``."""
 
-    fuse_with: list[str] = field(
-        default_factory=list,
-        metadata={"help": "Scorers to fuse the cross-encoder with, by weights fitted on dev: named as for distill."},
+    fuse_with: list[str] = option(
+        factory=list,
+        group=INPUTS,
+        basic=True,
+        help="Scorers to fuse the cross-encoder with, by weights fitted on dev: named as for distill.",
     )
-    num_candidates: int = field(default=64, metadata={"help": "Passages per development query to compare on."})
+    num_candidates: int = option(64, help="Passages per development query to compare on.")
 
 
-def run(arguments: list[str]) -> None:
-    """Tunes a cross-encoder on the collection, fuses it with others, and says which is best."""
-    config = parse(TeacherConfig, arguments, "teacher", "Make a teacher: a cross-encoder tuned on your collection.")
-    found = make_teacher(
-        config.base,
-        config.collection,
-        config.output_dir,
-        fuse_with=config.fuse_with,
-        num_candidates=config.num_candidates,
-        settings=config.settings(),
-        store=config.store,
-    )
+def run(config: Config) -> None:
+    """Makes the teacher and prints what was compared."""
+    found = make_teacher(**config.arguments())
     rows = [
         {
             "Scorer": name,

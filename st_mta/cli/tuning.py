@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from typing import Any
 
+from st_mta.options import option
+from st_mta.recipes.options import INPUTS, OnCollection, Stored
 from st_mta.recipes.tune import TuningSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningOptions(TuningSettings):
+class TuningConfig(TuningSettings, Stored, OnCollection):
     """Options of both commands."""
 
-    base: str = field(metadata={"help": "The pretrained encoder to tune: a Hub id, a folder, or minilm."})
-    collection: str = field(metadata={"help": "A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs."})
-    output_dir: str = field(metadata={"help": "Folder for the models and their quality."})
-    store: str | None = field(
-        default=None, metadata={"help": "Folder of stored scores and embeddings (the user's cache if not given)."}
-    )
+    base: str = option(group=INPUTS, help="The pretrained encoder to tune: a Hub id, a folder, or minilm.")
+    output_dir: str = option(group=INPUTS, help="Folder for the models and their quality.")
 
-    def settings(self) -> TuningSettings:
-        """The same as the functions take them."""
-        return TuningSettings(**{one.name: getattr(self, one.name) for one in fields(TuningSettings)})
+    def arguments(self) -> dict[str, Any]:
+        """The options as the recipes take them, those of the tuning as ``settings``."""
+        given = dict(vars(self))
+        settings = {one.name: given.pop(one.name) for one in fields(TuningSettings)}
+        return {**given, "settings": TuningSettings(**settings)}

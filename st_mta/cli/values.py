@@ -17,6 +17,8 @@ from st_mta.errors import InputError
 HOME = re.compile(r"^([\w-]+:)?(~(?=/|$))")
 """A path below the user's home, also behind a kind of scorer ("late-interaction:~/model")."""
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+MISFITS = (ValueError, OverflowError, KeyError)
+"""What the readers of a text raise where it does not fit."""
 
 
 def options_of(config_class: type[Any]) -> list[Field[Any]]:
@@ -26,8 +28,7 @@ def options_of(config_class: type[Any]) -> list[Field[Any]]:
 
 def aliases_of(field: Field[Any]) -> list[str]:
     """Other names of a field, as a Python name would be written."""
-    given = field.metadata.get("aliases", ())
-    return [as_name(alias) for alias in ([given] if isinstance(given, str) else given)]
+    return [as_name(alias) for alias in field.metadata.get("aliases", ())]
 
 
 def as_name(key: object) -> str:
@@ -52,7 +53,11 @@ def typed_options(config_class: type[Any], given: Mapping[Any, Any], place: str)
     for key, value in given.items():
         name = as_name(key)
         if name not in known:
-            raise _unknown(name, known, place)
+            raise InputError(
+                expected=f"options of this command in {place}",
+                got=f"unknown {name!r}",
+                remedy=f"write {_near(name, known)}",
+            )
         field = known[name]
         if field.name in found:
             raise InputError(
@@ -67,17 +72,18 @@ def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
         return None if value is None else typed_options(section, _mapping(value, where), where)
     try:
         found = typed(value, hint)
-    except (ValueError, OverflowError) as error:
+    except MISFITS as error:
         quotes = "" if isinstance(value, (str, list, dict)) else ", in quotes if it is a text"
         raise InputError(
             expected=f"{in_words(hint)} for {where}", got=repr(value), remedy=f"correct the value{quotes}"
         ) from error
-    choices = field.metadata.get("choices")
+    choices = [choice for choice in field.metadata.get("choices") or () if choice is not None]
     for one in found if isinstance(found, list) else [found]:
-        if choices is not None and one is not None and one not in choices:
-            allowed = ", ".join(str(choice) for choice in choices if choice is not None)
+        if choices and one is not None and one not in choices:
             raise InputError(
-                expected=f"one of {allowed} for {where}", got=repr(one), remedy=f"write {_near(one, choices)}"
+                expected=f"one of {', '.join(map(str, choices))} for {where}",
+                got=repr(one),
+                remedy=f"write {_near(one, choices)}",
             )
     return found
 
@@ -97,95 +103,76 @@ def _mapping(value: Any, where: str) -> dict[Any, Any]:
     )
 
 
-def _unknown(name: str, known: Collection[str], place: str) -> InputError:
-    return InputError(
-        expected=f"options of this command in {place}",
-        got=f"unknown {name!r}",
-        consequence="it would be ignored",
-        remedy=f"write {_near(name, known)}",
-    )
-
-
 def _near(name: object, known: Collection[Any]) -> str:
-    names = [str(one) for one in known if one is not None]
-    near = difflib.get_close_matches(str(name), names, n=1)
-    return f"{near[0]!r} instead" if near else f"one of {', '.join(sorted(names))}"
+    near = difflib.get_close_matches(str(name), map(str, known), n=1)
+    return f"{near[0]!r} instead" if near else f"one of {', '.join(sorted(map(str, known)))}"
+
+
+def _kind(hint: Any) -> Any:
+    """``list`` for ``list[str]``, the type itself for a plain one."""
+    return get_origin(hint) or hint
 
 
 def typed(value: Any, hint: Any) -> Any:
     """The value as the type of a field; a text is read as the command line gives it.
 
     Raises:
-        ValueError: If it does not fit.
+        ValueError, OverflowError, KeyError: If it does not fit.
     """
-    origin: Any = get_origin(hint)
-    inner = get_args(hint)
-    if origin in (Union, types.UnionType):
+    kind, inner = _kind(hint), get_args(hint)
+    if kind in (Union, types.UnionType):
         return _typed_union(value, inner)
-    if (origin or hint) is list:
+    if kind is list:
         values = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
         return [typed(one, inner[0] if inner else Any) for one in values]
-    if (origin or hint) is dict:
-        return _fit(value, isinstance(value, dict))
-    return _READERS.get(hint, lambda value: value)(value)
+    if kind not in _READERS:
+        return value
+    accepted, read, _ = _READERS[kind]
+    if type(value) not in accepted:
+        raise ValueError(value)
+    return read(value)
 
 
 def _typed_union(value: Any, members: tuple[Any, ...]) -> Any:
     """By the member that is the value's own type, else by the first that it fits, texts last."""
-    if value is None and type(None) in members:
-        return None
-
-    def distance(member: Any) -> tuple[bool, bool]:
-        kind: Any = get_origin(member)
-        return (kind or member) is not type(value), member is str
-
-    for member in sorted(members, key=distance):
+    for member in sorted(members, key=lambda one: (_kind(one) is not type(value), one is str)):
         try:
             return typed(value, member)
-        except (ValueError, OverflowError):
+        except MISFITS:
             continue
     raise ValueError(value)
 
 
-def _fit(value: Any, fits: bool) -> Any:
-    if not fits:
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
         raise ValueError(value)
-    return value
+    return number
 
 
-def _whole(value: Any) -> int:
-    return int(_fit(value, isinstance(value, (int, str)) and not isinstance(value, bool)))
+def _truth(value: bool | str) -> bool:
+    return value if isinstance(value, bool) else TRUTH[value.lower()]
 
 
-def _number(value: Any) -> float:
-    number = float(_fit(value, isinstance(value, (int, float, str)) and not isinstance(value, bool)))
-    return float(_fit(number, math.isfinite(number)))
+def _text(value: str) -> str:
+    return HOME.sub(lambda found: (found[1] or "") + os.path.expanduser("~"), value)
 
 
-def _truth(value: Any) -> bool:
-    if isinstance(value, str):
-        return TRUTH[_fit(value.lower(), value.lower() in TRUTH)]
-    return bool(_fit(value, isinstance(value, bool)))
-
-
-def _text(value: Any) -> str:
-    text = str(_fit(value, isinstance(value, str)))
-    return HOME.sub(lambda found: (found[1] or "") + os.path.expanduser("~"), text)
-
-
-_READERS: dict[Any, Callable[[Any], Any]] = {
-    int: _whole,
-    float: _number,
-    bool: _truth,
-    str: _text,
-    type(None): lambda value: _fit(value, value is None),
+_READERS: dict[Any, tuple[tuple[type, ...], Callable[[Any], Any], str]] = {
+    int: ((int, str), int, "a whole number"),
+    float: ((int, float, str), _finite, "a finite number"),
+    bool: ((bool, str), _truth, "true or false"),
+    str: ((str,), _text, "a text"),
+    dict: ((dict,), dict, "a mapping"),
+    type(None): ((type(None),), lambda value: value, ""),
 }
-_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", dict: "a mapping"}
+"""By the type of a field: the types of values that may fit, how they are read, and how messages call them."""
 
 
 def in_words(hint: Any) -> str:
     """What fits a field."""
-    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    plain = [get_origin(member) or member for member in members if member is not type(None)]
-    lists = [f"a list, each {in_words(get_args(member)[0])}" for member in members if get_origin(member) is list]
-    return " or ".join([_WORDS[one] for one in plain if one in _WORDS] + lists) or str(hint)
+    kind, inner = _kind(hint), get_args(hint)
+    if kind in (Union, types.UnionType):
+        return " or ".join(filter(None, map(in_words, inner)))
+    if kind is list:
+        return f"a list, each {in_words(inner[0])}"
+    return _READERS[kind][2] if kind in _READERS else str(hint)

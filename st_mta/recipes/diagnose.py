@@ -10,18 +10,20 @@ import torch
 
 from st_mta.assistants.agreement import agreement
 from st_mta.assistants.by_name import find_fusion
-from st_mta.assistants.calibration import calibrate, check_calibration, fit_temperatures
-from st_mta.assistants.fusion import Fusion, member_names, memberships
+from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_calibration, fit_temperatures
+from st_mta.assistants.fusion import member_names, memberships
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.raw_scores import check_shape
 from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run
-from st_mta.lookup import word_of
 from st_mta.mining import mine
+from st_mta.options import option
 from st_mta.scored import score_all
 from st_mta.training.judgements import judge_by_teacher
 from st_mta.types import Collection, IntArray, Scorer
+
+QUERIES, POOL = "Queries and candidates", "Assistants"
 
 
 @dataclass(frozen=True)
@@ -77,57 +79,64 @@ class Diagnosis:
         return [m.name for m in self.members if m.temperature is not None and m.ndcg > self.teacher.ndcg]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseOptions:
+    """How assistants are compared with the teacher."""
+
+    split: str = option(
+        "dev", group=QUERIES, basic=True, help="Whose queries; dev is cut from train where there is none."
+    )
+    num_candidates: int = option(32, group=QUERIES, basic=True, help="Passages per query, from all who can search.")
+    max_queries: int = option(500, group=QUERIES, basic=True, help="At most so many queries, a seeded sample.")
+    fusion: str = option(
+        "mean",
+        group=POOL,
+        basic=True,
+        help="Fusing assistants: mean, rrf, weighted (fitted on the judgements of these queries) or module:function.",
+    )
+    combinations: str = option(
+        "all", group=POOL, basic=True, choices=("all", "pairs", "none"), help="Which combinations are shown."
+    )
+    calibration: str = option(
+        "temperature", group=POOL, basic=True, choices=CALIBRATIONS, help="How scorers are brought to one scale."
+    )
+    seed: int = option(42, help="Seed of the samples.")
+
+
 def diagnose(
-    collection: Collection,
-    split: str,
-    pool: AssistantPool,
-    retrievers: Sequence[Scorer],
-    *,
-    num_candidates: int = 32,
-    max_queries: int = 500,
-    fusion: str | Fusion = "mean",
-    combinations: str = "all",
-    calibration: str = "temperature",
-    target_entropy: float = 0.5,
-    seed: int = 0,
+    collection: Collection, pool: AssistantPool, retrievers: Sequence[Scorer], options: DiagnoseOptions
 ) -> Diagnosis:
-    """Scores the same candidates by every scorer and compares with the teacher.
+    """Scores the same candidates by every scorer and compares with the teacher, who judges where no one else did.
 
     Args:
         collection: Texts and judgements.
-        split: Whose queries; dev is the honest choice. Where they are not judged, the teacher judges.
         pool: Teacher and assistants.
         retrievers: Scorers that bring the candidates.
-        num_candidates: Passages per query.
-        max_queries: At most so many queries, a seeded sample.
-        fusion: "mean", "rrf", "weighted" (the weights are fitted on the compared queries' judgements), a function or
-            "module:function".
-        combinations: "all", "pairs" or "none".
-        calibration: "temperature", "zscore" or "affine".
-        target_entropy: To which temperatures are fitted.
-        seed: Of the sample.
+        options: Whose queries, how many, and how scorers are calibrated and fused.
 
     Raises:
         InputError: If an option is unknown, no scorer can search, or a scorer tells no candidates apart.
     """
+    split, num_candidates = options.split, options.num_candidates
+    fusion, calibration = options.fusion, options.calibration
     check_calibration(calibration)
-    table = memberships(len(pool.assistants), combinations)
+    table = memberships(len(pool.assistants), options.combinations)
     rule = None if fusion == "weighted" else find_fusion(fusion, len(pool.assistants))
-    queries = _sample(collection.queries_of(split), max_queries, seed)
+    queries = _sample(collection.queries_of(split), options.max_queries, options.seed)
     qrels = {query_id: collection.qrels[split][query_id] for query_id in collection.queries.take_ids(queries)}
     if not any(qrels.values()):
         qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, num_candidates)
     found = mine(collection, queries, retrievers, qrels, num_candidates=num_candidates)
     scored = score_all(collection, found, pool.scorers).known().filled()
     dense, mask, positive = scored.dense()
-    temperatures = fit_temperatures(dense, mask, calibration, target_entropy, list(scored.scorers))
+    temperatures = fit_temperatures(dense, mask, calibration, names=list(scored.scorers))
     calibrated = calibrate(dense, mask, temperatures, calibration)
     log_probs = masked_log_softmax(calibrated, mask[:, None])
     weights = None if rule is not None else fit_weights(log_probs[:, 1:], positive, mask)
     if pool.assistants:
         rule = rule or find_fusion(fusion, len(pool.assistants), weights)
         fused = rule(calibrated[:, 1:], table, mask)
-        check_shape(f"the result of fusion {word_of(fusion)!r}", fused, (len(mask), len(table), mask.shape[1]))
+        check_shape(f"the result of fusion {fusion!r}", fused, (len(mask), len(table), mask.shape[1]))
         log_probs = torch.cat([log_probs[:, :1], fused], dim=1)
     names = [pool.teacher.name, *member_names(pool.assistant_names, table)]
     measured = agreement(log_probs[:, 0], log_probs, mask)
@@ -153,7 +162,7 @@ def diagnose(
         queries=len(scored),
         candidates=len(scored.candidates.passages) / max(1, len(scored)),
         calibration=calibration,
-        fusion=word_of(fusion),
+        fusion=fusion,
         weights=None if weights is None else dict(zip(pool.assistant_names, weights)),
     )
 

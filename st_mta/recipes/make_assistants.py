@@ -122,6 +122,8 @@ ASSISTANTS: dict[str, Callable[[Material], Model]] = {
     "late-interaction": late_interaction,
 }
 """Every assistant that can be made, by the name of its folder; a new one is one function and one line here."""
+KINDS = ("contrastive", "pooled", "late-interaction")
+"""Those made by default."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def make_assistants(
     collection: Collection | str | Path,
     output_dir: str | Path,
     *,
-    kinds: Sequence[str] = ("contrastive", "pooled", "late-interaction"),
+    kinds: Sequence[str] = KINDS,
     teacher: Any = None,
     settings: TuningSettings | None = None,
     store: Store | str | Path | None = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
+from st_mta.options import option
 from st_mta.recipes.distill import run_trainer
+from st_mta.recipes.options import Stored
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.scorers import BM25, ScorerOptions, load_scorer, model_path
@@ -20,18 +22,13 @@ MAX_LENGTH = 64
 """Tokens; the passages have about 60 words, and longer cuts changed no measure on the development split."""
 
 
-@dataclass
-class QuickstartConfig:
+@dataclass(frozen=True, kw_only=True)
+class QuickstartConfig(Stored):
     """Options of ``st-mta quickstart``."""
 
-    output_dir: str = field(
-        default="quickstart-out", metadata={"help": "Folder for the student, run files, report and plots."}
-    )
-    store: str | None = field(
-        default=None, metadata={"help": "Folder of stored scores and embeddings (the user's cache if not given)."}
-    )
-    seed: int = field(default=42, metadata={"help": "Seed of everything random."})
-    overwrite: bool = field(default=False, metadata={"help": "Begin anew where the output folder holds another run."})
+    output_dir: str = option("quickstart-out", help="Folder for the student, run files, report and plots.")
+    seed: int = option(42, help="Seed of everything random.")
+    overwrite: bool = option(False, help="Begin anew where the output folder holds another run.")
 
 
 def quickstart(config: QuickstartConfig) -> Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +19,15 @@ from transformers import PrinterCallback, ProgressCallback
 
 from st_mta.errors import InputError
 from st_mta.mining import mine
+from st_mta.options import option
 from st_mta.precision import resolve_precision
+from st_mta.recipes.options import ModelSettings
 from st_mta.scorers import ScorerOptions
 from st_mta.stores import Store
 from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
 from st_mta.types import Candidates, Collection, Scorer
 
+TUNING = "Tuning"
 Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
 
 TRAINERS: dict[type, tuple[Any, Any]] = {
@@ -34,31 +37,22 @@ TRAINERS: dict[type, tuple[Any, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class TuningSettings:
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings(ModelSettings):
     """How models are fine-tuned; the options of the commands that tune."""
 
-    epochs: float = field(default=1.0, metadata={"help": "Passes over the training queries."})
-    batch_size: int = field(default=32, metadata={"help": "Queries per training step."})
-    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate."})
-    num_negatives: int = field(default=4, metadata={"help": "Hard negatives per query."})
-    range_min: int = field(
-        default=0, metadata={"help": "Retrieved passages skipped from the top when negatives are drawn."}
+    epochs: float = option(1.0, group=TUNING, basic=True, help="Passes over the training queries.")
+    batch_size: int = option(32, group=TUNING, basic=True, help="Queries per training step.")
+    learning_rate: float = option(5e-5, group=TUNING, basic=True, help="Peak learning rate.")
+    num_negatives: int = option(4, group=TUNING, basic=True, help="Hard negatives per query.")
+    range_min: int = option(0, group=TUNING, help="Retrieved passages skipped from the top when negatives are drawn.")
+    range_max: int = option(30, group=TUNING, help="Depth from which negatives are drawn.")
+    max_queries: int | None = option(
+        None, group=TUNING, basic=True, help="At most so many training queries, a seeded sample (default: all)."
     )
-    range_max: int = field(default=30, metadata={"help": "Depth from which negatives are drawn."})
-    max_queries: int | None = field(
-        default=None, metadata={"help": "At most so many training queries, a seeded sample (all if not given)."}
-    )
-    max_length: int | None = field(
-        default=None,
-        metadata={
-            "help": "Longest text in tokens (a cross-encoder's pair may have twice as many; if not given the model's)."
-        },
-    )
-    seed: int = field(default=42, metadata={"help": "Seed of samples and training."})
-    device: str | None = field(default=None, metadata={"help": "cpu, or whatever the machine offers if not given."})
-    precision: str = field(default="auto", metadata={"help": "auto (bf16 where it is faster), fp32 or bf16."})
-    save_steps: int = field(default=200, metadata={"help": "Steps between two checkpoints."})
+    save_steps: int = option(200, group=TUNING, help="Steps between two checkpoints.")
+    seed: int = option(42, help="Seed of samples and training.")
+    device: str | None = option(None, help="cpu, or whatever the machine offers.")
 
     def scorer_options(self, store: Store) -> ScorerOptions:
         """How the scorers beside the tuned model are loaded."""
@@ -118,7 +112,7 @@ def column_dataset(collection: Collection, lists: Candidates) -> tuple[Dataset, 
 
 
 def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettings, folder: Path) -> dict[str, Any]:
-    """Trains a model in place; a killed training goes on from its last whole checkpoint.
+    """Trains a model in place; a killed training resumes from its last whole checkpoint.
 
     Args:
         model: A model of the host.

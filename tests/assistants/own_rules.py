@@ -8,6 +8,11 @@ def first_assistant(scores, memberships, mask):
     return scores[:, :1].masked_fill(~mask[:, None], -float("inf")).log_softmax(-1).expand(-1, len(memberships), -1)
 
 
+def unchanged(scores, memberships, mask):
+    """Of the wrong shape: (Q, A, N) instead of (Q, F, N)."""
+    return scores
+
+
 def last_wins(teacher, fused, mask):
     """The later in the pool, the closer."""
     return -fused.new_ones(fused.shape[:2]).cumsum(1)

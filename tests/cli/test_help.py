@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -17,13 +17,13 @@ class Config:
     split: str = option("test", help="Whose queries.", group="What to measure", basic=True, choices=("dev", "test"))
     depth: int = option(100, help="Passages per query.", group="Search", aliases=("--eval-depth",))
     skip: int = option(0, help="Skipped, 50% at most.", group="Search", basic=True)
-    store: str | None = field(default=None, metadata={"help": "Folder of scores."})
-    fresh: bool = field(default=False, metadata={"help": "Forget the store."})
+    store: str | None = option(None, help="Folder of scores.")
+    fresh: bool = option(False, help="Forget the store.")
 
 
 def shown(capsys, *arguments):
     with pytest.raises(SystemExit) as exit_:
-        parse(Config, list(arguments), "try", "Tries models.", example="st-mta try --model bm25")
+        parse(Config, list(arguments), "try", "Tries models.", example="  st-mta try --model bm25")
     assert exit_.value.code == 0
     return capsys.readouterr().out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from st_mta.options import option
 
 @dataclass
 class Base:
-    seed: int = field(default=42, metadata={"help": "Seed."})
+    seed: int = option(42, help="Seed.")
     alpha: float | None = option(None, help="Weight.", group="Loss", basic=True)
 
 
 @dataclass(kw_only=True)
 class Config(Base):
-    output_dir: str = option(help="Folder.", basic=True)
+    output_dir: str = option(help="Folder.", bare=True)
     assistants: list[str] = option(factory=list, help="Names.", aliases=["--helpers"])
     student_layers: list[int] = option(factory=list, help="Layers.")
     margins: list[float] | None = option(None, help="Margins.")
@@ -170,7 +170,7 @@ def test_config_files_that_are_missing_or_too_many(tmp_path, monkeypatch, files)
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, message):
     with pytest.raises(SystemExit) as exit_:
-        parse(Config, arguments, "try", "Tries.", first="output_dir")
+        parse(Config, arguments, "try", "Tries.")
     assert exit_.value.code == 2
     printed = capsys.readouterr().err
     assert message in printed and printed.count("\n") == 1 and printed.startswith("st-mta try: ")
@@ -178,7 +178,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, mes
 
 def test_one_option_may_stand_without_its_flag():
     for arguments in (["here"], ["--seed", "3", "here"], ["here", "--helpers", "a", "b"]):
-        assert parse(Config, arguments, "try", "", first="output_dir").output_dir == "here"
+        assert parse(Config, arguments, "try", "").output_dir == "here"
 
 
 def test_through_the_command_a_bad_value_is_one_message(tmp_path, capsys):
