@@ -172,7 +172,7 @@ def students(material: Material, teachers: dict[str, SentenceTransformer], seeds
             student.max_seq_length = material.budget.max_length
             loss = HiddenStateMSELoss(student, teacher=teacher)
             settings = replace(material.tuning(), batch_size=16, learning_rate=LEARNING_RATE, seed=seed)
-            folder = material.folder / f"hidden-states-{seed}" / "checkpoints"
+            folder = material.folder / f"hidden-states-{seed}"
             cost[name] = tune(student, dataset, loss, settings, folder)
             after[name][str(seed)], of_queries = measured(student, material)
             every_seed.append(of_queries)

@@ -79,15 +79,11 @@ def _row(role: str, entry: Agreement) -> dict[str, str]:
 
 def advice(found: Diagnosis) -> list[str]:
     """What the table means, in sentences."""
-    sentences = []
-    if found.members:
-        closest = found.members[0]
-        sentences.append(f"Closest to the teacher: {closest.name} (KL {closest.kl:.3f}).")
+    sentences = [f"Closest to the teacher: {one.name} (KL {one.kl:.3f})." for one in found.members[:1]]
     if found.weights is not None:
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in found.weights.items())
         sentences.append(f"Weights fitted on the judgements of these queries: {weights}.")
-    if found.better_than_teacher:
-        better = ", ".join(found.better_than_teacher)
+    if better := ", ".join(found.better_than_teacher):
         sentences.append(f"Better than the teacher on these candidates: {better}. A better teacher would teach more.")
     sentences += [
         f"The scores of {entry.name} look like a sigmoid's: give raw logits."

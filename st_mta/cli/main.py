@@ -40,30 +40,30 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
-        print(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.", file=sys.stderr)
-        return 2
+        return _failed(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.")
     _set_up_messages()
     try:
         module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
         description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
         module.run(parse(module.Config, rest, verb, description, example.rstrip()))
     except InputError as error:
-        print(f"st-mta {verb}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _failed(f"st-mta {verb}: {' '.join(str(error).split())}")
     except Exception as error:
         # Full disks come as errors of many kinds: from the system, from safetensors, from torch.
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        print(
+        return _failed(
             f"st-mta {verb}: The disk is full ({' '.join(str(error).split())}). Everything finished before is whole; "
-            "free some space (st-mta cache lists and clears stored scores), then run the same command again.",
-            file=sys.stderr,
+            "free some space (st-mta cache lists and clears stored scores), then run the same command again."
         )
-        return 2
     except KeyboardInterrupt:
-        print(f"st-mta {verb}: interrupted; the same command resumes where it stopped.", file=sys.stderr)
-        return 130
+        return _failed(f"st-mta {verb}: interrupted; the same command resumes where it stopped.", code=130)
     return 0
+
+
+def _failed(message: str, code: int = 2) -> int:
+    print(message, file=sys.stderr)
+    return code
 
 
 def _set_up_messages() -> None:
@@ -80,15 +80,12 @@ def _set_up_messages() -> None:
 def overview() -> str:
     """The page printed by ``st-mta --help``."""
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
     return "\n".join(
-        [
-            "Distils a strong but slow ranker and several retrievers into one small, fast retriever.",
-            "",
-            "usage: st-mta COMMAND [options]        st-mta COMMAND --help",
-            "",
-            *lines,
-        ]
+        (
+            "Distils a strong but slow ranker and several retrievers into one small, fast retriever.\n",
+            "usage: st-mta COMMAND [options]        st-mta COMMAND --help\n",
+            *(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()),
+        )
     )
 
 

@@ -45,7 +45,9 @@ def parse(
         given[bare[0]] = left.pop()
     if left:
         parser.error(_unknown_flag(left[0], parser))
-    found = read_yaml(Path(_only(files)), config_class) if files else {}
+    if len(files) > 1:
+        raise InputError(expected="one --config file", got=" and ".join(files), remedy="write all options into one")
+    found = read_yaml(Path(files[0]), config_class) if files else {}
     found |= typed_options(config_class, {_flag(name): given[name] for name in given}, "the command line")
     missing = [_flag(field.name) for field in options if _required(field) and field.name not in found]
     if missing:
@@ -56,12 +58,6 @@ def parse(
 def _with_dashes(argument: str) -> str:
     """Flags may also be spelt with underscores, as the fields are."""
     return re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), argument)
-
-
-def _only(files: list[str]) -> str:
-    if len(files) == 1:
-        return files[0]
-    raise InputError(expected="one --config file", got=" and ".join(files), remedy="write all options into one file")
 
 
 def read_yaml(path: Path, config_class: type[Any]) -> dict[str, Any]:

@@ -37,12 +37,7 @@ def as_name(key: object) -> str:
 
 
 def typed_options(config_class: type[Any], given: Mapping[Any, Any], place: str) -> dict[str, Any]:
-    """The options by the names of their fields, with the types of these.
-
-    Args:
-        config_class: The dataclass that they go to.
-        given: Values by name, alias or flag.
-        place: Where they stand, for messages: the file, or "the command line".
+    """The options of a file or command line, by the names of the dataclass's fields and with their types.
 
     Raises:
         InputError: If a name is unknown or stands twice, or a value does not fit its field.

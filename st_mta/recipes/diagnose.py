@@ -86,7 +86,7 @@ class DiagnoseOptions:
     split: str = option(
         "dev", group=QUERIES, basic=True, help="Whose queries; dev is cut from train where there is none."
     )
-    num_candidates: int = option(32, group=QUERIES, basic=True, help="Passages per query, from all who can search.")
+    num_candidates: int = option(32, group=QUERIES, basic=True, help="Passages per query, from every searcher.")
     max_queries: int = option(500, group=QUERIES, basic=True, help="At most so many queries, a seeded sample.")
     fusion: str = option(
         "mean",
@@ -117,16 +117,15 @@ def diagnose(
     Raises:
         InputError: If an option is unknown, no scorer can search, or a scorer tells no candidates apart.
     """
-    split, num_candidates = options.split, options.num_candidates
-    fusion, calibration = options.fusion, options.calibration
+    split, fusion, calibration = options.split, options.fusion, options.calibration
     check_calibration(calibration)
     table = memberships(len(pool.assistants), options.combinations)
     rule = None if fusion == "weighted" else find_fusion(fusion, len(pool.assistants))
     queries = _sample(collection.queries_of(split), options.max_queries, options.seed)
     qrels = {query_id: collection.qrels[split][query_id] for query_id in collection.queries.take_ids(queries)}
     if not any(qrels.values()):
-        qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, num_candidates)
-    found = mine(collection, queries, retrievers, qrels, num_candidates=num_candidates)
+        qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, options.num_candidates)
+    found = mine(collection, queries, retrievers, qrels, num_candidates=options.num_candidates)
     scored = score_all(collection, found, pool.scorers).known().filled()
     dense, mask, positive = scored.dense()
     temperatures = fit_temperatures(dense, mask, calibration, names=list(scored.scorers))
@@ -143,10 +142,7 @@ def diagnose(
     rows = [
         Agreement(
             name,
-            kl=float(measured["kl"][place]),
-            footrule=float(measured["footrule"][place]),
-            rbo=float(measured["rbo"][place]),
-            top1=float(measured["top1"][place]),
+            **{measure: float(values[place]) for measure, values in measured.items()},
             ndcg=evaluate_run(scored.as_run(collection, log_probs[:, place][mask].numpy()), qrels)["ndcg@10"],
             temperature=temperatures[place] if place < len(pool.scorers) else None,
             sigmoid=place < len(pool.scorers)
@@ -155,10 +151,9 @@ def diagnose(
         )
         for place, name in enumerate(names)
     ]
-    members = sorted(rows[1:], key=lambda entry: entry.kl)
     return Diagnosis(
         teacher=rows[0],
-        members=members,
+        members=sorted(rows[1:], key=lambda entry: entry.kl),
         queries=len(scored),
         candidates=len(scored.candidates.passages) / max(1, len(scored)),
         calibration=calibration,

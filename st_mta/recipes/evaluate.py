@@ -65,8 +65,13 @@ def evaluate_models(
         InputError: If nothing is given to measure, or on what; or two models or two collections have one name.
     """
     names = expand(benchmarks)
-    _refuse_nothing(models, [*collections, *names])
-    refuse_unknown([*collections, *names], data)
+    sources = [*collections, *names]
+    for what, given in (("model", models), ("collection or benchmark", sources)):
+        if not given:
+            raise InputError(
+                expected=f"at least one {what}", got="none", remedy="name one (--model, --collection or --benchmark)"
+            )
+    refuse_unknown(sources, data)
     store = store if isinstance(store, Store) else Store(store)
     options = ScorerOptions(store, precision, max_length=max_length)
     scorers = [load_scorer(model, options) for model in models]
@@ -78,7 +83,7 @@ def evaluate_models(
     tests: list[dict[str, Any]] = []
     folder = Path(output_dir)
     protocols = [*(_protocol(source, split) for source in collections), *map(benchmark, names)]
-    for source, protocol in zip([*collections, *names], protocols):
+    for source, protocol in zip(sources, protocols):
         task = Task(load_collection(source, data=data), protocol, depth)
         _refuse_repeated("collection", [*results[scorers[0].name], task.collection.name])
         runs = _runs(scorers, task, results)
@@ -136,16 +141,6 @@ def _tests(runs: dict[str, Run], task: Task) -> list[dict[str, Any]]:
     qrels, protocol = task.collection.qrels[task.protocol.split], task.protocol
     tests = compared_with_first(runs, qrels, protocol.measure, protocol.relevance_level)
     return [{"collection": task.collection.name, **test} for test in tests]
-
-
-def _refuse_nothing(models: Sequence[Any], collections: Sequence[Any]) -> None:
-    for what, given in (("model", models), ("collection or benchmark", collections)):
-        if not given:
-            raise InputError(
-                expected=f"at least one {what}",
-                got="none",
-                remedy="name one (--model, --collection or --benchmark)",
-            )
 
 
 def _refuse_repeated(what: str, names: list[str]) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
+from torch import nn
 
 from st_mta.assistants.temperature import fit_temperature
 from st_mta.atomic import atomic_write_text
-from st_mta.collections import load_collection, with_dev_split
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
-from st_mta.recipes.tune import Model, TuningSettings, column_dataset, refuse_without_judgements, tune, tuning_lists
+from st_mta.recipes.tune import Model, TuningSettings, column_dataset, tunable_collection, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
 from st_mta.scored import score_all
 from st_mta.scorers import BM25, load_scorer, load_student
@@ -34,16 +36,7 @@ from st_mta.types import Candidates, Collection, Scorer
 
 @dataclass(frozen=True)
 class Material:
-    """What an assistant is made from.
-
-    Attributes:
-        base: Hub id, folder or "minilm": the pretrained encoder.
-        collection: With a train and a dev split.
-        lists: Positives and hard negatives of the training queries.
-        settings: How to train.
-        folder: For checkpoints.
-        teacher: For the assistant that imitates it, or None.
-    """
+    """What an assistant is made from; ``lists`` are positives and hard negatives of the training queries."""
 
     base: str
     collection: Collection
@@ -59,10 +52,22 @@ class Material:
             model.max_seq_length = self.settings.max_length
         return model
 
+    @cached_property
+    def columns(self) -> tuple[Dataset, Candidates]:
+        """The lists as a dataset, and those that are in it."""
+        return column_dataset(self.collection, self.lists)
+
+    def tuned(self, model: Model, loss: nn.Module, labels: list[list[float]] | None = None) -> Model:
+        """The model, tuned on the lists, with labels (Q, N) where the loss wants them."""
+        dataset = self.columns[0] if labels is None else self.columns[0].add_column("label", labels)
+        tune(model, dataset, loss, self.settings, self.folder)
+        return model
+
 
 def contrastive(material: Material) -> Model:
     """The whole base, tuned by in-batch and hard negatives."""
-    return _contrasted(material.load(), material)
+    model = material.load()
+    return material.tuned(model, MultipleNegativesRankingLoss(model))
 
 
 def shallow(material: Material) -> Model:
@@ -70,48 +75,33 @@ def shallow(material: Material) -> Model:
     model = material.load()
     depth = num_layers(model) or 0
     kept = max(1, round(2 * depth / 3))
-    layers = [round(place * (depth - 1) / max(1, kept - 1)) for place in range(kept)]
-    return _contrasted(prune_layers(model, layers), material)
+    model = prune_layers(model, [round(place * (depth - 1) / max(1, kept - 1)) for place in range(kept)])
+    return material.tuned(model, MultipleNegativesRankingLoss(model))
 
 
 def pooled(material: Material) -> Model:
     """The base read from its first token where it takes the mean, and the other way round, tuned alike."""
-    model = material.load()
-    mode = "mean" if "cls" in str(getattr(model[1], "pooling_mode", "")) else "cls"
-    dimension = int(model.get_embedding_dimension() or 0)
-    modules = [model[0], Pooling(dimension, pooling_mode=mode), Normalize()]
-    prompts = {name: text for name, text in (model.prompts or {}).items() if text}
-    return _contrasted(
-        SentenceTransformer(modules=modules, prompts=prompts or None, device=str(model.device)), material
-    )
+    base = material.load()
+    mode = "mean" if "cls" in str(getattr(base[1], "pooling_mode", "")) else "cls"
+    modules = [base[0], Pooling(int(base.get_embedding_dimension() or 0), pooling_mode=mode), Normalize()]
+    prompts = {name: text for name, text in (base.prompts or {}).items() if text}
+    model = SentenceTransformer(modules=modules, prompts=prompts or None, device=str(base.device))
+    return material.tuned(model, MultipleNegativesRankingLoss(model))
 
 
 def imitating(material: Material) -> Model:
     """The whole base, tuned to the teacher's distributions over the lists (listwise KL)."""
     assert material.teacher is not None  # refused before anything was made
     model = material.load()
-    dataset, lists = column_dataset(material.collection, material.lists)
-    scores, mask, _ = score_all(material.collection, lists, [material.teacher]).dense()
+    scores, mask, _ = score_all(material.collection, material.columns[1], [material.teacher]).dense()
     temperature = fit_temperature(scores[:, 0], mask, target_entropy=0.5)
-    dataset = dataset.add_column("label", scores[:, 0].tolist())
-    loss = ListwiseKLLoss(model, teacher_temperature=temperature)
-    tune(model, dataset, loss, material.settings, material.folder)
-    return model
+    return material.tuned(model, ListwiseKLLoss(model, teacher_temperature=temperature), scores[:, 0].tolist())
 
 
 def late_interaction(material: Material) -> Model:
     """The base's token vectors, tuned by in-batch and hard negatives under late interaction."""
     model = token_by_token(material.load())
-    dataset, _ = column_dataset(material.collection, material.lists)
-    loss = MultiVectorMultipleNegativesRankingLoss(model)
-    tune(model, dataset, loss, material.settings, material.folder)
-    return model
-
-
-def _contrasted(model: SentenceTransformer, material: Material) -> SentenceTransformer:
-    dataset, _ = column_dataset(material.collection, material.lists)
-    tune(model, dataset, MultipleNegativesRankingLoss(model), material.settings, material.folder)
-    return model
+    return material.tuned(model, MultiVectorMultipleNegativesRankingLoss(model))
 
 
 ASSISTANTS: dict[str, Callable[[Material], Model]] = {
@@ -170,27 +160,26 @@ def make_assistants(
     Raises:
         InputError: For an unknown kind, a folder of other assistants, or a collection without judged training queries.
     """
-    _refuse_unknown(kinds)
-    _refuse_without_teacher(kinds, teacher)
+    check_kinds(kinds, teacher)
     settings = settings or TuningSettings()
-    collection = with_dev_split(load_collection(collection), settings.seed)
-    refuse_without_judgements(collection)
+    collection = tunable_collection(collection, settings)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
     options = settings.scorer_options(store)
     untuned = load_scorer(load_student(base, device=settings.device), options, name=base)
     bm25 = BM25(store=store)
     scorer = None if teacher is None else load_scorer(teacher, options)
-    _refuse_other_run(folder, base, collection, settings, scorer)
+    described = {"base": base, "collection": f"{collection.name} ({collection.fingerprint})", **asdict(settings)}
+    # Which kinds are made may grow, so a teacher is described where one is given.
+    refuse_other_configuration(folder, described | ({} if scorer is None else {"teacher": scorer.fingerprint}))
     lists = tuning_lists(collection, [untuned, bm25], settings)
     made = [_measured(untuned, base, collection, untuned), _measured(bm25, "bm25", collection, untuned)]
     for kind in kinds:
         if not (folder / kind).exists():
-            material = Material(base, collection, lists, settings, folder / f"{kind}.tuning" / "checkpoints", scorer)
+            material = Material(base, collection, lists, settings, folder / f"{kind}.tuning", scorer)
             save_student(ASSISTANTS[kind](material), folder / kind)
-            material.folder.parent.rmdir()
         assistant = load_scorer(str(folder / kind), options)
         made.append(_measured(assistant, str(folder / kind), collection, untuned, kind))
-        _write(folder, made)
+        atomic_write_text(folder / "assistants.json", json.dumps([asdict(one) for one in made], indent=2) + "\n")
     return made
 
 
@@ -198,11 +187,8 @@ def _measured(scorer: Scorer, model: str, collection: Collection, searcher: Scor
     return Made(name or scorer.name, model, evaluate_scorer(scorer, collection, "dev", first_stage=searcher)[1])
 
 
-def _write(folder: Path, made: list[Made]) -> None:
-    atomic_write_text(folder / "assistants.json", json.dumps([asdict(one) for one in made], indent=2) + "\n")
-
-
-def _refuse_unknown(kinds: Sequence[str]) -> None:
+def check_kinds(kinds: Sequence[str], teacher: Any) -> None:
+    """Raises ``InputError`` for a kind that is unknown, named twice, or lacks the teacher it imitates."""
     unknown = [kind for kind in kinds if kind not in ASSISTANTS]
     if unknown or len(set(kinds)) < len(kinds):
         raise InputError(
@@ -210,22 +196,9 @@ def _refuse_unknown(kinds: Sequence[str]) -> None:
             got=", ".join(unknown or kinds),
             remedy="choose from these; bm25 and the untuned base need no making",
         )
-
-
-def _refuse_without_teacher(kinds: Sequence[str], teacher: Any) -> None:
     if teacher is None and "imitating" in kinds:
         raise InputError(
             expected="a teacher for the assistant 'imitating'",
             got="none",
             remedy="name one with --teacher, or leave this assistant out",
         )
-
-
-def _refuse_other_run(
-    folder: Path, base: str, collection: Collection, settings: TuningSettings, teacher: Scorer | None
-) -> None:
-    """A folder belongs to one base, collection and set of settings; which kinds are made may grow."""
-    described = {"base": base, "collection": f"{collection.name} ({collection.fingerprint})", **asdict(settings)}
-    if teacher is not None:
-        described["teacher"] = teacher.fingerprint
-    refuse_other_configuration(folder, described)

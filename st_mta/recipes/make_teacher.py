@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 
 from st_mta.assistants.weights import fit_log_linear
 from st_mta.atomic import atomic_write_text
-from st_mta.collections import load_collection, with_dev_split
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
-from st_mta.recipes.tune import TuningSettings, refuse_without_judgements, tune, tuning_lists
+from st_mta.recipes.tune import TuningSettings, tunable_collection, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
 from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import BM25, load_scorer, load_student, model_path
@@ -82,8 +82,7 @@ def make_teacher(
         InputError: If the folder holds another configuration, or the collection has no judged training queries.
     """
     settings = settings or TuningSettings()
-    collection = with_dev_split(load_collection(collection), settings.seed)
-    refuse_without_judgements(collection)
+    collection = tunable_collection(collection, settings)
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
     options = settings.scorer_options(store)
     others = [load_scorer(name, options) for name in fuse_with]
@@ -91,8 +90,7 @@ def make_teacher(
         load_scorer(load_student(base), options, name=base),
         BM25(store=store),
     ]
-    described = {"base": base, "collection": collection.fingerprint, **asdict(settings)}
-    refuse_other_configuration(folder, described)
+    refuse_other_configuration(folder, {"base": base, "collection": collection.fingerprint, **asdict(settings)})
     tuned = folder / "cross-encoder"
     if not tuned.exists():
         save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
@@ -114,11 +112,9 @@ def choose_teacher(
 
     Args:
         collection: With a dev split.
-        scorers: The scorers to fuse.
-        searchers: They bring the candidates.
-        names: How users name the scorers.
+        scorers: The scorers to fuse, and ``names``, as users name them.
+        searchers: They bring ``num_candidates`` passages per query.
         folder: For ``teacher.fusion.json``.
-        num_candidates: Passages per query.
     """
     lists = mine(collection, collection.queries_of("dev"), searchers, None, num_candidates=num_candidates)
     lists = lists.select(np.flatnonzero(lists.lengths >= 2))
@@ -144,31 +140,19 @@ def _tuned_cross_encoder(
 ) -> CrossEncoder:
     """A cross-encoder with a fresh head, tuned by the softmax cross-entropy of each positive among its negatives."""
     torch.manual_seed(settings.seed)
-    model = CrossEncoder(model_path(base), num_labels=1, max_length=_pair_length(settings), device=settings.device)
+    length = None if settings.max_length is None else 2 * settings.max_length
+    model = CrossEncoder(model_path(base), num_labels=1, max_length=length, device=settings.device)
     lists = tuning_lists(collection, searchers, settings)
-    texts, ends = collection.corpus.take(lists.passages), lists.offsets.tolist()
-    labels = (RELEVANT * lists.positive).tolist()
-    rows = list(zip(ends[:-1], ends[1:]))
-    dataset = Dataset.from_dict(
-        {
-            "query": collection.queries.take(lists.queries),
-            "passages": [texts[start:end] for start, end in rows],
-            "labels": [labels[start:end] for start, end in rows],
-        }
-    )
-    tune(
-        model,
-        dataset,
-        ListNetLoss(model, mini_batch_size=PAIRS_AT_ONCE),
-        settings,
-        folder / "cross-encoder.tuning" / "checkpoints",
-    )
-    (folder / "cross-encoder.tuning").rmdir()
+    rows = list(pairwise(lists.offsets.tolist()))
+    texts, labels = collection.corpus.take(lists.passages), (RELEVANT * lists.positive).tolist()
+    columns = {
+        "query": collection.queries.take(lists.queries),
+        "passages": [texts[start:end] for start, end in rows],
+        "labels": [labels[start:end] for start, end in rows],
+    }
+    loss = ListNetLoss(model, mini_batch_size=PAIRS_AT_ONCE)
+    tune(model, Dataset.from_dict(columns), loss, settings, folder / "cross-encoder.tuning")
     return model
-
-
-def _pair_length(settings: TuningSettings) -> int | None:
-    return None if settings.max_length is None else 2 * settings.max_length
 
 
 def _judged_positive(collection: Collection, lists: Candidates) -> Any:

@@ -29,10 +29,7 @@ class Stored:
 class ModelSettings:
     """How models are run."""
 
-    max_length: int | None = option(
-        None,
-        help="Longest text in tokens, a tuned cross-encoder's pair twice that (default: the model's limit).",
-    )
+    max_length: int | None = option(None, help="Longest text in tokens (default: the model's own limit).")
     precision: str = option("auto", help="auto (bf16 where it is faster), fp32 or bf16.")
 
 

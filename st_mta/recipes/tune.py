@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from torch import nn
 from transformers import PrinterCallback, ProgressCallback
 
+from st_mta.collections import load_collection, with_dev_split
 from st_mta.errors import InputError
 from st_mta.mining import mine
 from st_mta.options import option
@@ -51,6 +52,9 @@ class TuningSettings(ModelSettings):
         None, group=TUNING, basic=True, help="At most so many training queries, a seeded sample (default: all)."
     )
     save_steps: int = option(200, group=TUNING, help="Steps between two checkpoints.")
+    max_length: int | None = option(
+        None, help="Longest text in tokens; a cross-encoder's pair twice that (default: the model's own limit)."
+    )
     seed: int = option(42, help="Seed of samples and training.")
     device: str | None = option(None, help="cpu, or whatever the machine offers.")
 
@@ -59,10 +63,11 @@ class TuningSettings(ModelSettings):
         return ScorerOptions(store, self.precision, self.device, self.max_length)
 
 
-def refuse_without_judgements(collection: Collection) -> None:
-    """Raises ``InputError`` where no training query is judged; called before anything is written."""
+def tunable_collection(source: Collection | str | Path, settings: TuningSettings) -> Collection:
+    """The collection, with a dev split; raises ``InputError`` where no training query is judged."""
+    collection = with_dev_split(load_collection(source), settings.seed)
     if len(collection.queries_of("train")):
-        return
+        return collection
     raise InputError(
         expected="training queries with a relevant passage each",
         got=f"none in {collection.name}",
@@ -71,15 +76,9 @@ def refuse_without_judgements(collection: Collection) -> None:
 
 
 def tuning_lists(collection: Collection, retrievers: list[Scorer], settings: TuningSettings) -> Candidates:
-    """Positives and random hard negatives of the training queries, positives first.
-
-    Raises:
-        InputError: If no training query is judged.
-    """
-    refuse_without_judgements(collection)
+    """Positives and random hard negatives of the training queries, positives first."""
     queries = collection.queries_of("train")
-    random = np.random.default_rng(settings.seed)
-    queries = np.sort(random.permutation(queries)[: settings.max_queries])
+    queries = np.sort(np.random.default_rng(settings.seed).permutation(queries)[: settings.max_queries])
     lists = mine(
         collection,
         queries,
@@ -119,15 +118,16 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
         dataset: Columns as the loss wants them.
         loss: A loss of the host around the model.
         settings: How to train.
-        folder: Folder of the checkpoints, removed at the end; its name is shown on the bar.
+        folder: For checkpoints, removed at the end; its name is shown on the bar.
 
     Returns:
         ``steps`` and ``seconds``.
     """
     trainer_class, arguments_class = TRAINERS[type(model)]
     device = torch.device(settings.device or model.device)
+    checkpoints = folder / "checkpoints"
     arguments = arguments_class(
-        str(folder),
+        str(checkpoints),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
@@ -146,7 +146,7 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(StepBarCallback(f"Tuning {folder.parent.name}"))
-    result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+    trainer.add_callback(StepBarCallback(f"Tuning {folder.name}"))
+    result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(checkpoints))
     shutil.rmtree(folder, ignore_errors=True)
     return {"steps": trainer.state.global_step, "seconds": round(result.metrics["train_runtime"], 1)}

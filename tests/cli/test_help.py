@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shlex
 from dataclasses import dataclass
 
 import pytest
@@ -77,3 +79,20 @@ def test_every_verb_has_both(verb, flag, capsys):
     assert exit_.value.code == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: st-mta {verb} ") and "--config FILE" in printed
+    assert f"Example:\n  st-mta {verb} " in printed
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_example_of_every_verb_is_a_command_line_that_it_takes(verb):
+    module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
+    words = shlex.split(module.__doc__.partition("Example:\n")[2])
+    assert words[:2] == ["st-mta", verb]
+    parse(module.Config, words[2:], verb, "")
+
+
+def test_what_is_required_comes_first(capsys):
+    with pytest.raises(SystemExit):
+        main(["distill", "--help"])
+    printed = capsys.readouterr().out
+    assert printed.index("Inputs and output:") < printed.index("Iterations:") < printed.index("\nOptions:")
+    assert "--num-iterations N" in printed and "--patience" not in printed

@@ -11,7 +11,7 @@ from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
 from st_mta.recipes import make_assistants as module
 from st_mta.recipes.make_assistants import ASSISTANTS, make_assistants
-from st_mta.recipes.tune import TuningSettings, column_dataset, tuning_lists
+from st_mta.recipes.tune import TuningSettings, column_dataset, tunable_collection, tuning_lists
 from st_mta.scorers import BM25
 from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_made_is_refused(toy_collection, base, tmp_path, kinds, m
 def test_without_training_judgements_there_is_nothing_to_tune_on():
     collection = from_dictionaries("bare", {"p": "a", "r": "b"}, {"q": "a"}, {"dev": {"q": {"p": 1}}})
     with pytest.raises(InputError, match="training queries"):
-        tuning_lists(collection, [BM25()], SETTINGS)
+        tunable_collection(collection, SETTINGS)
 
 
 def test_columns_hold_the_positive_first_and_leave_short_lists_out(toy_collection):
