@@ -85,7 +85,7 @@ def test_every_verb_has_both(verb, flag, capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_example_of_every_verb_is_a_command_line_that_it_takes(verb):
     module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
-    words = shlex.split(module.__doc__.partition("Example:\n")[2])
+    words = shlex.split(module.__doc__.partition("Example:\n")[2].replace("\\\n", ""))
     assert words[:2] == ["st-mta", verb]
     parse(module.Config, words[2:], verb, "")
 

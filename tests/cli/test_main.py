@@ -335,3 +335,11 @@ def test_a_disk_that_fills_up_while_a_model_is_saved(data, tmp_path, capsys, mon
 def test_python_m_is_the_command():
     done = subprocess.run([sys.executable, "-m", "st_mta", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("st-mta ")
+
+
+def test_what_both_commands_that_publish_pass_on():
+    from st_mta.cli.push import Publishing
+
+    assert Publishing(repo="me/x").how() == {"private": None, "revision": None, "create_pr": False}
+    given = Publishing(repo="me/x", private=True, revision="v1", create_pr=True).how()
+    assert given == {"private": True, "revision": "v1", "create_pr": True}
