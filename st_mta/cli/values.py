@@ -129,8 +129,8 @@ def typed(value: Any, hint: Any) -> Any:
 
 
 def _typed_union(value: Any, members: tuple[Any, ...]) -> Any:
-    """By the member that is the value's own type, else by the first that it fits, texts last."""
-    for member in sorted(members, key=lambda one: (_kind(one) is not type(value), one is str)):
+    """By the member that is the value's own type, else by the first that it fits."""
+    for member in sorted(members, key=lambda one: _kind(one) is not type(value)):
         try:
             return typed(value, member)
         except MISFITS:
