@@ -65,27 +65,27 @@ def assemble(
         raise InputError(
             expected="a corpus with at least one passage",
             got=f"an empty corpus in {name!r}",
-            consequence="there would be nothing to retrieve",
             remedy="check that the right source was named and that its corpus is complete",
         )
     qrels: dict[str, Qrels] = {}
     remarks = [*notes, *_notes_on_empty_texts(corpus, "passage"), *_notes_on_empty_texts(queries, "query")]
     for split, rows in judgements.items():
-        _refuse_unknown(queries, rows.query_ids, rows, "query")
-        _refuse_unknown(corpus, rows.passage_ids, rows, "passage")
+        _check_known(queries, rows.query_ids, rows, "query")
+        _check_known(corpus, rows.passage_ids, rows, "passage")
         qrels[split], repeated = _to_qrels(rows)
         remarks += [f"{repeated} repeated judgements in {split}; the last one counts."] if repeated else []
         remarks += _settle_queries_without_positive(qrels, split)
     remarks += notes_on_shared_queries(queries, qrels)
-    unlabelled = _positions_outside(queries, judgements.values())
-    return Collection(name, corpus, queries, qrels, unlabelled, licence, tuple(remarks))
+    unjudged = np.array(_has_words(queries))
+    for rows in judgements.values():
+        unjudged[queries.find(rows.query_ids.unique().to_pylist())] = False
+    return Collection(name, corpus, queries, qrels, np.flatnonzero(unjudged).astype(np.int64), licence, tuple(remarks))
 
 
 def joined_texts(titles: pa.ChunkedArray | None, texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Title and text as one passage, ``(title + " " + text).strip()`` as in BEIR.
 
-    Chunks without titles and without surrounding space are handed on as they are, so that a memory-mapped corpus
-    stays one.
+    Chunks without titles and without surrounding space stay as they are, memory-mapped where they were.
     """
     if titles is None or not pc.any(pc.greater(pc.binary_length(titles), 0)).as_py():
         return pa.chunked_array([_stripped(chunk) for chunk in texts.chunks], type=texts.type)
@@ -100,7 +100,7 @@ def _stripped(chunk: pa.Array) -> pa.Array:
     return chunk if unchanged else trimmed
 
 
-def _refuse_unknown(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
+def _check_known(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
     unknown = texts.find(ids.to_pylist()) < 0
     if not unknown.any():
         return
@@ -108,7 +108,6 @@ def _refuse_unknown(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: 
     raise InputError(
         expected=f"judgements of known {noun} ids only",
         got=f"the {noun} id {ids[first].as_py()!r} at {rows.place(first)} ({int(unknown.sum())} such rows)",
-        consequence="measures would count relevant passages or queries that do not exist",
         remedy=f"add the {noun} or remove the row; ids are compared as strings, letter by letter",
     )
 
@@ -133,7 +132,6 @@ def _whole_numbers(rows: Judgements) -> IntArray:
         raise InputError(
             expected="whole numbers as grades",
             got=f"{rows.grades[first].as_py()!r} at {rows.place(first)}",
-            consequence="graded measures would have no defined gain for it",
             remedy="map the grades to 0 (not relevant), 1, 2, ...",
         )
     return grades.astype(np.int64)
@@ -149,14 +147,6 @@ def _settle_queries_without_positive(qrels: dict[str, Qrels], split: str) -> lis
         return [f"{others} queries of {split} have no relevant passage and count as 0, as in BEIR."]
     qrels[split] = answerable
     return [f"{others} queries of {split} have no relevant passage and were left out."]
-
-
-def _positions_outside(queries: Texts, judgements: Iterable[Judgements]) -> IntArray:
-    """Positions of the queries with words that no split judges."""
-    free = np.array(_has_words(queries))
-    for rows in judgements:
-        free[queries.find(rows.query_ids.unique().to_pylist())] = False
-    return np.flatnonzero(free).astype(np.int64)
 
 
 def _notes_on_empty_texts(texts: Texts, noun: str) -> list[str]:
@@ -175,7 +165,6 @@ def notes_on_shared_queries(queries: Texts, qrels: Mapping[str, Qrels]) -> list[
     train = set(queries.take(queries.positions(list(qrels.get("train", {})))))
     for split in ("dev", "test"):
         texts = queries.take(queries.positions(list(qrels.get(split, {}))))
-        shared = sum(text in train for text in texts)
-        if shared:
+        if shared := sum(text in train for text in texts):
             notes.append(f"{shared} of {len(texts)} queries of {split} have the same text as a query of train.")
     return notes

@@ -52,7 +52,6 @@ def _texts(texts: Mapping[str, str], noun: str) -> Texts:
             raise InputError(
                 expected=f"strings as ids and texts of {noun}",
                 got=f"{type(text_id).__name__} {text_id!r} -> {type(text).__name__}",
-                consequence="ids and texts would not be found again",
                 remedy="convert ids with str() and join titles to their texts",
             )
     return Texts.from_dict(texts)
@@ -73,7 +72,6 @@ def _judgements(qrels: Qrels, split: str) -> Judgements:
             raise InputError(
                 expected="query id and passage id as strings, and a whole number as grade",
                 got=f"{row} in the judgements of {split}",
-                consequence="measures would match or weigh passages wrongly",
                 remedy="convert ids with str() and grades to 0 (not relevant), 1, 2, ...",
             )
     query_ids, passage_ids, grades = zip(*rows) if rows else ((), (), ())
