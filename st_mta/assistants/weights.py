@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from st_mta.assistants.raw_scores import check_scores
+from st_mta.assistants.calibration import check_scores
 from st_mta.distributions import centre, masked_log_softmax
 from st_mta.errors import InputError
 
@@ -47,7 +47,7 @@ def fit_weights(log_probs: Tensor, positive: Tensor, mask: Tensor) -> list[float
     mass = mass[mass.isfinite().any(dim=-1)]  # where every assistant rules the positives out, no weight helps
     equal = np.full(log_probs.shape[1], 1 / max(1, log_probs.shape[1]))
     if mass.numel() == 0:
-        return [float(weight) for weight in equal]
+        return list(equal.tolist())
     shares = (mass - mass.amax(dim=-1, keepdim=True)).exp().clamp(min=_LEAST_SHARE).cpu().numpy()
 
     # Subtracting sum(w) takes the place of the constraint: the maximum over w >= 0 then sums to one by itself.
@@ -57,7 +57,7 @@ def fit_weights(log_probs: Tensor, positive: Tensor, mask: Tensor) -> list[float
         return value, (shares / mixture[:, None]).mean(axis=0) - 1
 
     weights = _maximise(objective, equal)
-    return [float(weight) for weight in weights / weights.sum()]
+    return list((weights / weights.sum()).tolist())
 
 
 def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1e-3) -> list[float]:
@@ -93,7 +93,7 @@ def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1
         return float(value) - l2 / 2 * float(weights @ weights), gradient.cpu().numpy() - l2 * weights
 
     size = logits.shape[1]
-    return [float(weight) for weight in _maximise(objective, np.full(size, 1 / max(1, size)))]
+    return list(_maximise(objective, np.full(size, 1 / max(1, size))).tolist())
 
 
 def _judged(positive: Tensor, mask: Tensor) -> Tensor:
@@ -104,7 +104,6 @@ def _judged(positive: Tensor, mask: Tensor) -> Tensor:
     raise InputError(
         expected="queries with a relevant and another candidate",
         got=f"none among {len(mask)}",
-        consequence="there would be nothing to fit weights on",
         remedy="judge some queries of the development split, give longer lists, or use fusion='mean'",
     )
 

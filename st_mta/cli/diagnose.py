@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from st_mta.assistants.by_name import check_fusion
 from st_mta.assistants.calibration import check_calibration
+from st_mta.assistants.fusion import check_fusion
 from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
 from st_mta.cli.parse import parse

@@ -14,7 +14,7 @@ from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipl
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from st_mta.assistants.temperature import fit_temperature
+from st_mta.assistants.calibration import fit_temperature
 from st_mta.atomic import atomic_write_text
 from st_mta.collections import load_collection, with_dev_split
 from st_mta.errors import InputError

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from st_mta.assistants import temperature as module
-from st_mta.assistants.temperature import fit_temperature
+from st_mta.assistants import calibration
+from st_mta.assistants.calibration import fit_temperature
 from st_mta.errors import InputError
 from tests import reference
 
@@ -57,7 +57,7 @@ def test_queries_whose_scores_are_all_equal_do_not_count():
 
 def test_of_very_many_queries_every_kth_is_used(monkeypatch):
     scores, mask = spread_scores(queries=31)
-    monkeypatch.setattr(module, "_MOST_ROWS", 11)
+    monkeypatch.setattr(calibration, "_MOST_ROWS", 11)
     assert fit_temperature(scores, mask, 0.5) == fit_temperature(scores[::3], mask[::3], 0.5)
 
 
