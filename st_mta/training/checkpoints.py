@@ -29,7 +29,6 @@ from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
 from st_mta.run.results import Trained
-from st_mta.training.alpha_schedule import AlphaSchedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.selections import SELECTED, selected_over_steps, selected_shares
 from st_mta.training.students import set_dropout
@@ -67,22 +66,51 @@ class StepBarCallback(TrainerCallback):
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Shows the loss."""
-        if self.bar is not None and logs and "loss" in logs:
+        if self.bar is not None and "loss" in (logs := given.get("logs") or {}):
             self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Closes the bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+class AlphaSchedule(TrainerCallback):
+    """Sets the loss's ``alpha`` before each step, from ``start`` to ``end`` linearly over all steps of a run.
+
+    alpha = start + (end - start) * (iteration + step / max_steps) / num_iterations. It depends on nothing but the
+    step, so that a resumed training has the same alphas.
+
+    Args:
+        loss: A loss with an attribute ``alpha``.
+        start: Value at the first step of the first iteration.
+        end: Value that the last step of the last iteration comes near.
+        iteration: Counted from 0.
+        num_iterations: Iterations that the run was begun with, whether or not it stops early.
+    """
+
+    def __init__(self, loss: Any, start: float, end: float, iteration: int, num_iterations: int) -> None:
+        self.loss, self.start, self.end = loss, start, end
+        self.iteration, self.num_iterations = iteration, num_iterations
+        self.alpha = self._value(0.0)
+
+    def _value(self, done: float) -> float:
+        """Alpha when this share of the iteration's steps is done."""
+        return self.start + (self.end - self.start) * (self.iteration + done) / self.num_iterations
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Sets alpha for the step to come."""
+        self.loss.alpha = self.alpha = self._value(state.global_step / state.max_steps)
+
+
+def alpha_schedule(loss: Any, arguments: MultiAssistantTrainingArguments, iteration: int) -> AlphaSchedule | None:
+    """The schedule of an iteration, counted from 0; None where ``alpha_end`` is not given."""
+    if arguments.alpha_end is None:
+        return None
+    start = float(loss.alpha if arguments.alpha is None else arguments.alpha)
+    return AlphaSchedule(loss, start, arguments.alpha_end, iteration, arguments.num_iterations)
 
 
 class StageTrainer(SentenceTransformerTrainer):

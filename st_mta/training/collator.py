@@ -1,4 +1,4 @@
-"""An iteration's data and batches: each distinct passage is encoded once, whatever number of lists it stands in."""
+"""An iteration's data and batches: each distinct passage is encoded once, whatever number of lists it is in."""
 
 from __future__ import annotations
 
