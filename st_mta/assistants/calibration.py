@@ -151,7 +151,7 @@ def _fit_affine(scores: Tensor, teacher_logits: Tensor, mask: Tensor, name: str)
     raise InputError(
         expected=f"scores of {name} that rise with the teacher's",
         got=f"a slope of {slope:.3g} teacher logits per unit of score",
-        consequence="the assistant would be turned around or become infinitely flat",
+        consequence="the assistant would be inverted or become infinitely flat",
         remedy="leave this assistant out, or use calibration='temperature' or 'zscore'",
     )
 
@@ -186,7 +186,6 @@ def check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
     raise InputError(
         expected=f"{what} to have the shape {tuple(shape)}",
         got=str(tuple(tensor.shape)),
-        consequence="scores would be taken for those of another scorer or candidate",
         remedy="give the teacher and every assistant one row each, in pool order, and every candidate one column",
     )
 

@@ -44,7 +44,6 @@ def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
         raise InputError(
             expected=f"at most {MOST_MEMBERS} plain and fused assistants",
             got=f"{num_assistants} assistants, which make {2**num_assistants - 1} combinations",
-            consequence="fusing them would take longer than training on them",
             remedy="use combinations='pairs' or 'none', or fewer assistants",
         )
     sizes = range(1, largest[combinations] + 1)

@@ -36,7 +36,7 @@ class AssistantPool:
                     raise InputError(
                         expected="a teacher and assistants that differ",
                         got=f"{scorer.name!r} and {seen[key]!r}, which are the same model or have the same name",
-                        consequence="one opinion would count twice",
+                        consequence="the same scores would count twice",
                         remedy="leave one of them out, or give them different names",
                     )
                 seen[key] = scorer.name

@@ -1,4 +1,4 @@
-"""Selection: which plain or fused assistant stands closest to the teacher.
+"""Selection: which plain or fused assistant is closest to the teacher.
 
 Letters: B queries, F plain and fused assistants, N candidates. A metric is a function
 ``(teacher_log_probs, fused_log_probs, mask) -> distance``, lower is closer, 0 for a copy of the teacher; adding one is
@@ -64,14 +64,14 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
     From Webber, Moffat and Zobel (TOIS 2010), Eq. (4): RBO = (1 - p) * sum over depths d of p^(d - 1) * A_d, with A_d
     the share of common candidates among the first d. Deviation: the sum ends at the list's length n and is divided by
     1 - p^n, the weight of these depths, so that equal rankings have distance 0 (the extrapolated form would let the
-    complete agreement at depth n stand for all that follows and so call every pair of short lists alike).
+    complete agreement at depth n count for all that follows and so give every pair of short lists distance 0).
     Ties keep candidate order.
 
     Args:
         teacher_log_probs: (B, N) log-probabilities.
         fused_log_probs: (B, F, N) log-probabilities.
         mask: (B, N) bool, True for a valid candidate.
-        p: Persistence in (0, 1): the chance that a reader goes on to the next candidate.
+        p: Persistence in (0, 1): the chance that a reader continues to the next candidate.
 
     Returns:
         (B, F) in [0, 1]; 0 for lists of fewer than two.

@@ -77,7 +77,6 @@ def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
         raise InputError(
             expected="a folder of collections as data",
             got=f"{os.fspath(data)!r}, which is no folder",
-            consequence="local copies would be passed over and downloaded",
             remedy="correct the path, or leave it out",
         )
     folder = data or os.environ.get(DATA_VARIABLE)

@@ -127,7 +127,7 @@ def _pairs_of_file(path: Path, folder: Path) -> Iterator[Pair]:
             warnings.simplefilter("ignore")  # invalid escapes in the library's own code are not reported
             tree = ast.parse(file.read())
     except (SyntaxError, UnicodeDecodeError, OSError):
-        return  # templates and deliberately broken files lie among the sources of some distributions
+        return  # templates and deliberately broken files are among the sources of some distributions
     parts = path.with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     for name, docstring in _docstrings(tree, module):

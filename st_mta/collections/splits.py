@@ -100,7 +100,7 @@ def crop_queries(collection: Collection, num_queries: int, seed: int) -> Collect
     A span is found by its own words, so its passage as a label would teach little but matching words.
 
     Every usable passage gives one span before any gives a second. A span has 4 to 12 words and at most half of its
-    passage's, so that the passage keeps something to be found by; passages of fewer than 8 words are passed over.
+    passage's, so that the passage keeps something to be found by; passages of fewer than 8 words are skipped.
     A very small corpus may not hold ``num_queries`` different spans; then there are fewer.
 
     Args:

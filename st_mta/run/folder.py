@@ -75,7 +75,7 @@ class RunFolder:
             inputs: How the user named collection, models and store.
 
         Raises:
-            InputError: If it is a file, holds other things under the names that a run writes, or if an input lies
+            InputError: If it is a file, holds other things under the names that a run writes, or if an input is
                 where the run would write.
         """
         if self.root.exists() and not self.root.is_dir():

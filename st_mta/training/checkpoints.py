@@ -56,7 +56,7 @@ class MarkCompleteCallback(TrainerCallback):
 
 
 class StepBarCallback(TrainerCallback):
-    """A bar over the steps with the last logged loss, in the place of the host's line per log entry."""
+    """A bar over the steps with the last logged loss, instead of the host's line per log entry."""
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -176,7 +176,7 @@ def train_with_checkpoints(
 
     Args:
         student: The model to train.
-        arguments: Of this training; checkpoints lie in the output folder, which is removed when it has ended. The
+        arguments: Of this training; checkpoints are in the output folder, which is removed at the end. The
             log history is kept beside that folder.
         dataset: Rows for the collator.
         collator: Makes the batches.

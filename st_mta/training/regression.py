@@ -107,9 +107,9 @@ def trainable_columns(student: SentenceTransformer, router_mapping: dict[str, st
     for column in ("query", DOCUMENTS):
         collator = SentenceTransformerDataCollator(student.preprocess, **collator_inputs(student, router_mapping))
         batch = collator([{column: "text"}])
-        features = {key.removeprefix(f"{column}_"): value for key, value in batch.items()}
         features = {
-            key: value.to(student.device) if hasattr(value, "to") else value for key, value in features.items()
+            key.removeprefix(f"{column}_"): value.to(student.device) if hasattr(value, "to") else value
+            for key, value in batch.items()
         }
         with torch.enable_grad():
             if student(features)["sentence_embedding"].requires_grad:
