@@ -61,8 +61,8 @@ def with_dev_split(collection: Collection, seed: int, max_queries: int = 500) ->
 
 
 def _part(count: int, seed: int, max_queries: int) -> IntArray:
-    """A tenth of ``count`` rows: at least one, and at least one left."""
-    return _drawn(count, min(max_queries, max(1, round(DEV_FRACTION * count)), count - 1), seed)
+    """A tenth of ``count`` rows, at least one."""
+    return _drawn(count, min(max_queries, max(1, round(DEV_FRACTION * count))), seed)
 
 
 def _drawn(count: int, size: int, seed: int) -> IntArray:
