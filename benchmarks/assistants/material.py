@@ -23,10 +23,15 @@ from st_mta.recipes.tune import TuningSettings
 from st_mta.scorers import BM25, BiEncoderScorer, PairScorer, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.regression import regression_embeddings, regression_positions, regression_target
+from st_mta.training.regression import (
+    regress_embeddings,
+    regression_embeddings,
+    regression_positions,
+    regression_target,
+    warm_up_arguments,
+)
 from st_mta.training.student_folders import save_student
 from st_mta.training.students import DOCUMENTS, prune_layers
-from st_mta.training.warm_up import regress_embeddings, warm_up_arguments
 from st_mta.types import Scorer
 
 BASE = "minilm"

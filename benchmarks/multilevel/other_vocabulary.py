@@ -39,9 +39,8 @@ from st_mta.losses import HiddenStateMSELoss
 from st_mta.recipes.tune import column_dataset, tune, tuning_lists
 from st_mta.report import markdown_table
 from st_mta.scorers import BiEncoderScorer, model_path
-from st_mta.training.regression import regression_embeddings, regression_positions
+from st_mta.training.regression import regress_embeddings, regression_embeddings, regression_positions
 from st_mta.training.students import DOCUMENTS, prune_layers
-from st_mta.training.warm_up import regress_embeddings
 
 HERE = Path(__file__).parent
 VOCABULARY = 4000

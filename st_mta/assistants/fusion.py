@@ -16,7 +16,7 @@ from torch import Tensor
 
 from st_mta.distributions import masked_log_softmax, standardise
 from st_mta.errors import InputError
-from st_mta.lookup import check_choice
+from st_mta.lookup import check_choice, find_function
 
 Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(scores (B, A, N) calibrated, memberships (F, A) bool, mask (B, N) bool) -> log-probabilities (B, F, N)``."""
@@ -44,14 +44,10 @@ def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
         raise InputError(
             expected=f"at most {MOST_MEMBERS} plain and fused assistants",
             got=f"{num_assistants} assistants, which make {2**num_assistants - 1} combinations",
-            consequence="fusing them would take longer than training on them",
             remedy="use combinations='pairs' or 'none', or fewer assistants",
         )
-    members = [
-        member
-        for size in range(1, largest[combinations] + 1)
-        for member in combinations_of(range(num_assistants), size)
-    ]
+    sizes = range(1, largest[combinations] + 1)
+    members = [member for size in sizes for member in combinations_of(range(num_assistants), size)]
     table = torch.zeros(len(members), num_assistants, dtype=torch.bool)
     for row, member in enumerate(members):
         table[row, list(member)] = True
@@ -106,7 +102,6 @@ def weighted_mean(weights: Sequence[float]) -> Fusion:
         raise InputError(
             expected="weights of assistants that are finite and not negative",
             got=str(list(weights)),
-            consequence="the weighted mean would be no distribution",
             remedy="give one weight per assistant, for instance from fit_weights",
         )
 
@@ -165,3 +160,30 @@ FUSIONS: dict[str, Fusion] = {"mean": fuse_mean, "rrf": fuse_rrf}
 
 FUSION_WORDS = (*FUSIONS, "weighted")
 """The words users write; "weighted" is `weighted_mean` with weights fitted on judged queries."""
+
+
+def check_fusion(word: str) -> None:
+    """Raises ``InputError`` unless the word is one of ``FUSION_WORDS`` or names a function (nothing is imported)."""
+    check_choice("fusion", word, FUSION_WORDS, own=True)
+
+
+def find_fusion(fusion: str | Fusion, num_assistants: int, weights: Sequence[float] | None = None) -> Fusion:
+    """The rule behind a word.
+
+    Args:
+        fusion: "mean", "rrf", "weighted", "module:function" or a function.
+        num_assistants: A.
+        weights: A weights; for "weighted" only.
+
+    Raises:
+        InputError: If there is no such rule, or weights are missing, too many, or not asked for.
+    """
+    if fusion != "weighted" and weights is None:
+        return find_function("fusion", fusion, FUSIONS, FUSION_WORDS)
+    if fusion == "weighted" and weights is not None and len(weights) == num_assistants:
+        return weighted_mean(weights)
+    raise InputError(
+        expected=f"{num_assistants} weights (one per assistant) for fusion 'weighted', and none for any other",
+        got=f"weights {None if weights is None else list(weights)} for fusion {fusion!r}",
+        remedy="fit them with fit_weights, or leave them out",
+    )

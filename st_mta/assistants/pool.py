@@ -26,17 +26,17 @@ class AssistantPool:
         self.teacher = teacher
         self.assistants = list(assistants)
         self.promoted: set[str] = set()
-        self._refuse_twins()
+        self._check_no_duplicates()
 
-    def _refuse_twins(self) -> None:
+    def _check_no_duplicates(self) -> None:
         seen: dict[str, str] = {}
         for scorer in self.scorers:
             for key in (scorer.fingerprint, f"name {scorer.name}"):
                 if key in seen:
                     raise InputError(
                         expected="a teacher and assistants that differ",
-                        got=f"{scorer.name!r} and {seen[key]!r}, which are the same model or bear the same name",
-                        consequence="one opinion would count twice",
+                        got=f"{scorer.name!r} and {seen[key]!r}, which are the same model or have the same name",
+                        consequence="the same scores would count twice",
                         remedy="leave one of them out, or give them different names",
                     )
                 seen[key] = scorer.name
@@ -58,14 +58,11 @@ class AssistantPool:
             quality: Each assistant's measure on the development split.
             student_quality: The student's measure on the same split.
         """
-        if not self.assistants:
-            return None
-        worst = min(self.assistant_names, key=lambda name: quality[name])
-        return worst if student_quality > quality[worst] else None
+        worst = min(self.assistant_names, key=lambda name: quality[name], default=None)
+        return worst if worst is not None and student_quality > quality[worst] else None
 
     def replace(self, name: str, student: Scorer) -> None:
         """Puts the student in the place of an assistant."""
-        place = self.assistant_names.index(name)
+        self.assistants[self.assistant_names.index(name)] = student
         self.promoted.add(student.name)
-        self.assistants[place] = student
-        self._refuse_twins()
+        self._check_no_duplicates()

@@ -1,4 +1,4 @@
-"""Selection: which plain or fused assistant stands closest to the teacher.
+"""Selection: which plain or fused assistant is closest to the teacher.
 
 Letters: B queries, F plain and fused assistants, N candidates. A metric is a function
 ``(teacher_log_probs, fused_log_probs, mask) -> distance``, lower is closer, 0 for a copy of the teacher; adding one is
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from st_mta.distributions import masked_kl
-from st_mta.lookup import check_choice
+from st_mta.lookup import check_choice, find_function
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(teacher (B, N) log-probabilities, fused (B, F, N) log-probabilities, mask (B, N) bool) -> (B, F)``."""
@@ -64,14 +64,14 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
     From Webber, Moffat and Zobel (TOIS 2010), Eq. (4): RBO = (1 - p) * sum over depths d of p^(d - 1) * A_d, with A_d
     the share of common candidates among the first d. Deviation: the sum ends at the list's length n and is divided by
     1 - p^n, the weight of these depths, so that equal rankings have distance 0 (the extrapolated form would let the
-    complete agreement at depth n stand for all that follows and so call every pair of short lists alike).
+    complete agreement at depth n count for all that follows and so give every pair of short lists distance 0).
     Ties keep candidate order.
 
     Args:
         teacher_log_probs: (B, N) log-probabilities.
         fused_log_probs: (B, F, N) log-probabilities.
         mask: (B, N) bool, True for a valid candidate.
-        p: Persistence in (0, 1): the chance that a reader goes on to the next candidate.
+        p: Persistence in (0, 1): the chance that a reader continues to the next candidate.
 
     Returns:
         (B, F) in [0, 1]; 0 for lists of fewer than two.
@@ -96,6 +96,20 @@ def _ranks(log_probs: Tensor, mask: Tensor) -> Tensor:
 
 SELECTIONS: dict[str, Metric] = {"kl": kl_divergence, "footrule": footrule, "rbo": rank_biased_overlap}
 """Every selection metric by the word users write; a function of the same signature is accepted too."""
+
+
+def check_selection(word: str) -> None:
+    """Raises ``InputError`` unless the word is one of ``SELECTIONS`` or names a function (nothing is imported)."""
+    check_choice("selection", word, SELECTIONS, own=True)
+
+
+def find_selection(selection: str | Metric) -> Metric:
+    """The metric behind "kl", "footrule", "rbo" or "module:function"; a function is given back.
+
+    Raises:
+        InputError: If there is no such metric.
+    """
+    return find_function("selection", selection, SELECTIONS)
 
 
 def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -> Tensor:
@@ -126,3 +140,36 @@ def _first_smallest(distances: Tensor) -> Tensor:
     """(R, F) -> (R,): the first member whose distance is the smallest, give or take rounding."""
     near = distances <= distances.min(dim=-1, keepdim=True).values + _TIED
     return near.int().argmax(dim=-1)
+
+
+def agreement(teacher_log_probs: Tensor, member_log_probs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Means over the queries with at least two valid candidates.
+
+    Args:
+        teacher_log_probs: (Q, N) calibrated log-probabilities.
+        member_log_probs: (Q, F, N) of the members of the pool.
+        mask: (Q, N) bool, True for a valid candidate.
+
+    Returns:
+        Four (F,) tensors: "kl", KL(teacher || member) in nats; "footrule", the share of the greatest footrule
+        distance; "rbo", the rank-biased overlap (1 for the same ranking); "top1", the share of queries whose best
+        candidate is the same.
+    """
+    counted = mask.sum(dim=-1) >= 2
+    parts = teacher_log_probs[counted], member_log_probs[counted], mask[counted]
+    by_query = {
+        "kl": kl_divergence(*parts),
+        "footrule": footrule(*parts),
+        "rbo": 1 - rank_biased_overlap(*parts),
+        "top1": _same_best(*parts),
+    }
+    return {name: values.double().mean(dim=0) for name, values in by_query.items()}
+
+
+def _same_best(teacher_log_probs: Tensor, member_log_probs: Tensor, mask: Tensor) -> Tensor:
+    """(Q, F) 1.0 where teacher and member put the same candidate first (ties go to the first in the list)."""
+    best, others = (
+        logs.masked_fill(~valid, -torch.inf).argmax(dim=-1)
+        for logs, valid in ((teacher_log_probs, mask), (member_log_probs, mask[:, None]))
+    )
+    return (others == best[:, None]).float()

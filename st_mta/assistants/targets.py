@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from st_mta.assistants.by_name import find_fusion, find_selection
-from st_mta.assistants.calibration import calibrate, check_calibration
-from st_mta.assistants.fusion import Fusion, member_names, memberships
-from st_mta.assistants.raw_scores import check_shape
-from st_mta.assistants.selection import SELECT_PER, Metric, select
+from st_mta.assistants.calibration import calibrate, check_calibration, check_shape
+from st_mta.assistants.fusion import Fusion, find_fusion, member_names, memberships
+from st_mta.assistants.selection import SELECT_PER, Metric, find_selection, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice, word_of
@@ -61,7 +59,7 @@ class AssistantTargets:
     ) -> None:
         self.names = tuple(names)
         self.temperatures = tuple(float(temperature) for temperature in temperatures)
-        self._refuse_bad_temperatures()
+        self._check_temperatures()
         self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
         self.calibration, self.weights = calibration, None if weights is None else tuple(map(float, weights))
         self.alpha, self.student_scale = alpha, student_scale
@@ -73,14 +71,13 @@ class AssistantTargets:
         self.members = tuple(member_names(self.names, self._memberships))
         self._chosen = torch.zeros(len(self.members), dtype=torch.int64)
 
-    def _refuse_bad_temperatures(self) -> None:
+    def _check_temperatures(self) -> None:
         temperatures = self.temperatures
         if len(temperatures) == len(self.names) + 1 and all(0 < t < math.inf for t in temperatures):
             return
         raise InputError(
             expected=f"{len(self.names) + 1} positive temperatures (the teacher's, then one per assistant)",
             got=f"{temperatures} for the assistants {self.names}",
-            consequence="scores would be divided by the wrong scale",
             remedy="give one temperature per scorer, for instance from fit_temperature",
         )
 
@@ -107,8 +104,7 @@ class AssistantTargets:
             return teacher[:, None]
         fused = self._fuse(scores[:, 1:], self._memberships.to(scores.device), mask)
         check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
-        assistant = self._select(teacher, fused, mask)
-        return torch.stack([teacher, assistant], dim=1)
+        return torch.stack([teacher, self._select(teacher, fused, mask)], dim=1)
 
     @torch.no_grad()
     def teacher(self, scores: Tensor, mask: Tensor) -> Tensor:
@@ -117,7 +113,7 @@ class AssistantTargets:
         return masked_log_softmax(teacher[:, 0], mask)
 
     def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
-        """(B, N) log-probabilities of the member closest to the teacher; counts who was chosen."""
+        """(B, N) log-probabilities of the member closest to the teacher, whose choice is counted."""
         distances = self._distance(teacher, fused, mask)
         check_shape(f"the result of selection {self.selection!r}", distances, fused.shape[:2])
         valid = mask.sum(dim=-1) >= 2
@@ -133,8 +129,8 @@ class AssistantTargets:
             reset: Whether to start counting anew.
 
         Returns:
-            Member name -> share of the queries with at least two valid candidates, in pool order; members that were
-            never chosen are left out, and nothing is in it before the first call.
+            Member name -> share of the queries with at least two valid candidates, in pool order, without members
+            that were never chosen.
         """
         counts, total = self._chosen.tolist(), int(self._chosen.sum())
         if reset:

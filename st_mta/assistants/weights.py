@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from st_mta.assistants.raw_scores import check_scores
+from st_mta.assistants.calibration import check_scores
 from st_mta.distributions import centre, masked_log_softmax
 from st_mta.errors import InputError
 
@@ -47,17 +47,17 @@ def fit_weights(log_probs: Tensor, positive: Tensor, mask: Tensor) -> list[float
     mass = mass[mass.isfinite().any(dim=-1)]  # where every assistant rules the positives out, no weight helps
     equal = np.full(log_probs.shape[1], 1 / max(1, log_probs.shape[1]))
     if mass.numel() == 0:
-        return [float(weight) for weight in equal]
+        return list(equal.tolist())
     shares = (mass - mass.amax(dim=-1, keepdim=True)).exp().clamp(min=_LEAST_SHARE).cpu().numpy()
 
-    # Subtracting sum(w) takes the place of the constraint: the maximum over w >= 0 then sums to one by itself.
-    def objective(weights: Doubles) -> tuple[float, Doubles]:
+    # Adding sum(w) takes the place of the constraint: the minimum over w >= 0 then sums to one by itself.
+    def cost(weights: Doubles) -> tuple[float, Doubles]:
         mixture = shares @ weights
-        value = float(np.log(mixture).mean() - weights.sum())
-        return value, (shares / mixture[:, None]).mean(axis=0) - 1
+        value = float(weights.sum() - np.log(mixture).mean())
+        return value, 1 - (shares / mixture[:, None]).mean(axis=0)
 
-    weights = _maximise(objective, equal)
-    return [float(weight) for weight in weights / weights.sum()]
+    weights = _minimise(cost, equal)
+    return list((weights / weights.sum()).tolist())
 
 
 def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1e-3) -> list[float]:
@@ -84,16 +84,15 @@ def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1
     logits, valid = centre(scores[counted].double(), mask[counted, None]), mask[counted]
     relevant = positive[counted] & valid
 
-    def objective(weights: Doubles) -> tuple[float, Doubles]:
+    def cost(weights: Doubles) -> tuple[float, Doubles]:
         pooled = torch.einsum("qsn,s->qn", logits, torch.from_numpy(weights).to(logits))
         every, right = masked_log_softmax(pooled, valid), masked_log_softmax(pooled, relevant)
         value = every.masked_fill(~relevant, -torch.inf).logsumexp(dim=-1).mean()
-        pull = right.exp() - every.exp()
-        gradient = torch.einsum("qsn,qn->s", logits, pull) / len(logits)
-        return float(value) - l2 / 2 * float(weights @ weights), gradient.cpu().numpy() - l2 * weights
+        gradient = torch.einsum("qsn,qn->s", logits, every.exp() - right.exp()) / len(logits)
+        return l2 / 2 * float(weights @ weights) - float(value), l2 * weights + gradient.cpu().numpy()
 
     size = logits.shape[1]
-    return [float(weight) for weight in _maximise(objective, np.full(size, 1 / max(1, size)))]
+    return list(_minimise(cost, np.full(size, 1 / max(1, size))).tolist())
 
 
 def _judged(positive: Tensor, mask: Tensor) -> Tensor:
@@ -104,20 +103,14 @@ def _judged(positive: Tensor, mask: Tensor) -> Tensor:
     raise InputError(
         expected="queries with a relevant and another candidate",
         got=f"none among {len(mask)}",
-        consequence="there would be nothing to fit weights on",
         remedy="judge some queries of the development split, give longer lists, or use fusion='mean'",
     )
 
 
-def _maximise(objective: Callable[[Doubles], tuple[float, Doubles]], start: Doubles) -> Doubles:
-    """Over weights of zero and more; ``objective`` gives value and gradient."""
-
-    def negated(weights: Doubles) -> tuple[float, Doubles]:
-        value, gradient = objective(weights)
-        return -value, -gradient
-
+def _minimise(cost: Callable[[Doubles], tuple[float, Doubles]], start: Doubles) -> Doubles:
+    """Over weights of zero and more; ``cost`` gives value and gradient."""
     found = minimize(
-        negated,
+        cost,
         start,
         jac=True,
         method="L-BFGS-B",

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from st_mta.assistants.by_name import check_fusion
+from st_mta.assistants.fusion import check_fusion
 from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
 from st_mta.cli.show import wide_console

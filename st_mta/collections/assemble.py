@@ -1,9 +1,11 @@
-"""The last step of every loader: corpus, queries and judgements are checked together and become a Collection."""
+"""Collections from their parts: the last step of every loader, and all of them for what is already in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -65,27 +67,27 @@ def assemble(
         raise InputError(
             expected="a corpus with at least one passage",
             got=f"an empty corpus in {name!r}",
-            consequence="there would be nothing to retrieve",
             remedy="check that the right source was named and that its corpus is complete",
         )
     qrels: dict[str, Qrels] = {}
     remarks = [*notes, *_notes_on_empty_texts(corpus, "passage"), *_notes_on_empty_texts(queries, "query")]
     for split, rows in judgements.items():
-        _refuse_unknown(queries, rows.query_ids, rows, "query")
-        _refuse_unknown(corpus, rows.passage_ids, rows, "passage")
+        _check_known(queries, rows.query_ids, rows, "query")
+        _check_known(corpus, rows.passage_ids, rows, "passage")
         qrels[split], repeated = _to_qrels(rows)
         remarks += [f"{repeated} repeated judgements in {split}; the last one counts."] if repeated else []
         remarks += _settle_queries_without_positive(qrels, split)
     remarks += notes_on_shared_queries(queries, qrels)
-    unlabelled = _positions_outside(queries, judgements.values())
-    return Collection(name, corpus, queries, qrels, unlabelled, licence, tuple(remarks))
+    unjudged = np.array(_has_words(queries))
+    for rows in judgements.values():
+        unjudged[queries.find(rows.query_ids.unique().to_pylist())] = False
+    return Collection(name, corpus, queries, qrels, np.flatnonzero(unjudged).astype(np.int64), licence, tuple(remarks))
 
 
 def joined_texts(titles: pa.ChunkedArray | None, texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Title and text as one passage, ``(title + " " + text).strip()`` as in BEIR.
 
-    Chunks without titles and without surrounding space are handed on as they are, so that a memory-mapped corpus
-    stays one.
+    Chunks without titles and without surrounding space stay as they are, memory-mapped where they were.
     """
     if titles is None or not pc.any(pc.greater(pc.binary_length(titles), 0)).as_py():
         return pa.chunked_array([_stripped(chunk) for chunk in texts.chunks], type=texts.type)
@@ -100,7 +102,7 @@ def _stripped(chunk: pa.Array) -> pa.Array:
     return chunk if unchanged else trimmed
 
 
-def _refuse_unknown(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
+def _check_known(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
     unknown = texts.find(ids.to_pylist()) < 0
     if not unknown.any():
         return
@@ -108,7 +110,6 @@ def _refuse_unknown(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: 
     raise InputError(
         expected=f"judgements of known {noun} ids only",
         got=f"the {noun} id {ids[first].as_py()!r} at {rows.place(first)} ({int(unknown.sum())} such rows)",
-        consequence="measures would count relevant passages or queries that do not exist",
         remedy=f"add the {noun} or remove the row; ids are compared as strings, letter by letter",
     )
 
@@ -133,7 +134,6 @@ def _whole_numbers(rows: Judgements) -> IntArray:
         raise InputError(
             expected="whole numbers as grades",
             got=f"{rows.grades[first].as_py()!r} at {rows.place(first)}",
-            consequence="graded measures would have no defined gain for it",
             remedy="map the grades to 0 (not relevant), 1, 2, ...",
         )
     return grades.astype(np.int64)
@@ -149,14 +149,6 @@ def _settle_queries_without_positive(qrels: dict[str, Qrels], split: str) -> lis
         return [f"{others} queries of {split} have no relevant passage and count as 0, as in BEIR."]
     qrels[split] = answerable
     return [f"{others} queries of {split} have no relevant passage and were left out."]
-
-
-def _positions_outside(queries: Texts, judgements: Iterable[Judgements]) -> IntArray:
-    """Positions of the queries with words that no split judges."""
-    free = np.array(_has_words(queries))
-    for rows in judgements:
-        free[queries.find(rows.query_ids.unique().to_pylist())] = False
-    return np.flatnonzero(free).astype(np.int64)
 
 
 def _notes_on_empty_texts(texts: Texts, noun: str) -> list[str]:
@@ -175,7 +167,83 @@ def notes_on_shared_queries(queries: Texts, qrels: Mapping[str, Qrels]) -> list[
     train = set(queries.take(queries.positions(list(qrels.get("train", {})))))
     for split in ("dev", "test"):
         texts = queries.take(queries.positions(list(qrels.get(split, {}))))
-        shared = sum(text in train for text in texts)
-        if shared:
+        if shared := sum(text in train for text in texts):
             notes.append(f"{shared} of {len(texts)} queries of {split} have the same text as a query of train.")
     return notes
+
+
+def from_dictionaries(
+    name: str,
+    corpus: Mapping[str, str],
+    queries: Mapping[str, str] | None = None,
+    qrels: Qrels | Mapping[str, Qrels] | None = None,
+) -> Collection:
+    """Makes a collection from dictionaries.
+
+    Args:
+        name: Short name, used in file names and reports.
+        corpus: Passage id -> passage.
+        queries: Query id -> query; those without judgements become unlabelled training queries.
+        qrels: Judgements of the training queries (query id -> passage id -> grade), or such judgements by split
+            ("train", "dev", "test").
+
+    Raises:
+        InputError: If an id or text is no string, the corpus is empty, a grade is no whole number, or a judgement
+            names an unknown id.
+
+    Example:
+        >>> collection = from_dictionaries("pets", {"p1": "Cats purr."}, {"q1": "Who purrs?"}, {"q1": {"p1": 1}})
+        >>> collection.qrels
+        {'train': {'q1': {'p1': 1}}}
+    """
+    return assemble(
+        name=name,
+        corpus=_texts(corpus, "corpus"),
+        queries=_texts(queries or {}, "queries"),
+        judgements={split: _judgements(rows, split) for split, rows in _by_split(qrels or {}).items()},
+    )
+
+
+def _texts(texts: Mapping[str, str], noun: str) -> Texts:
+    for text_id, text in texts.items():
+        if not isinstance(text_id, str) or not isinstance(text, str):
+            raise InputError(
+                expected=f"strings as ids and texts of {noun}",
+                got=f"{type(text_id).__name__} {text_id!r} -> {type(text).__name__}",
+                remedy="convert ids with str() and join titles to their texts",
+            )
+    return Texts.from_dict(texts)
+
+
+def _by_split(qrels: Qrels | Mapping[str, Qrels]) -> dict[str, Qrels]:
+    """Judgements by split; plain judgements, recognised by their depth, are those of train."""
+    innermost = next((value for rows in qrels.values() for value in rows.values()), None)
+    if not isinstance(innermost, Mapping):
+        return {"train": cast(Qrels, qrels)} if qrels else {}
+    return {SPLIT_NAMES.get(split, split): rows for split, rows in cast("Mapping[str, Qrels]", qrels).items()}
+
+
+def _judgements(qrels: Qrels, split: str) -> Judgements:
+    rows = [(query_id, *judged) for query_id, of in qrels.items() for judged in of.items()]
+    for row in rows:
+        if not _is_judgement(*row):
+            raise InputError(
+                expected="query id and passage id as strings, and a whole number as grade",
+                got=f"{row} in the judgements of {split}",
+                remedy="convert ids with str() and grades to 0 (not relevant), 1, 2, ...",
+            )
+    return Judgements(
+        query_ids=pa.chunked_array([[row[0] for row in rows]], type=pa.large_string()),
+        passage_ids=pa.chunked_array([[row[1] for row in rows]], type=pa.large_string()),
+        grades=pa.chunked_array([[int(row[2]) for row in rows]], type=pa.int64()),
+        place=partial("row {1} of the judgements of {0}".format, split),
+    )
+
+
+def _is_judgement(query_id: object, passage_id: object, grade: object) -> bool:
+    return (
+        isinstance(query_id, str)
+        and isinstance(passage_id, str)
+        and isinstance(grade, (int, float, np.number))
+        and float(grade).is_integer()
+    )

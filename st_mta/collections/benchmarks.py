@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ARCHIVES = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets"
+FORUMS = "android english gaming gis mathematica physics programmers stats tex unix webmasters wordpress"
 
 
 @dataclass(frozen=True)
@@ -66,31 +67,12 @@ def _deep_learning_track(year: int) -> Benchmark:
 _ALL = (
     # The public sets of the benchmark BEIR, in the order of its table.
     _beir("msmarco", split="dev", measure="mrr@10"),
-    _beir("trec-covid"),
-    _beir("nfcorpus"),
-    _beir("nq"),
-    _beir("hotpotqa"),
-    _beir("fiqa"),
-    _beir("arguana"),
+    *map(_beir, ("trec-covid", "nfcorpus", "nq", "hotpotqa", "fiqa", "arguana")),
     _beir("webis-touche2020", "touche2020"),
-    _forum("android"),
-    _forum("english"),
-    _forum("gaming"),
-    _forum("gis"),
-    _forum("mathematica"),
-    _forum("physics"),
-    _forum("programmers"),
-    _forum("stats"),
-    _forum("tex"),
-    _forum("unix"),
-    _forum("webmasters"),
-    _forum("wordpress"),
+    *map(_forum, FORUMS.split()),
     _beir("quora"),
     _beir("dbpedia-entity", "dbpedia"),
-    _beir("scidocs"),
-    _beir("fever"),
-    _beir("climate-fever"),
-    _beir("scifact"),
+    *map(_beir, ("scidocs", "fever", "climate-fever", "scifact")),
     # 50 queries and up to 10,000 passages of 13 of them.
     _nano("arguana", "ArguAna"),
     _nano("climate-fever", "ClimateFEVER"),

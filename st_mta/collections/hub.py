@@ -7,7 +7,7 @@ BeIR form    "corpus" and "queries" in one dataset, the judgements in a second c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,29 +23,13 @@ from st_mta.types import Collection, Texts
 QRELS_CONFIGS = ("default", "qrels")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Which dataset to read."""
-
-    dataset_id: str
-    revision: str | None
-    token: str | None
-    splits: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_hub(
-    dataset_id: str,
-    revision: str | None = None,
-    token: str | None = None,
-    *,
-    splits: Mapping[str, str] | None = None,
-) -> Collection:
+def read_hub(dataset_id: str, *, splits: Mapping[str, str] | None = None) -> Collection:
     """Reads a retrieval dataset through ``datasets.load_dataset``; texts stay memory-mapped where they can.
+
+    Private and gated datasets need a login (``hf auth login``).
 
     Args:
         dataset_id: Id on the Hub ("mteb/scifact"), or a folder with a copy of such a dataset.
-        revision: Branch, tag or commit of the dataset.
-        token: Access token for private or gated datasets; the stored login when None.
         splits: Names of judged splits -> what to call them here.
 
     Returns:
@@ -56,89 +40,81 @@ def read_hub(
         InputError: If the Hub cannot be reached, the dataset or one of its parts is not there, or the parts do not
             fit together (see ``assemble``).
     """
-    source = Source(dataset_id, revision, token, SPLIT_NAMES | dict(splits or {}))
-    corpus, queries = _table(source, "corpus"), _table(source, "queries")
+    corpus, queries = (pa.concat_tables(_tables(dataset_id, config).values()) for config in ("corpus", "queries"))
+    titles = corpus["title"].cast(pa.large_string()) if "title" in corpus.column_names else None
     collection = assemble(
         name=Path(dataset_id).name,
-        corpus=Texts(_ids(corpus, source), joined_texts(_titles(corpus), _texts(corpus, source))),
-        queries=Texts(_ids(queries, source), _texts(queries, source)),
-        judgements=_judgements(source),
-        licence=_licence(source),
-        notes=(f"Read from {dataset_id}" + (f" at revision {revision}." if revision else "."),),
+        corpus=Texts(
+            _strings(corpus, dataset_id, "_id", "id"), joined_texts(titles, _strings(corpus, dataset_id, "text"))
+        ),
+        queries=Texts(_strings(queries, dataset_id, "_id", "id"), _strings(queries, dataset_id, "text")),
+        judgements=_judgements(dataset_id, SPLIT_NAMES | dict(splits or {})),
+        licence=_licence(dataset_id),
+        notes=(f"Read from {dataset_id}.",),
     )
     return replace(collection, hub_id=None if Path(dataset_id).is_dir() else dataset_id)
 
 
-def _judgements(source: Source) -> dict[str, Judgements]:
-    config = next((config for config in QRELS_CONFIGS if config in _config_names(source)), None)
-    if config is None:  # a dataset of its own, whose revisions are other ones
-        source, config = replace(source, dataset_id=f"{source.dataset_id}-qrels", revision=None), "default"
+def _judgements(dataset_id: str, split_names: Mapping[str, str]) -> dict[str, Judgements]:
+    known = _config_names(dataset_id)
+    config = next((config for config in QRELS_CONFIGS if config in known), None)
+    if config is None:  # the judgements are a dataset of their own
+        dataset_id, config = f"{dataset_id}-qrels", "default"
     return {
-        source.splits.get(split, split): Judgements(
-            query_ids=_column(table, source, "query-id").cast(pa.large_string()),
-            passage_ids=_column(table, source, "corpus-id").cast(pa.large_string()),
-            grades=_grades(table, source),
-            place=partial("{0}, split {1}, row {2}".format, source.dataset_id, split),
+        split_names.get(split, split): Judgements(
+            query_ids=_strings(table, dataset_id, "query-id"),
+            passage_ids=_strings(table, dataset_id, "corpus-id"),
+            grades=_grades(table, dataset_id),
+            place=partial("{0}, split {1}, row {2}".format, dataset_id, split),
         )
-        for split, table in _tables(source, config).items()
+        for split, table in _tables(dataset_id, config).items()
     }
 
 
-def _grades(table: pa.Table, source: Source) -> pa.ChunkedArray:
+def _grades(table: pa.Table, dataset_id: str) -> pa.ChunkedArray:
     """The column of grades; datasets that list only relevant passages (NanoBEIR) have none."""
     if "score" in table.column_names:
-        return _column(table, source, "score")
+        return _column(table, dataset_id, "score")
     return pa.chunked_array([np.ones(len(table), dtype=np.int64)])
 
 
-def _table(source: Source, config: str) -> pa.Table:
-    """All splits of a configuration in one table; the name of the split says nothing here."""
-    return pa.concat_tables(_tables(source, config).values())
+def _tables(dataset_id: str, config: str) -> dict[str, pa.Table]:
+    """Split -> all its rows; of corpus and queries the split says nothing."""
+    return {split: rows.with_format("arrow")[:] for split, rows in _load(dataset_id, config).items()}
 
 
-def _tables(source: Source, config: str) -> dict[str, pa.Table]:
-    return {split: rows.with_format("arrow")[:] for split, rows in _load(source, config).items()}
-
-
-def _load(source: Source, config: str) -> Any:
+def _load(dataset_id: str, config: str) -> Any:
     """The ``DatasetDict`` of a configuration."""
     from datasets import load_dataset  # takes a second to import, and most collections do not need it
 
     try:
         try:
-            return load_dataset(source.dataset_id, config, revision=source.revision, token=source.token)
+            return load_dataset(dataset_id, config)
         except RuntimeError as error:
             if "scripts" not in str(error):
                 raise
             # BeIR's older datasets come with a loading script, which `datasets` refuses since 4.0; the script would
             # have read this file beside it.
-            return load_dataset("json", data_files=f"{_address(source)}/{config}.jsonl.gz", token=source.token)
+            address = dataset_id if Path(dataset_id).is_dir() else f"hf://datasets/{dataset_id}"
+            return load_dataset("json", data_files=f"{address}/{config}.jsonl.gz")
     except (OSError, ValueError) as error:
-        raise _not_there(source, config, error) from error
+        raise _not_there(dataset_id, config, error) from error
 
 
-def _address(source: Source) -> str:
-    if Path(source.dataset_id).is_dir():
-        return source.dataset_id
-    return f"hf://datasets/{source.dataset_id}" + (f"@{source.revision}" if source.revision else "")
-
-
-def _config_names(source: Source) -> list[str]:
+def _config_names(dataset_id: str) -> list[str]:
     from datasets import get_dataset_config_names
 
     try:
-        return list(get_dataset_config_names(source.dataset_id, revision=source.revision, token=source.token))
+        return list(get_dataset_config_names(dataset_id))
     except RuntimeError:  # a loading script, see _load
         return []
 
 
-def _not_there(source: Source, config: str, error: Exception) -> InputError:
-    name = Path(source.dataset_id).name
-    known = of_dataset(source.dataset_id)
+def _not_there(dataset_id: str, config: str, error: Exception) -> InputError:
+    name, known = Path(dataset_id).name, of_dataset(dataset_id)
     return InputError(
-        expected=f"a dataset {source.dataset_id!r} with the configuration {config!r}, on the Hub or in its cache",
+        expected=f"a dataset {dataset_id!r} with the configuration {config!r}, on the Hub or in its cache",
         got=f"{type(error).__name__}: {error}",
-        consequence=f"there would be no {config} to work with",
         remedy=where_to_get(known)
         if known
         else (
@@ -148,38 +124,29 @@ def _not_there(source: Source, config: str, error: Exception) -> InputError:
     )
 
 
-def _ids(table: pa.Table, source: Source) -> pa.ChunkedArray:
-    return _column(table, source, "_id", "id").cast(pa.large_string())
+def _strings(table: pa.Table, dataset_id: str, *names: str) -> pa.ChunkedArray:
+    return _column(table, dataset_id, *names).cast(pa.large_string())
 
 
-def _texts(table: pa.Table, source: Source) -> pa.ChunkedArray:
-    return _column(table, source, "text").cast(pa.large_string())
-
-
-def _titles(table: pa.Table) -> pa.ChunkedArray | None:
-    return table["title"].cast(pa.large_string()) if "title" in table.column_names else None
-
-
-def _column(table: pa.Table, source: Source, *names: str) -> pa.ChunkedArray:
+def _column(table: pa.Table, dataset_id: str, *names: str) -> pa.ChunkedArray:
     """The first of the named columns that is there, without missing values."""
     name = next((name for name in names if name in table.column_names), None)
     if name is None or table[name].null_count:
         raise InputError(
-            expected=f"a column {' or '.join(names)} without missing values in {source.dataset_id}",
+            expected=f"a column {' or '.join(names)} without missing values in {dataset_id}",
             got=f"{table[name].null_count} missing values" if name else f"the columns {table.column_names}",
-            consequence="texts or judgements would be lost",
             remedy="name a dataset in the form of mteb/scifact or BeIR/scifact",
         )
     return table[name]
 
 
-def _licence(source: Source) -> str | None:
+def _licence(dataset_id: str) -> str | None:
     """The licence stated in the dataset's card, if any."""
     from huggingface_hub import DatasetCard
 
-    readme = Path(source.dataset_id, "README.md")
+    readme = Path(dataset_id, "README.md")
     try:
-        card = DatasetCard.load(readme if readme.is_file() else source.dataset_id, token=source.token)
+        card = DatasetCard.load(readme if readme.is_file() else dataset_id)
     except (OSError, ValueError):
         return None
     licence = card.data.to_dict().get("license")

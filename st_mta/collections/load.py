@@ -51,17 +51,15 @@ def _reader(name: str, data: str | Path | None) -> Callable[[], Collection]:
         if folder.is_dir():
             return partial(_read_folder, folder, known)
     if known:
-        return partial(_read_benchmark, known)
+        return lambda: replace(_read_hub(known.dataset, known), name=known.name)
     if name.count("/") == 1 and not name.startswith((".", "~", "/")) and not name.endswith("/"):
-        known = of_dataset(name)
-        return partial(read_hub, name, splits=known.splits if known else {})
+        return partial(_read_hub, name, of_dataset(name))
     raise InputError(
         expected=(
             f"'pydocs', a folder, a folder's name under ${DATA_VARIABLE}, a Hub dataset as 'mteb/scifact', "
             f"or one of {', '.join(BENCHMARKS)}"
         ),
         got=f"{name!r} (no folder of this name here, {DATA_VARIABLE} is {os.environ.get(DATA_VARIABLE) or 'not set'})",
-        consequence="there would be nothing to train or evaluate on",
         remedy=(
             f"it is a group: name its members ({', '.join(GROUPS[name])}), or give it to --benchmark"
             if name in GROUPS
@@ -70,8 +68,8 @@ def _reader(name: str, data: str | Path | None) -> Callable[[], Collection]:
     )
 
 
-def _read_benchmark(known: Benchmark) -> Collection:
-    return replace(read_hub(known.dataset, splits=known.splits), name=known.name)
+def _read_hub(dataset_id: str, known: Benchmark | None) -> Collection:
+    return read_hub(dataset_id, splits=known.splits if known else {})
 
 
 def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
@@ -79,7 +77,6 @@ def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
         raise InputError(
             expected="a folder of collections as data",
             got=f"{os.fspath(data)!r}, which is no folder",
-            consequence="local copies would be passed over and downloaded",
             remedy="correct the path, or leave it out",
         )
     folder = data or os.environ.get(DATA_VARIABLE)
@@ -90,8 +87,6 @@ def _read_folder(folder: Path, known: Benchmark | None) -> Collection:
     """A folder in the layout of BEIR, or a downloaded dataset of the Hub, whose card lists its configurations."""
     card = folder / "README.md"
     from_hub = card.is_file() and "config_name:" in card.read_text(encoding="utf-8", errors="replace")
-    if from_hub and not any((folder / "qrels").glob("*.tsv*")):
-        collection = read_hub(str(folder), splits=known.splits if known else {})
-    else:
-        collection = read_beir(folder)
+    from_hub = from_hub and not any((folder / "qrels").glob("*.tsv*"))
+    collection = _read_hub(str(folder), known) if from_hub else read_beir(folder)
     return replace(collection, name=known.name) if known else collection

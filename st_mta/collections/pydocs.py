@@ -55,6 +55,11 @@ class Pair(NamedTuple):
     passage: str
 
     @property
+    def query_id(self) -> str:
+        """Never equal to a passage id: evaluations leave a passage out whose id is that of the query."""
+        return f"q:{self.name}"
+
+    @property
     def top_level_module(self) -> str:
         """The part of the name that decides the split."""
         return self.name.partition(".")[0]
@@ -83,13 +88,12 @@ def pydocs(stdlib: Path | None = None) -> Collection:
         raise InputError(
             expected="Python source files with documentation strings",
             got=f"none under {folder}",
-            consequence="the default collection would be empty",
             remedy="use a Python with its standard library in source form, or name another collection",
         )
     return Collection(
         name="pydocs",
         corpus=Texts([pair.name for pair in pairs], [pair.passage for pair in pairs]),
-        queries=Texts([_query_id(pair) for pair in pairs], [pair.query for pair in pairs]),
+        queries=Texts([pair.query_id for pair in pairs], [pair.query for pair in pairs]),
         qrels=_qrels(pairs),
         licence="PSF-2.0",
         notes=(f"{len(pairs)} docstrings of the standard library of Python {platform.python_version()}.",),
@@ -120,23 +124,21 @@ def _source_files(folder: Path) -> list[Path]:
 def _pairs_of_file(path: Path, folder: Path) -> Iterator[Pair]:
     try:
         with tokenize.open(folder / path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in the library's own code concern nobody here
+            warnings.simplefilter("ignore")  # invalid escapes in the library's own code are not reported
             tree = ast.parse(file.read())
     except (SyntaxError, UnicodeDecodeError, OSError):
-        return  # templates and deliberately broken files lie among the sources of some distributions
+        return  # templates and deliberately broken files are among the sources of some distributions
     parts = path.with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     for name, docstring in _docstrings(tree, module):
-        pair = _cut(name, docstring)
-        if pair is not None:
+        if pair := _cut(name, docstring):
             yield pair
 
 
 def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
     """Every docstring below a node with its qualified name, in the order of the source."""
     if isinstance(node, (ast.Module, *_DEFINITIONS)):
-        docstring = ast.get_docstring(node, clean=False)
-        if docstring:
+        if docstring := ast.get_docstring(node, clean=False):
             yield name, docstring
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _DEFINITIONS):
@@ -148,8 +150,7 @@ def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 def _cut(name: str, docstring: str) -> Pair | None:
     """Summary sentence and rest of a docstring; None if one has too few words or the rest repeats the summary."""
     text = _without_markup(inspect.cleandoc(docstring))
-    signature = _SIGNATURE.match(text)
-    if signature:
+    if signature := _SIGNATURE.match(text):
         text = text[signature.end() :].lstrip()
     end = _SENTENCE_END.search(text)
     if end is None:
@@ -169,45 +170,33 @@ def _without_markup(text: str) -> str:
 
 def _without_repeats(pairs: Iterator[Pair]) -> list[Pair]:
     """The pairs whose name, query and passage are all new; of repeats the first is kept."""
-    names: set[str] = set()
-    queries: set[str] = set()
-    passages: set[str] = set()
+    seen: tuple[set[str], ...] = (set(), set(), set())
     kept = []
     for pair in pairs:
-        if pair.name in names or pair.query in queries or pair.passage in passages:
-            continue
-        names.add(pair.name)
-        queries.add(pair.query)
-        passages.add(pair.passage)
-        kept.append(pair)
+        if not any(part in known for part, known in zip(pair, seen)):
+            for part, known in zip(pair, seen):
+                known.add(part)
+            kept.append(pair)
     return kept
-
-
-def _query_id(pair: Pair) -> str:
-    # Never equal to a passage id: evaluations leave a passage out whose id is that of the query.
-    return f"q:{pair.name}"
 
 
 def _qrels(pairs: list[Pair]) -> dict[str, Qrels]:
     splits = _split_of_modules(pairs)
     qrels: dict[str, Qrels] = {"train": {}, "dev": {}, "test": {}}
     for pair in pairs:
-        qrels[splits[pair.top_level_module]][_query_id(pair)] = {pair.name: 1}
+        qrels[splits[pair.top_level_module]][pair.query_id] = {pair.name: 1}
     return qrels
 
 
 def _split_of_modules(pairs: list[Pair]) -> dict[str, str]:
     """The split of each top-level module: modules in the order of a hash, cut at 70 and 80 percent of the pairs."""
     sizes = Counter(pair.top_level_module for pair in pairs)
+    digests = {name: hashlib.blake2b(name.encode(), digest_size=16).digest() for name in sizes}
     # A very large module always trains: a split of which it made the better part would measure that module alone.
-    order = sorted(sizes, key=lambda name: (sizes[name] <= LARGE_MODULE * len(pairs), _digest(name)))
+    order = sorted(sizes, key=lambda name: (sizes[name] <= LARGE_MODULE * len(pairs), digests[name]))
     splits, seen = {}, 0
     for module in order:
         share = (seen + sizes[module] / 2) / len(pairs)  # where the module's middle falls
         splits[module] = "train" if share < TRAIN_SHARE else "dev" if share < TRAIN_SHARE + DEV_SHARE else "test"
         seen += sizes[module]
     return splits
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from st_mta.assistants.agreement import agreement
-from st_mta.assistants.by_name import find_fusion
-from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_calibration, fit_temperatures
-from st_mta.assistants.fusion import member_names, memberships
+from st_mta.assistants.calibration import (
+    CALIBRATIONS,
+    calibrate,
+    check_calibration,
+    check_shape,
+    fit_temperatures,
+)
+from st_mta.assistants.fusion import find_fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
-from st_mta.assistants.raw_scores import check_shape
+from st_mta.assistants.selection import agreement
 from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run

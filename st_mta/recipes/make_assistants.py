@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 
-from st_mta.assistants.temperature import fit_temperature
+from st_mta.assistants.calibration import fit_temperature
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_scorer

@@ -1,10 +1,9 @@
-"""The folder of a run: where everything lies."""
+"""The folder of a run: where everything is."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from st_mta.errors import InputError
@@ -29,53 +28,34 @@ WRITTEN = (
 """Everything a run writes into its folder, as patterns, in the order in which it is deleted: the journal last."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Paths inside the output folder.
 
     Args:
         root: The output folder.
+
+    Attributes:
+        journal: Finished stages and their results.
+        student: The finished student.
+        student_before: The student as it came.
+        judgements: The teacher's judgements of development queries that came without any.
+        warm_up: The warm-up's student and checkpoints.
+        runs: TREC run files of the test split.
+        report: The report as JSON.
     """
 
-    root: Path
-
-    @property
-    def journal(self) -> Path:
-        """Finished stations and their results."""
-        return self.root / "state.json"
-
-    @property
-    def student(self) -> Path:
-        """The finished student."""
-        return self.root / "student"
-
-    @property
-    def student_before(self) -> Path:
-        """The student as it came."""
-        return self.root / "student-before"
-
-    @property
-    def judgements(self) -> Path:
-        """The teacher's judgements of development queries that came without any."""
-        return self.root / "dev-qrels.tsv"
-
-    @property
-    def warm_up(self) -> Path:
-        """The warm-up's student and checkpoints."""
-        return self.root / "warm-up"
-
-    @property
-    def runs(self) -> Path:
-        """TREC run files of the test split."""
-        return self.root / "runs"
-
-    @property
-    def report(self) -> Path:
-        """The report as JSON."""
-        return self.root / "report.json"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.journal = root / "state.json"
+        self.student = root / "student"
+        self.student_before = root / "student-before"
+        self.judgements = root / "dev-qrels.tsv"
+        self.warm_up = root / "warm-up"
+        self.runs = root / "runs"
+        self.report = root / "report.json"
 
     def written(self) -> list[Path]:
-        """What lies there under the names that a run writes."""
+        """What is there under the names that a run writes."""
         return [path for pattern in WRITTEN for path in sorted(self.root.glob(pattern))]
 
     def clear(self) -> None:
@@ -95,14 +75,13 @@ class RunFolder:
             inputs: How the user named collection, models and store.
 
         Raises:
-            InputError: If it is a file, holds other things under the names that a run writes, or if an input lies
+            InputError: If it is a file, holds other things under the names that a run writes, or if an input is
                 where the run would write.
         """
         if self.root.exists() and not self.root.is_dir():
             raise InputError(
                 expected="an output folder",
                 got=f"the file {self.root}",
-                consequence="nothing could be written into it",
                 remedy="name another --output-dir",
             )
         if not self.journal.exists() and (foreign := self.written()):
@@ -124,9 +103,8 @@ class RunFolder:
 
     def _would_write(self, path: Path) -> bool:
         root = self.root.resolve()
-        inner = path.relative_to(root) if path.is_relative_to(root) else Path()
-        inside = [Path(*inner.parts[:depth]) for depth in range(1, len(inner.parts) + 1)]
-        return any(part.match(pattern) for part in inside for pattern in WRITTEN)
+        inside = path.relative_to(root) if path.is_relative_to(root) else Path()
+        return any(part.match(pattern) for part in (inside, *inside.parents) for pattern in WRITTEN)
 
     def iteration(self, index: int) -> Path:
         """Folder of one iteration."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -28,16 +29,21 @@ from st_mta.atomic import atomic_write_text
 from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
+from st_mta.report.schema import SelectedOverSteps
 from st_mta.run.results import Trained
-from st_mta.training.alpha_schedule import AlphaSchedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.selections import SELECTED, selected_over_steps, selected_shares
 from st_mta.training.students import set_dropout
 
 LOG = "log_history.json"
 """What the host's trainer logged, beside the folder of its checkpoints."""
 COMPLETE = "complete"
 """Name of the empty file that marks a checkpoint as wholly written."""
+SELECTED = "selected/"
+"""Prefix of the log entries with the share of queries for which an assistant was selected."""
+MOST_POINTS = 40
+"""Stretches of steps that a report keeps of an iteration: a plot shows no more."""
+
+Log = Sequence[dict[str, float]]
 
 
 class MarkCompleteCallback(TrainerCallback):
@@ -50,7 +56,7 @@ class MarkCompleteCallback(TrainerCallback):
 
 
 class StepBarCallback(TrainerCallback):
-    """A bar over the steps with the last logged loss, in the place of the host's line per log entry."""
+    """A bar over the steps with the last logged loss, instead of the host's line per log entry."""
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -67,22 +73,51 @@ class StepBarCallback(TrainerCallback):
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         """Shows the loss."""
-        if self.bar is not None and logs and "loss" in logs:
+        if self.bar is not None and "loss" in (logs := given.get("logs") or {}):
             self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Closes the bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+class AlphaSchedule(TrainerCallback):
+    """Sets the loss's ``alpha`` before each step, from ``start`` to ``end`` linearly over all steps of a run.
+
+    alpha = start + (end - start) * (iteration + step / max_steps) / num_iterations. It depends on nothing but the
+    step, so that a resumed training has the same alphas.
+
+    Args:
+        loss: A loss with an attribute ``alpha``.
+        start: Value at the first step of the first iteration.
+        end: Value that the last step of the last iteration comes near.
+        iteration: Counted from 0.
+        num_iterations: Iterations that the run was begun with, whether or not it stops early.
+    """
+
+    def __init__(self, loss: Any, start: float, end: float, iteration: int, num_iterations: int) -> None:
+        self.loss, self.start, self.end = loss, start, end
+        self.iteration, self.num_iterations = iteration, num_iterations
+        self.alpha = self._value(0.0)
+
+    def _value(self, done: float) -> float:
+        """Alpha when this share of the iteration's steps is done."""
+        return self.start + (self.end - self.start) * (self.iteration + done) / self.num_iterations
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Sets alpha for the step to come."""
+        self.loss.alpha = self.alpha = self._value(state.global_step / state.max_steps)
+
+
+def alpha_schedule(loss: Any, arguments: MultiAssistantTrainingArguments, iteration: int) -> AlphaSchedule | None:
+    """The schedule of an iteration, counted from 0; None where ``alpha_end`` is not given."""
+    if arguments.alpha_end is None:
+        return None
+    start = float(loss.alpha if arguments.alpha is None else arguments.alpha)
+    return AlphaSchedule(loss, start, arguments.alpha_end, iteration, arguments.num_iterations)
 
 
 class StageTrainer(SentenceTransformerTrainer):
@@ -141,7 +176,7 @@ def train_with_checkpoints(
 
     Args:
         student: The model to train.
-        arguments: Of this training; checkpoints lie in the output folder, which is removed when it has ended. The
+        arguments: Of this training; checkpoints are in the output folder, which is removed at the end. The
             log history is kept beside that folder.
         dataset: Rows for the collator.
         collator: Makes the batches.
@@ -194,3 +229,39 @@ def last_complete_checkpoint(folder: Path) -> str | None:
             shutil.rmtree(checkpoint)
     newest = max(complete, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
     return None if newest is None else str(newest)
+
+
+def selected_shares(log: Log) -> dict[str, float]:
+    """Mean share of each assistant over the logged steps, largest first.
+
+    Args:
+        log: Entries with "step" and "selected/<assistant>", the share since the entry before.
+    """
+    names, _, shares = _stretches(log, 1)
+    return dict(sorted(zip(names, *shares.tolist()), key=lambda named: -named[1])) if names else {}
+
+
+def selected_over_steps(log: Log, most_points: int = MOST_POINTS) -> SelectedOverSteps | None:
+    """The same by stretches of steps, at most ``most_points`` of them; None where nothing was selected."""
+    names, ends, shares = _stretches(log, most_points)
+    by_name = {name: [round(share, 4) for share in course] for name, course in zip(names, shares.T.tolist())}
+    return {"steps": ends, "shares": by_name} if names else None
+
+
+def _stretches(log: Log, most: int) -> tuple[list[str], list[int], np.ndarray]:
+    """The M names in the order of their first appearance, the L last steps and the (L, M) mean shares."""
+    rows: dict[float, dict[str, float]] = {}
+    for entry in log:
+        shares = {key.removeprefix(SELECTED): share for key, share in entry.items() if key.startswith(SELECTED)}
+        if shares and entry["step"]:
+            rows.setdefault(entry["step"], shares)  # the last step may be logged twice, the second time without shares
+    if not rows:
+        return [], [], np.zeros((0, 0))
+    names = list(dict.fromkeys(name for shares in rows.values() for name in shares))
+    table = np.array([[shares.get(name, 0.0) for name in names] for shares in rows.values()])
+    ends = np.array(list(rows), dtype=np.float64)
+    lengths = np.diff(ends, prepend=0.0)[:, None]
+    groups = np.array_split(np.arange(len(ends)), min(most, len(ends)))
+    starts = [int(group[0]) for group in groups]
+    means = np.add.reduceat(lengths * table, starts) / np.add.reduceat(lengths, starts)
+    return names, [int(ends[group[-1]]) for group in groups], means

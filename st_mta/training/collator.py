@@ -1,4 +1,4 @@
-"""An iteration's data and batches: each distinct passage is encoded once, whatever number of lists it stands in."""
+"""An iteration's data and batches: each distinct passage is encoded once, whatever number of lists it is in."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
         distinct, inverse = np.unique(flat, return_inverse=True)
         texts = self.corpus.take(distinct)
         order = np.argsort([len(text) for text in texts], kind="stable")
-        for number, chunk in enumerate(self._chunks(order)):
+        size = self.documents_per_forward or len(order)
+        for number, chunk in enumerate(np.array_split(order, -(-len(order) // size))):  # near-equal, none above size
             column = f"{DOCUMENTS}_{number}"
             batch.update(super().__call__([{column: texts[position]} for position in chunk]))
         rank = np.empty_like(order)
@@ -84,11 +85,6 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
-
-    def _chunks(self, order: np.ndarray) -> list[np.ndarray]:
-        """Near-equal runs of the sorted passages, none longer than ``documents_per_forward``."""
-        size = self.documents_per_forward or len(order)
-        return np.array_split(order, -(-len(order) // size))
 
     def _label(self, rows: list[dict[str, Any]], lengths: list[int], index: np.ndarray) -> dict[str, torch.Tensor]:
         """Padded tensors over the longest list of the batch."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from st_mta.mining import load_candidates
 from st_mta.run.folder import RunFolder
@@ -55,7 +54,7 @@ def draw_queries(
         A seeded sample of ``queries_per_iteration`` queries (all by default), and the extra ones. Under "all" these
         are at most half as many, drawn from the wrong ones; a query may be in both and is then seen twice. Under
         "wrong" and "weighted" the sample itself is the harder one, and there are no extra ones; under "weighted" a
-        query stands in it several times where everything is drawn.
+        query is in it several times where everything is drawn.
     """
     random = np.random.default_rng([arguments.seed, iteration])
     size = min(arguments.queries_per_iteration or len(available), len(available))
@@ -72,30 +71,16 @@ def draw_queries(
 
 
 def _by_error(available: IntArray, ranks: IntArray, size: int, random: np.random.Generator) -> IntArray:
-    """A weighted sample; where all queries would be in it anyway, they are drawn with replacement."""
-    weights = errors(ranks) + EASY_WEIGHT
-    drawn = random.choice(available, size, replace=size == len(available), p=weights / weights.sum())
-    return np.sort(drawn)
+    """A weighted sample; where all queries would be in it anyway, they are drawn with replacement.
+
+    A query weighs ``EASY_WEIGHT`` more than its error: 1 - 1 / rank, and 1 where no positive was found.
+    """
+    weights = np.where(ranks == 0, 1.0, 1 - 1 / np.maximum(ranks, 1)) + EASY_WEIGHT
+    return np.sort(random.choice(available, size, replace=size == len(available), p=weights / weights.sum()))
 
 
 def count_hard(sample: IntArray, extra: IntArray, available: IntArray, ranks: IntArray | None) -> int:
-    """How many of the drawn queries are there as hard ones: the extra ones, or else the wrong ones of the sample."""
+    """How many of the drawn queries are hard ones: the extra ones, or else the wrong ones of the sample."""
     if ranks is None:
         return 0
     return len(extra) or int(np.isin(sample, available[ranks != 1]).sum())
-
-
-def errors(ranks: IntArray) -> npt.NDArray[np.float64]:
-    """How wrong the student is: 1 - 1 / rank, and 1 for rank 0, a positive that was not found.
-
-    Args:
-        ranks: (Q,) ranks from 1; 0 for not found.
-
-    Returns:
-        (Q,) in [0, 1].
-
-    Example:
-        >>> errors(np.array([1, 2, 0]))
-        array([0. , 0.5, 1. ])
-    """
-    return np.where(ranks == 0, 1.0, 1 - 1 / np.maximum(ranks, 1))

@@ -1,4 +1,4 @@
-"""Judgements by the teacher, for development queries that nobody has judged."""
+"""Judgements by the teacher, for development queries that come without any."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def judge_by_teacher(
     lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
     order = np.lexsort((lists.passages, -scores, lists.rows))
     rank = np.arange(len(order)) - lists.offsets[lists.rows]
-    best = order[rank < RELEVANT]
-    grades = np.where(rank[rank < RELEVANT] == 0, 2, 1).tolist()
+    best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1).tolist()
     qrels: Qrels = {}
     query_ids = collection.queries.take_ids(lists.pair_queries[best])
     for query_id, passage_id, grade in zip(query_ids, collection.corpus.take_ids(lists.passages[best]), grades):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from st_mta.assistants.by_name import check_fusion, check_selection
 from st_mta.assistants.calibration import CALIBRATIONS
+from st_mta.assistants.fusion import check_fusion
+from st_mta.assistants.selection import check_selection
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.by_name import LOSSES, check_loss

@@ -1,4 +1,4 @@
-"""What a student costs and gives in other forms of serving than its own full-precision index."""
+"""Quality and size of a student in other forms of serving than its own full-precision index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measure_serving(
 
     Args:
         student: Encodes the queries.
-        others: Teacher and assistants; those that are no bi-encoders of the student's dimension are passed over.
+        others: Teacher and assistants; those that are no bi-encoders of the student's dimension are skipped.
         collection: Texts and judgements.
         split: The judged split.
         depth: Passages retrieved per query.
@@ -34,17 +34,15 @@ def measure_serving(
     Returns:
         One entry per form; the student's own, uncompressed index comes first.
     """
-    forms = [
-        (f"{student.name}, {precision}" if divisor == 1 else f"{student.name}, first 1/{divisor} of the dimensions",
-         ServedScorer(student, student, student.dimension // divisor, precision))
-        for divisor, precision in FORMS
-        if student.dimension >= 8 * divisor
-    ]  # fmt: skip
+    forms = {}
+    for divisor, precision in FORMS:
+        if student.dimension >= 8 * divisor:
+            form = precision if divisor == 1 else f"first 1/{divisor} of the dimensions"
+            forms[f"{student.name}, {form}"] = ServedScorer(student, student, student.dimension // divisor, precision)
     for other in sharing_space(student, others, collection):
         for precision in ("float32", "int8"):
-            name = f"passages by {other.name}, {precision}"
-            forms.append((name, ServedScorer(student, other, precision=precision)))
-    return [_entry(name, served, collection, split, depth) for name, served in forms]
+            forms[f"passages by {other.name}, {precision}"] = ServedScorer(student, other, precision=precision)
+    return [_entry(name, served, collection, split, depth) for name, served in forms.items()]
 
 
 def sharing_space(student: EmbeddingScorer, others: Sequence[Scorer], collection: Collection) -> list[EmbeddingScorer]:

@@ -18,8 +18,8 @@ def queries_per_second(
 ) -> dict[str, float | None]:
     """Answers batches of queries for some seconds per system; asks no re-ranker for a pair.
 
-    A system that searches answers as it says itself (``Scorer.answer``). These take turns, and the best round of each
-    counts: what else the machine does makes a round slower, never faster. The speed of a re-ranker is what the run's
+    A system that searches answers with ``Scorer.answer``. These take turns, and the best round of each counts: other
+    load on the machine makes a round slower, never faster. The speed of a re-ranker is what the run's
     own scoring took, for ``depth`` pairs per query.
 
     Args:

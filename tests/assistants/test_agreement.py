@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from st_mta.assistants.agreement import agreement
+from st_mta.assistants.selection import agreement
 from st_mta.distributions import masked_log_softmax
 from tests import reference
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from st_mta.assistants.by_name import check_fusion, check_selection, find_fusion, find_selection
-from st_mta.assistants.fusion import FUSIONS, memberships, weighted_mean
-from st_mta.assistants.selection import SELECTIONS
+from st_mta.assistants.fusion import FUSIONS, check_fusion, find_fusion, memberships, weighted_mean
+from st_mta.assistants.selection import SELECTIONS, check_selection, find_selection
 from st_mta.errors import InputError
 from st_mta.lookup import word_of
 from tests.assistants import own_rules

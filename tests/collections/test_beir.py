@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from st_mta.collections import files, read_beir
+from st_mta.collections import beir, read_beir
 from st_mta.errors import InputError
 from tests.collections.conftest import CORPUS, write_jsonl
 
 
 def read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("st_mta.collections.beir.read_records", files._read_records_slowly)
+    monkeypatch.setattr(beir, "_read_records", beir._read_line_by_line)
 
 
 def test_reads_titles_texts_grades_and_what_is_left_over(folder: Path) -> None:
@@ -224,6 +224,6 @@ def test_truncated_gz_is_an_input_error(folder: Path) -> None:
 
 
 def test_long_lines_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(beir, "BLOCK_BYTES", 64)
     write_jsonl(folder / "corpus.jsonl", [*CORPUS, {"_id": "p5", "text": "long " * 100}])
     assert read_beir(folder).corpus["p5"] == ("long " * 100).strip()

@@ -46,9 +46,9 @@ def test_seed_decides_what_dev_is() -> None:
 
 @pytest.mark.parametrize(
     ("num_train", "options", "size"),
-    [(40, {"max_queries": 3}, 3), (3, {}, 1), (2, {"fraction": 1.0}, 1), (40, {"fraction": 0.5}, 20)],
+    [(40, {"max_queries": 3}, 3), (3, {}, 1), (2, {}, 1), (40, {}, 4)],
 )
-def test_size_of_dev(num_train: int, options: dict[str, float], size: int) -> None:
+def test_size_of_dev(num_train: int, options: dict[str, int], size: int) -> None:
     assert len(with_dev_split(make(num_train=num_train), seed=0, **options).qrels["dev"]) == size
 
 
@@ -70,8 +70,8 @@ def test_unlabelled_queries_are_the_dev_split_where_there_is_nothing_to_cut(num_
 
 @pytest.mark.parametrize("num_train", [0, 1])
 def test_crops_are_the_dev_split_where_there_are_no_queries(num_train: int) -> None:
-    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0, fraction=0.5, max_queries=6)
-    assert len(collection.qrels["dev"]) == 3 and len(collection.unlabelled) == 3
+    collection = with_dev_split(make(num_train=num_train, num_test=3), seed=0, max_queries=6)
+    assert len(collection.qrels["dev"]) == 1 and len(collection.unlabelled) == 5
     assert all(name.startswith("crop:") for name in collection.qrels["dev"])
 
 

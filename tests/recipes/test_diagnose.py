@@ -150,7 +150,7 @@ def test_what_was_found_is_printed_and_written(toy_collection, teacher, pool):
 
 def test_the_teacher_judges_where_nobody_has(toy_collection, teacher):
     bare = Collection("bare", toy_collection.corpus, toy_collection.queries, {}, unlabelled=np.arange(40))
-    split = with_dev_split(with_training_queries(bare, 0, 4), 0, fraction=0.5)
+    split = with_dev_split(with_training_queries(bare, 0, 20), 0)
     pool = AssistantPool(teacher, [BiEncoderScorer(tiny_sentence_transformer(3), name="A")])
     found = diagnose(split, pool, pool.scorers, DiagnoseOptions(num_candidates=16))
     assert found.teacher.ndcg > found.members[0].ndcg and found.teacher.ndcg == pytest.approx(1.0)

@@ -13,8 +13,8 @@ from st_mta.evaluation import evaluate_run
 from st_mta.recipes.evaluate import evaluate_models
 from st_mta.scorers import BiEncoderScorer
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.regression import regress_embeddings, warm_up_arguments
 from st_mta.training.students import DOCUMENTS
-from st_mta.training.warm_up import regress_embeddings, warm_up_arguments
 from st_mta.trec import read_run
 from st_mta.types import Collection
 from tests.tiny import WORDS, saved, tiny_cross_encoder, tiny_sentence_transformer

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from st_mta.errors import InputError
 from st_mta.losses import ListwiseKLLoss
 from st_mta.training import checkpoints
-from st_mta.training.alpha_schedule import AlphaSchedule, alpha_schedule
+from st_mta.training.checkpoints import AlphaSchedule, alpha_schedule
 from tests.training.test_trainer import assert_same, weights
 from tests.training.toy_run import toy_arguments, toy_trainer
 

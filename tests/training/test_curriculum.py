@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.training.curriculum import count_hard, draw_queries, errors
+from st_mta.training.curriculum import count_hard, draw_queries
 from tests.training.toy_run import toy_arguments
 
 AVAILABLE = np.arange(100, 140)
@@ -40,10 +40,6 @@ def test_wrong_takes_only_what_the_student_got_wrong(tmp_path):
     assert len(set(sample)) == 12 and set(sample) <= WRONG and hard == []
     assert set(draw(tmp_path, curriculum="wrong")[0]) == WRONG
     assert draw(tmp_path, ranks=np.ones_like(RANKS), curriculum="wrong") == (AVAILABLE.tolist(), [])
-
-
-def test_errors_by_hand():
-    assert errors(np.array([0, 1, 2, 4])).tolist() == [1.0, 0.0, 0.5, 0.75]
 
 
 def test_weighted_draws_by_error(tmp_path):

@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-from st_mta.training.warm_up import trainable_columns
+from st_mta.training.regression import trainable_columns
 from tests.tiny import saved, tiny_sentence_transformer
 from tests.training.toy_run import killed, toy_trainer
 

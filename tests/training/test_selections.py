@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from st_mta.training.selections import selected_over_steps, selected_shares
+from st_mta.training.checkpoints import selected_over_steps, selected_shares
 
 LOG = [
     {"step": 10, "loss": 1.0, "selected/a": 0.75, "selected/b": 0.25},

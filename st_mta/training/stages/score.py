@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from st_mta.assistants.calibration import calibrate, fit_temperatures
-from st_mta.assistants.temperature import fit_temperature
+from st_mta.assistants.calibration import calibrate, fit_temperature, fit_temperatures
 from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.errors import InputError

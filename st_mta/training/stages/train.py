@@ -13,9 +13,8 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.losses import set_filter_iteration
 from st_mta.mining import load_scored
 from st_mta.run.results import Scored, Trained
-from st_mta.training.alpha_schedule import alpha_schedule
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.checkpoints import train_with_checkpoints
+from st_mta.training.checkpoints import alpha_schedule, train_with_checkpoints
 from st_mta.training.collator import listwise_dataset
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments

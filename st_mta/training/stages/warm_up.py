@@ -6,11 +6,16 @@ import logging
 from dataclasses import asdict
 
 from st_mta.run.results import WarmedUp
-from st_mta.training.regression import regression_embeddings, regression_positions
+from st_mta.training.regression import (
+    regress_embeddings,
+    regression_embeddings,
+    regression_positions,
+    trainable_columns,
+    warm_up_arguments,
+)
 from st_mta.training.run_state import BEFORE, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import inner_arguments
 from st_mta.training.students import DOCUMENTS
-from st_mta.training.warm_up import regress_embeddings, trainable_columns, warm_up_arguments
 
 logger = logging.getLogger(__name__)
 
