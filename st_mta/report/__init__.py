@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from st_mta.report.plots import plot_quality, plot_selection
 from st_mta.report.schema import Report
 from st_mta.report.tables import console_table, markdown_table, summary_table
 from st_mta.report.wording import verdict
@@ -12,8 +11,6 @@ __all__ = [
     "Report",
     "console_table",
     "markdown_table",
-    "plot_quality",
-    "plot_selection",
     "summary_table",
     "verdict",
     "write_report",

@@ -10,10 +10,10 @@ from typing import Any
 
 from st_mta.collections import BENCHMARKS
 from st_mta.evaluation import paired_test, per_query
-from st_mta.report.evidence import comparisons_of, distributions_of
+from st_mta.report.evidence import comparisons_of, distributions_of, run_file
 from st_mta.report.schema import Iteration, ModelEntry, Report, Significance, StoppedEarly, WarmUp
 from st_mta.run.best import BestSoFar
-from st_mta.run.folder import RunFolder, file_name
+from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
 from st_mta.run.results import Evaluated, Mined, Promoted, Quality, Scored, Served, Tested, Trained, WarmedUp
 from st_mta.scorers.origin import hub_origin
@@ -53,8 +53,9 @@ def build_report(
     """
     quality, tested = journal.result("quality", Quality), journal.result("test", Tested)
     throughput: dict[str, float | None] = journal.result("throughput", dict)
-    warmed = journal.result("warm-up", WarmedUp)
+    warmed, seconds = journal.result("warm-up", WarmedUp), journal.seconds()
     trainings = [warmed, *(journal.result(f"iteration-{index:02d}/train", Trained) for index in range(best.done))]
+    scored = [journal.result(f"iteration-{index:02d}/score", Scored).scorers for index in range(best.done)]
 
     def entry(scorer: Scorer) -> ModelEntry:
         measured: Any = tested.measures[scorer.name]
@@ -69,8 +70,7 @@ def build_report(
             **measured,  # type: ignore[typeddict-item]
         )
 
-    entries = {scorer.name: entry(scorer) for scorer in [*scorers, before, student]}
-    teacher, *assistants = (entries[scorer.name] for scorer in scorers)
+    teacher, *assistants, student_before, trained = map(entry, [*scorers, before, student])
     reached = teacher.get("ndcg@10")
     report = Report(
         collection={
@@ -89,14 +89,16 @@ def build_report(
         precision=settings["precision"],
         teacher=teacher,
         assistants=assistants,
-        student_before=entries[before.name],
-        student=entries[student.name],
-        recovered=entries[student.name]["ndcg@10"] / reached if reached else None,
+        student_before=student_before,
+        student=trained,
+        recovered=trained["ndcg@10"] / reached if reached else None,
         significance=_significance(collection, folder, tested.split, before.name, student.name),
         warm_up=_warm_up(warmed, journal),
         iterations=[_iteration(journal, index) for index in range(best.done)],
         best_iteration=best.iteration,
-        stopped_early=_stopped_early(best, num_iterations),
+        stopped_early=None
+        if best.done == num_iterations
+        else StoppedEarly(num_iterations=num_iterations, in_vain=best.in_vain),
         serving=journal.result("serving", Served).forms,
         development={
             ("student_before" if name == before.name else name): measures["ndcg@10"]
@@ -106,17 +108,16 @@ def build_report(
             **journal.counted(),  # type: ignore[typeddict-item]
             "training_sequences": sum(training.sequences for training in trainings),
             "training_steps": sum(training.steps for training in trainings),
-            "seconds": journal.seconds(),
-            "total_seconds": sum(journal.seconds().values()),
+            "seconds": seconds,
+            "total_seconds": sum(seconds.values()),
         },
         kept=best.kept,
-        loss=_loss_of(best, trainings),
+        loss=None if best.kept == "student-before" else trainings[best.iteration + 1].trained_with,
+        score_distributions=distributions_of(folder, scored),
     )
     if warmed.skipped is not None:
         report["warm_up_skipped"] = warmed.skipped
     report["comparisons"] = comparisons_of(folder, report, collection.qrels[tested.split])
-    scored = [journal.result(f"iteration-{index:02d}/score", Scored).scorers for index in range(best.done)]
-    report["score_distributions"] = distributions_of(folder, scored)
     return report
 
 
@@ -132,13 +133,6 @@ def installed_versions() -> dict[str, str]:
 def _known_dataset(name: str) -> str | None:
     """The Hub's id of a benchmark that was read from a local copy."""
     return (BENCHMARKS[name].dataset or None) if name in BENCHMARKS else None
-
-
-def _loss_of(best: BestSoFar, trainings: Sequence[Trained]) -> Any:
-    """The loss that trained the delivered student; trainings are the warm-up and the iterations."""
-    if best.kept == "student-before":
-        return None
-    return trainings[best.iteration + 1].trained_with
 
 
 def _iteration(journal: Journal, index: int) -> Iteration:
@@ -166,10 +160,6 @@ def _iteration(journal: Journal, index: int) -> Iteration:
     return entry
 
 
-def _stopped_early(best: BestSoFar, num_iterations: int) -> StoppedEarly | None:
-    return None if best.done == num_iterations else {"num_iterations": num_iterations, "in_vain": best.in_vain}
-
-
 def _warm_up(done: WarmedUp, journal: Journal) -> WarmUp | None:
     if done.regressed_to is None or done.dev is None:
         return None
@@ -182,9 +172,8 @@ def _warm_up(done: WarmedUp, journal: Journal) -> WarmUp | None:
 
 
 def _significance(collection: Collection, folder: RunFolder, split: str, before: str, after: str) -> Significance:
-    qrels = collection.qrels[split]
-    systems = [read_run(folder.runs / f"{file_name(name)}.trec") for name in (after, before)]
-    test = paired_test(*(per_query(run, qrels, "ndcg@10") for run in systems))
+    runs = [read_run(run_file(folder, name)) for name in (after, before)]
+    test = paired_test(*(per_query(run, collection.qrels[split], "ndcg@10") for run in runs))
     return {
         "measure": "ndcg@10",
         "baseline": "student_before",

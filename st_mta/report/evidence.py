@@ -5,57 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from st_mta.collections import load_collection
 from st_mta.errors import InputError
-from st_mta.mining import load_candidates
+from st_mta.mining import load_scored
 from st_mta.report.comparisons import compare_queries
-from st_mta.report.schema import Comparison, IterationScores, ModelEntry, Report
-from st_mta.report.score_distributions import ScoredCandidates, score_distributions
+from st_mta.report.schema import Comparison, IterationScores, Report
+from st_mta.report.score_distributions import score_distributions
 from st_mta.run.folder import RunFolder, file_name
 from st_mta.trec import read_run
-from st_mta.types import Collection, Qrels, Run
+from st_mta.types import Collection, Qrels
+
+BASELINES = ("student_before", "teacher")
 
 
 def comparisons_of(folder: RunFolder, report: Report, qrels: Qrels) -> list[Comparison]:
-    """The student against itself before distillation and against the teacher.
+    """The student against itself before distillation and against the teacher, by the folder's run files.
 
     Args:
-        folder: Its run files are read.
+        folder: Of the run.
         report: Names the systems.
         qrels: Judgements of the split the runs are of.
     """
+    names = [report[role]["name"] for role in ("student", *BASELINES)]  # type: ignore[literal-required]
+    student, *baselines = (read_run(run_file(folder, name)) for name in names)
+    return [compare_queries(student, run, qrels, name) for name, run in zip(BASELINES, baselines)]
 
-    def run(system: ModelEntry) -> Run:
-        return read_run(folder.runs / f"{file_name(system['name'])}.trec")
 
-    student = run(report["student"])
-    return [
-        compare_queries(student, run(report["student_before"]), qrels, "student_before"),
-        compare_queries(student, run(report["teacher"]), qrels, "teacher"),
-    ]
+def run_file(folder: RunFolder, name: str) -> Path:
+    """Where a run keeps what the system of this name found for the queries of the report's split."""
+    return folder.runs / f"{file_name(name)}.trec"
 
 
 def distributions_of(folder: RunFolder, scorers: Sequence[Sequence[str]]) -> list[IterationScores]:
-    """How the stored scores of the candidates lie, iteration by iteration.
-
-    Args:
-        folder: Its iterations' scores are read.
-        scorers: The names of every iteration's scorers, in the order of the scores.
-    """
-    return score_distributions(
-        [
-            ScoredCandidates(
-                iteration=index,
-                scorers=names,
-                scores=np.load(folder.iteration(index) / "scores.npy", mmap_mode="r"),
-                positive=load_candidates(folder.iteration(index) / "lists.parquet").positive,
-            )
-            for index, names in enumerate(scorers)
-        ]
-    )
+    """How the stored scores of the candidates lie, by the names of every iteration's scorers."""
+    return score_distributions([load_scored(folder.iteration(index), names) for index, names in enumerate(scorers)])
 
 
 def collection_of(
@@ -72,18 +57,14 @@ def collection_of(
     if source is not None:
         return _loaded(source, report), ""
     try:
-        return _loaded(_name_of_collection(folder, report), report), ""
+        kept = folder.root / "config.yaml"
+        options = yaml.safe_load(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        return _loaded(options.get("collection") or report["collection"]["name"], report), ""
     except InputError as error:
         return None, (
             "Queries and passages go by their ids, since the collection could not be loaded: "
             f"expected {error.expected}, got {error.got}. With --collection their texts are shown."
         )
-
-
-def _name_of_collection(folder: RunFolder, report: Report) -> str:
-    kept = folder.root / "config.yaml"
-    options = yaml.safe_load(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    return str(options.get("collection") or report["collection"]["name"])
 
 
 def _loaded(source: str | Path | Collection, report: Report) -> Collection:

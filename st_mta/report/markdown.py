@@ -43,7 +43,7 @@ def _parts(report: Report, student_path: str) -> Iterator[str]:
     yield "## Compute"
     yield tables.markdown_table(tables.reuse_rows(report["compute"]))
     yield wording.training_sentence(report["compute"])
-    yield tables.markdown_table(tables.station_rows(report["compute"]))
+    yield tables.markdown_table(tables.stage_rows(report["compute"]))
     yield "## Conditions"
     yield "\n".join(f"- {name}: {value}" for name, value in wording.conditions(report))
     if report["collection"]["notes"]:

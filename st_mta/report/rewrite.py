@@ -8,9 +8,9 @@ from pathlib import Path
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_run
 from st_mta.report import write_report
-from st_mta.report.evidence import collection_of, comparisons_of, distributions_of
+from st_mta.report.evidence import collection_of, comparisons_of, distributions_of, run_file
 from st_mta.report.schema import Comparison, Report
-from st_mta.run.folder import RunFolder, file_name
+from st_mta.run.folder import RunFolder
 from st_mta.trec import read_run
 from st_mta.types import Collection
 
@@ -46,7 +46,6 @@ def rewrite_report(
         raise InputError(
             expected="a file to write the page to",
             got=f"the folder {page}",
-            consequence="the page could not be written",
             remedy=f"name a file, for example {page / 'report.html'}",
         )
     texts, remark = collection_of(folder, report, collection)
@@ -70,8 +69,7 @@ def _finished(folder: RunFolder) -> Report:
         raise InputError(
             expected=f"the output folder of a finished run, with its {folder.report.name}",
             got=begun if folder.journal.exists() else f"{folder.root} ({type(error).__name__}: {error})",
-            consequence="there would be nothing to report",
-            remedy="name the --output-dir of a distillation; one that was stopped goes on under the same command",
+            remedy="name the --output-dir of a distillation; one that was stopped resumes with the same command",
         ) from error
     return report
 
@@ -88,11 +86,8 @@ def _scorers(folder: RunFolder, report: Report) -> list[list[str]]:
 
 def _comparisons(folder: RunFolder, report: Report, collection: Collection) -> list[Comparison]:
     """Query by query, where run files and judgements give the measures of the report; else none."""
-    qrels = collection.qrels.get(report["split"], {})
-    run = folder.runs / f"{file_name(report['student']['name'])}.trec"
-    if not qrels or not run.exists():
+    qrels, student = collection.qrels.get(report["split"], {}), report["student"]
+    if not qrels or not run_file(folder, student["name"]).exists():
         return []
-    again = evaluate_run(read_run(run), qrels, ["ndcg@10"])["ndcg@10"]
-    if abs(again - report["student"]["ndcg@10"]) > TOLERANCE:
-        return []
-    return comparisons_of(folder, report, qrels)
+    again = evaluate_run(read_run(run_file(folder, student["name"])), qrels, ["ndcg@10"])["ndcg@10"]
+    return comparisons_of(folder, report, qrels) if abs(again - student["ndcg@10"]) <= TOLERANCE else []

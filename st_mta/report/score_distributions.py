@@ -3,61 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from st_mta.report.schema import IterationScores, ScoreDistribution
+from st_mta.scored import ScoredCandidates
 from st_mta.types import BoolArray, FloatArray
 
 BINS = 32
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-@dataclass(frozen=True)
-class ScoredCandidates:
-    """The candidates of one iteration.
-
-    Attributes:
-        iteration: Its number.
-        scorers: (S,) names, the teacher first.
-        scores: (S, P) raw finite scores; a memory map will do, rows are read one by one.
-        positive: (P,) True for a relevant passage.
-    """
-
-    iteration: int
-    scorers: Sequence[str]
-    scores: FloatArray
-    positive: BoolArray
-
-
 def score_distributions(iterations: Sequence[ScoredCandidates]) -> list[IterationScores]:
-    """Distributions of every scorer in every iteration; a scorer has the same bins in all of them."""
+    """Distributions of every scorer in every iteration; a scorer has the same bins in all of them.
+
+    Args:
+        iterations: The candidates of iteration 0, 1, ... with finite scores; memory maps are read row by row.
+    """
     spans = _spans(iterations)
     return [
         {
-            "iteration": candidates.iteration,
+            "iteration": number,
             "distributions": [
-                _distribution(name, row, candidates.positive, *spans[name]) for name, row in _rows(candidates)
+                _distribution(name, row, scored.candidates.positive, *spans[name]) for name, row in _rows(scored)
             ],
         }
-        for candidates in iterations
+        for number, scored in enumerate(iterations)
     ]
 
 
-def _rows(candidates: ScoredCandidates) -> Iterator[tuple[str, FloatArray]]:
-    for name, row in zip(candidates.scorers, candidates.scores):
-        if len(row):
-            yield name, row
+def _rows(scored: ScoredCandidates) -> Iterator[tuple[str, FloatArray]]:
+    return ((name, row) for name, row in zip(scored.scorers, scored.scores) if len(row))
 
 
 def _spans(iterations: Sequence[ScoredCandidates]) -> dict[str, tuple[float, float]]:
     """Least and greatest score of every scorer over all iterations; never empty."""
     spans: dict[str, tuple[float, float]] = {}
-    for candidates in iterations:
-        for name, row in _rows(candidates):
-            low, high = spans.get(name, (np.inf, -np.inf))
-            spans[name] = min(low, float(row.min())), max(high, float(row.max()))
+    for name, row in (found for scored in iterations for found in _rows(scored)):
+        low, high = spans.get(name, (np.inf, -np.inf))
+        spans[name] = min(low, float(row.min())), max(high, float(row.max()))
     return {name: (low, high) if low < high else (low - 0.5, high + 0.5) for name, (low, high) in spans.items()}
 
 

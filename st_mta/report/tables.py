@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from st_mta.report.schema import Compute, Iteration, IterationScores, ModelEntry, Report, ServingEntry
-from st_mta.report.wording import NOTHING, count, duration, measure, most_selected, rate
+from st_mta.report.wording import NOTHING, count, duration, measure, most_selected, rate, recovered
 
 Row = Mapping[str, object]
 
@@ -57,20 +58,23 @@ def _escaped(cell: str) -> str:
 
 def summary_table(report: Report) -> list[dict[str, str]]:
     """One row per system, from teacher to student, with printable values."""
-    systems = [
+    return [_row(role, entry) for role, entry in systems(report)]
+
+
+def systems(report: Report) -> list[tuple[str, ModelEntry]]:
+    """Role and system, from teacher to student."""
+    return [
         ("teacher", report["teacher"]),
         *(("assistant", assistant) for assistant in report["assistants"]),
         ("student before", report["student_before"]),
         ("student", report["student"]),
     ]
-    return [_row(role, entry) for role, entry in systems]
 
 
 def _row(role: str, entry: ModelEntry) -> dict[str, str]:
-    name = entry["name"] + (f", re-ranks {entry['reranks']}" if entry["reranks"] else "")
     return {
         "Role": role,
-        "Model": name,
+        "Model": entry["name"] + (f", re-ranks {entry['reranks']}" if entry["reranks"] else ""),
         "Layers": NOTHING if entry["layers"] is None else str(entry["layers"]),
         "Parameters": count(entry["parameters"]),
         "nDCG@10": measure(entry.get("ndcg@10")),
@@ -80,23 +84,18 @@ def _row(role: str, entry: ModelEntry) -> dict[str, str]:
     }
 
 
-def iteration_rows(report: Report) -> list[dict[str, str]]:
-    """One printable row per iteration, the best one in bold."""
+def iteration_rows(report: Report, mark: str = "**") -> list[dict[str, str]]:
+    """One printable row per iteration, the best one's values between marks (by default in bold)."""
+    filtered = any("filter_rate" in entry for entry in report["iterations"])
     return [
-        bold(row) if entry["iteration"] == report["best_iteration"] else row
-        for entry, row in zip(report["iterations"], plain_iteration_rows(report))
+        bold(_iteration_row(entry, filtered), mark if entry["iteration"] == report["best_iteration"] else "")
+        for entry in report["iterations"]
     ]
 
 
-def plain_iteration_rows(report: Report) -> list[dict[str, str]]:
-    """One printable row per iteration; the filter's rate where any iteration has one."""
-    filtered = any("filter_rate" in entry for entry in report["iterations"])
-    return [_iteration_row(entry) | (_filtered(entry) if filtered else {}) for entry in report["iterations"]]
-
-
-def _iteration_row(entry: Iteration) -> dict[str, str]:
-    loss = entry["loss"]
-    return {
+def _iteration_row(entry: Iteration, filtered: bool) -> dict[str, str]:
+    loss, dropped = entry["loss"], entry.get("filter_rate")
+    row = {
         "Iteration": str(entry["iteration"]),
         "Queries": f"{entry['queries']:,}",
         "Hard": f"{entry['hard_queries']:,}",
@@ -107,15 +106,12 @@ def _iteration_row(entry: Iteration) -> dict[str, str]:
         "Time": duration(sum(entry["seconds"].values())),
         "nDCG@10 (dev)": f"{entry['dev']['ndcg@10']:.3f}",
     }
+    return row | ({"Filtered": NOTHING if dropped is None else f"{dropped:.1%}"} if filtered else {})
 
 
-def _filtered(entry: Iteration) -> dict[str, str]:
-    return {"Filtered": f"{entry['filter_rate']:.1%}" if "filter_rate" in entry else NOTHING}
-
-
-def bold(row: dict[str, str]) -> dict[str, str]:
+def bold(row: dict[str, str], mark: str = "**") -> dict[str, str]:
     """A row set in bold, in Markdown."""
-    return {column: f"**{value}**" for column, value in row.items()}
+    return {column: f"{mark}{value}{mark}" for column, value in row.items()}
 
 
 def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:
@@ -157,28 +153,39 @@ def reuse_rows(compute: Compute) -> list[dict[str, str]]:
         ("Queries encoded", compute["queries_encoded"], compute["queries_reused"]),
     ]
     return [
-        {"Work": work, "Done": f"{done:,}", "Taken from the store": f"{reused:,}", "Saved": _share(reused, done)}
+        {
+            "Work": work,
+            "Done": f"{done:,}",
+            "Taken from the store": f"{reused:,}",
+            "Saved": f"{reused / (reused + done):.0%}" if reused + done else NOTHING,
+        }
         for work, done, reused in lines
     ]
 
 
-def _share(reused: int, done: int) -> str:
-    return f"{reused / (reused + done):.0%}" if reused + done else NOTHING
-
-
-def station_seconds(compute: Compute) -> list[tuple[str, float]]:
-    """Seconds by kind of station, the longest first ("iteration-00/mine" counts as "mine")."""
-    seconds: dict[str, float] = {}
-    for station, spent in compute["seconds"].items():
-        kind = station.rsplit("/", 1)[-1]
-        seconds[kind] = seconds.get(kind, 0.0) + spent
-    return sorted(seconds.items(), key=lambda item: -item[1])
-
-
-def station_rows(compute: Compute) -> list[dict[str, str]]:
-    """Time and share of every kind of station."""
+def stage_rows(compute: Compute) -> list[dict[str, str]]:
+    """Time and share of every kind of stage, the longest first ("iteration-00/mine" counts as "mine")."""
+    seconds: dict[str, float] = defaultdict(float)
+    for stage, spent in compute["seconds"].items():
+        seconds[stage.rsplit("/", 1)[-1]] += spent
     total = compute["total_seconds"] or 1.0
     return [
-        {"Station": kind, "Time": duration(spent), "Share": f"{spent / total:.0%}"}
-        for kind, spent in station_seconds(compute)
+        {"Stage": kind, "Time": duration(spent), "Share": f"{spent / total:.0%}"}
+        for kind, spent in sorted(seconds.items(), key=lambda item: -item[1])
     ]
+
+
+def headline(report: Report) -> list[tuple[str, str, str]]:
+    """Quality, size and speed of the student: name, value, what it is compared with; unknown ones are left out."""
+    teacher, before, student = report["teacher"], report["student_before"], report["student"]
+    numbers = [
+        ("of the teacher’s nDCG@10", recovered(report), f"teacher {measure(teacher.get('ndcg@10'))}"),
+        ("nDCG@10 of the student", measure(student["ndcg@10"]), f"before {measure(before['ndcg@10'])}"),
+    ]
+    if student["parameters"]:
+        remark = f"teacher {count(teacher['parameters'])}" if teacher["parameters"] else ""
+        numbers.append(("parameters", count(student["parameters"]), remark))
+    if student["queries_per_second"] is not None:
+        remark = "" if teacher["queries_per_second"] is None else f"teacher {rate(teacher['queries_per_second'])}"
+        numbers.append(("queries per second", rate(student["queries_per_second"]), remark))
+    return numbers

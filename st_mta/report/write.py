@@ -8,9 +8,7 @@ from pathlib import Path
 from st_mta.atomic import atomic_write_text
 from st_mta.report.html import html_page
 from st_mta.report.markdown import page
-from st_mta.report.plots import plot_quality, plot_selection
-from st_mta.report.plots.differences import draw_differences
-from st_mta.report.plots.scores import draw_scores
+from st_mta.report.plots import drawn
 from st_mta.report.plots.style import save
 from st_mta.report.schema import Report
 from st_mta.types import Collection
@@ -39,19 +37,12 @@ def write_report(
     student_path = student_path or (folder / "student").as_posix()
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     report = json.loads(text)  # so that the pages are the same whoever writes them, and whenever
-    _write_plots(folder / "plots", report)
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    for name, figure, _ in drawn(report):
+        if name != "filter":  # its numbers are in the table of iterations
+            save(figure, folder / "plots" / f"{name}.png")
     atomic_write_text(folder / "report.md", page(report, student_path))
     html = html_page(report, student_path, collection, remark)
     atomic_write_text(Path(html_path or folder / "report.html"), html)
     # Last, so that a report.json means that everything beside it is there.
     atomic_write_text(folder / "report.json", text)
-
-
-def _write_plots(folder: Path, report: Report) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    plot_quality(report, folder / "quality.png")
-    plot_selection(report, folder / "selection.png")
-    for comparison in report.get("comparisons", []):
-        save(draw_differences(comparison), folder / f"against-{comparison['baseline']}.png")
-    if report.get("score_distributions"):
-        save(draw_scores(report["score_distributions"]), folder / "scores.png")

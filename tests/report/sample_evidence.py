@@ -8,7 +8,9 @@ import numpy as np
 
 from st_mta.collections import from_dictionaries
 from st_mta.report.comparisons import compare_queries
-from st_mta.report.score_distributions import ScoredCandidates, score_distributions
+from st_mta.report.score_distributions import score_distributions
+from st_mta.scored import ScoredCandidates
+from st_mta.types import Candidates
 from tests.report.sample_report import sample_report
 
 QUERIES, PASSAGES = 30, 60
@@ -40,16 +42,22 @@ def sample_runs():
 def sample_scores():
     """Scores of the candidates of three iterations; a promoted student takes an assistant's place in the last."""
     random_ = np.random.default_rng(0)
-    names = ["teacher", "minilm", "bm25"]
+    names = ("teacher", "minilm", "bm25")
     return [
-        ScoredCandidates(
-            iteration=number,
-            scorers=names if number < 2 else ["teacher", "iteration-01", "bm25"],
+        scored(
             scores=random_.normal([[5.0], [0.4], [12.0]], [[2.0], [0.1], [4.0]], (3, 200)).astype(np.float32),
             positive=random_.random(200) < 0.2,
+            scorers=names if number < 2 else ("teacher", "iteration-01", "bm25"),
         )
         for number in range(3)
     ]
+
+
+def scored(scores, positive, scorers=("teacher",)):
+    """One query's candidates with (S, P) scores."""
+    pairs = np.arange(len(positive))
+    lists = Candidates(np.zeros(1, int), np.array([0, len(pairs)]), pairs, positive, np.zeros(len(pairs), int), ())
+    return ScoredCandidates(lists, scores, scorers)
 
 
 def full_report():

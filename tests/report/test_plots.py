@@ -6,7 +6,6 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from st_mta.report import plot_quality, plot_selection
 from st_mta.report.html.svg import inline_svg
 from st_mta.report.plots import style as plot_style
 from st_mta.report.plots.quality import draw_quality, spread
@@ -16,25 +15,17 @@ from tests.report.sample_evidence import full_report
 from tests.report.sample_report import iteration
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The texts of every figure saved, as far as they are visible."""
-    texts = []
-
-    def remember(figure, path):
-        FigureCanvasAgg(figure).draw()
-        axes = figure.axes[0]
-        labels = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels(), axes.title, axes._left_title]
-        labels += [text for legend in figure.legends for text in legend.get_texts()]
-        texts.extend(label.get_text() for label in labels if label.get_text())
-
-    for module in ("quality", "selection"):
-        monkeypatch.setattr(f"st_mta.report.plots.{module}.save", remember)
-    return texts
+def texts(figure):
+    """The visible texts of a figure."""
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    labels = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels(), axes.title, axes._left_title]
+    labels += [text for legend in figure.legends for text in legend.get_texts()]
+    return [label.get_text() for label in labels if label.get_text()]
 
 
-def test_quality_names_every_system_with_its_value(report, drawn):
-    plot_quality(report, "unused.png")
+def test_quality_names_every_system_with_its_value(report):
+    drawn = texts(draw_quality(report))
     for label in ("0.451  teacher", "0.437  minilm", "0.398  bm25", "0.303  student, before", "0.439  student, final"):
         assert label in drawn
     for step in ("before", "warm-up", "iteration 0", "iteration 1", "iteration 2"):
@@ -42,40 +33,37 @@ def test_quality_names_every_system_with_its_value(report, drawn):
     assert {"0.417", "0.426", "0.435"} <= set(drawn)  # the points that no label at the edge stands for
 
 
-def test_quality_of_many_iterations_and_of_the_least(report, drawn):
+def test_quality_of_many_iterations_and_of_the_least(report):
     report["iterations"] = [iteration(number, 0.4 + 0.001 * number, {"bm25": 1.0}) for number in range(12)]
-    plot_quality(report, "unused.png")
+    drawn = texts(draw_quality(report))
     assert "11" in drawn and "iteration 11" not in drawn
     report.update(warm_up=None, development={}, iterations=report["iterations"][:1], best_iteration=-1)
-    drawn.clear()
-    plot_quality(report, "unused.png")
+    drawn = texts(draw_quality(report))
     assert "0.400  student, final" in drawn
 
 
-def test_the_ring_is_around_the_student_that_was_kept(report, drawn):
-    plot_quality(report, "unused.png")
+def test_the_ring_is_around_the_student_that_was_kept(report):
+    drawn = texts(draw_quality(report))
     assert "0.439  student, final" in drawn
-    drawn.clear()
     report["best_iteration"] = -1  # although iteration 1 is higher here, the warmed-up student was kept
-    plot_quality(report, "unused.png")
+    drawn = texts(draw_quality(report))
     assert "0.417  student, final" in drawn
-    drawn.clear()
     report["warm_up"] = None
-    plot_quality(report, "unused.png")
+    drawn = texts(draw_quality(report))
     assert "0.303  student, final" in drawn
 
 
-def test_selection_names_wide_segments_inside_and_narrow_ones_below(report, drawn):
-    plot_selection(report, "unused.png")
+def test_selection_names_wide_segments_inside_and_narrow_ones_below(report):
+    drawn = texts(draw_selection(report))
     for label in ("bm25+minilm  65%", "minilm  22%", "student-1  55%", "bm25+student-1  45%", "iteration 2"):
         assert label in drawn
     assert drawn.count("bm25") == 1  # 4% has no room for its name: it goes to the legend
     assert "minilm" not in drawn
 
 
-def test_selection_without_any_selection(report, drawn):
+def test_selection_without_any_selection(report):
     report["iterations"] = [iteration(0, 0.4, {})]
-    plot_selection(report, "unused.png")
+    drawn = texts(draw_selection(report))
     assert "iteration 0" in drawn
 
 
@@ -87,18 +75,16 @@ def test_selection_of_more_assistants_than_colours():
     assert "a0" not in most_used([{"a0": 0.0, "a1": 1.0}])
 
 
-def test_others_share_what_is_left(report, drawn):
+def test_others_share_what_is_left(report):
     report["iterations"] = [iteration(0, 0.4, {f"a{number}": number / 66 for number in range(12)})]
-    plot_selection(report, "unused.png")
+    drawn = texts(draw_selection(report))
     assert "others  15%" in drawn  # a0 to a4: 10 of 66
 
 
-def test_segments_lie_end_to_end(report, monkeypatch):
-    figures = []
-    monkeypatch.setattr("st_mta.report.plots.selection.save", lambda figure, path: figures.append(figure))
-    plot_selection(report, "unused.png")
+def test_segments_lie_end_to_end(report):
+    axes = draw_selection(report).axes[0]
     for row in range(3):
-        bars = [bar for bar in figures[0].axes[0].patches if round(bar.get_y() + bar.get_height() / 2) == row]
+        bars = [bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == row]
         spans = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars if bar.get_width())
         assert [start for start, _ in spans] == pytest.approx([0, *(end for _, end in spans[:-1])])
         assert spans[-1][1] == pytest.approx(1)
@@ -170,8 +156,8 @@ def test_names_with_dollars_are_no_formulas(report, tmp_path):
 
 
 def test_files_are_sharp_and_whole(report, tmp_path):
-    plot_quality(report, tmp_path / "quality.png")
-    plot_selection(report, tmp_path / "selection.png")
+    plot_style.save(draw_quality(report), tmp_path / "quality.png")
+    plot_style.save(draw_selection(report), tmp_path / "selection.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["quality.png", "selection.png"]
     for name in ("quality.png", "selection.png"):
         with Image.open(tmp_path / name) as image:
@@ -181,7 +167,7 @@ def test_files_are_sharp_and_whole(report, tmp_path):
 
 def test_pyplot_is_left_alone(report, tmp_path):
     settings = dict(pyplot.rcParams)
-    plot_quality(report, tmp_path / "quality.png")
+    plot_style.save(draw_quality(report), tmp_path / "quality.png")
     assert pyplot.get_fignums() == []
     assert dict(pyplot.rcParams) == settings
 

@@ -3,17 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from st_mta.report.score_distributions import BINS, ScoredCandidates, score_distributions
-from tests.report.sample_evidence import sample_scores
+from st_mta.report.score_distributions import BINS, score_distributions
+from tests.report.sample_evidence import sample_scores, scored
 
 
 def test_every_score_is_counted_once():
-    for candidates, entry in zip(sample_scores(), score_distributions(sample_scores())):
-        assert entry["iteration"] == candidates.iteration
-        assert [part["scorer"] for part in entry["distributions"]] == candidates.scorers
+    for number, (candidates, entry) in enumerate(zip(sample_scores(), score_distributions(sample_scores()))):
+        assert entry["iteration"] == number
+        assert tuple(part["scorer"] for part in entry["distributions"]) == candidates.scorers
         for part, scores in zip(entry["distributions"], candidates.scores):
             assert sum(part["counts"]) == len(scores) and len(part["counts"]) == BINS
-            assert sum(part["positives"]) == candidates.positive.sum()
+            assert sum(part["positives"]) == candidates.candidates.positive.sum()
             assert list(part["quantiles"]) == ["0.05", "0.25", "0.5", "0.75", "0.95"]
             assert part["quantiles"]["0.5"] == pytest.approx(float(np.median(scores)), rel=1e-6)
 
@@ -31,19 +31,18 @@ def test_a_scorer_has_the_same_bins_in_every_iteration():
 
 def test_counts_lie_where_the_scores_are():
     scores = np.array([[0.0, 0.01, 1.0]], dtype=np.float32)
-    part = score_distributions([ScoredCandidates(0, ["t"], scores, np.array([False, False, True]))])[0][
-        "distributions"
-    ][0]
+    entry, *_ = score_distributions([scored(scores, np.array([False, False, True]))])
+    (part,) = entry["distributions"]
     assert part["counts"] == [2, *[0] * (BINS - 2), 1]
     assert part["positives"] == [*[0] * (BINS - 1), 1]
 
 
 def test_equal_scores_have_a_bin_too():
-    part = score_distributions([ScoredCandidates(0, ["t"], np.full((1, 4), 2.5, np.float32), np.ones(4, bool))])
+    part = score_distributions([scored(np.full((1, 4), 2.5, np.float32), np.ones(4, bool))])
     assert sum(part[0]["distributions"][0]["counts"]) == 4
 
 
 def test_no_candidates_no_distribution():
-    assert score_distributions([ScoredCandidates(0, ["t"], np.zeros((1, 0), np.float32), np.zeros(0, bool))]) == [
+    assert score_distributions([scored(np.zeros((1, 0), np.float32), np.zeros(0, bool))]) == [
         {"iteration": 0, "distributions": []}
     ]

@@ -10,9 +10,9 @@ from st_mta.cli.show import show
 from st_mta.hub.lineage import lineage_section
 from st_mta.report import schema, summary_table, write_report
 from st_mta.report.html import html_page
-from st_mta.report.html.headline import headline
 from st_mta.report.markdown import page
 from st_mta.report.plots.quality import draw_quality
+from st_mta.report.tables import headline
 from st_mta.report.wording import (
     count,
     duration,
@@ -166,8 +166,7 @@ def test_a_teacher_that_was_not_measured_has_no_figures(report):
     assert set(summary_table(report)[0].values()) >= {"n/a"}
     text = page(report, "student")
     assert "Recovered: n/a of the teacher" in text and "0.000" not in text and "0.0%" not in text
-    headlines = headline(report)
-    assert (headlines[0].value, headlines[0].remark) == ("n/a", "teacher n/a")
+    assert headline(report)[0][1:] == ("n/a", "teacher n/a")
     assert "n/a" in html_page(report, "student")
     draw_quality(report)
 

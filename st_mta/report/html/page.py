@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from st_mta.report import tables, wording
 from st_mta.report.html.examples import Examples
-from st_mta.report.html.figures import figures
-from st_mta.report.html.headline import headline
+from st_mta.report.html.svg import inline_svg
+from st_mta.report.plots import drawn
 from st_mta.report.schema import Report
 from st_mta.types import Collection
 
@@ -46,10 +46,11 @@ def html_page(report: Report, student_path: str, collection: Collection | None =
             serving=tables.serving_rows(report.get("serving", [])),
             reuse=tables.reuse_rows(report["compute"]),
             training=wording.training_sentence(report["compute"]),
-            stations=tables.station_rows(report["compute"]),
+            stages=tables.stage_rows(report["compute"]),
             conditions=wording.conditions(report),
             code=wording.loading_code(student_path),
-            figures=figures(report),
+            figures={name: inline_svg(figure, name, label) for name, figure, label in drawn(report)},
+            taught=any(entry["selected"] for entry in report["iterations"]),
         )
     )
 
@@ -58,7 +59,7 @@ def _result(report: Report) -> dict[str, Any]:
     return {
         "collection": report["collection"],
         "verdict": wording.verdict(report),
-        "headline": headline(report),
+        "headline": tables.headline(report),
         "data": wording.data_sentence(report),
         "systems": tables.summary_table(report),
         "significance": wording.significance_sentence(report["significance"]),
@@ -68,7 +69,7 @@ def _result(report: Report) -> dict[str, Any]:
 def _iterations(report: Report) -> dict[str, Any]:
     numbers = [entry["iteration"] for entry in report["iterations"]]
     return {
-        "iterations": tables.plain_iteration_rows(report),
+        "iterations": tables.iteration_rows(report, mark=""),
         "best_row": numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else -1,
         "best": wording.best_sentence(report),
         "imitation": wording.imitation_sentence(report),

@@ -7,19 +7,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from st_mta.report.plots.style import (
-    BLUE,
-    FAINT,
-    INK,
-    LABEL_SIZE,
-    ORANGE,
-    SMALL_SIZE,
-    SOFT,
-    canvas,
-    save,
-    shortened,
-    title,
-)
+from st_mta.report.plots import style
+from st_mta.report.plots.style import BLUE, INK, LABEL_SIZE, ORANGE, SMALL_SIZE
 
 MOST_LABELS = 12
 """Members with a name at their point, the closest to the teacher first."""
@@ -34,8 +23,8 @@ def plot_agreement(members: Sequence[tuple[str, float, float, bool]], teacher: f
         teacher: The teacher's nDCG@10.
         path: The PNG file to write.
     """
-    figure, axes = canvas(width=8.4, height=4.8, margins=(0.8, 0.4, 0.7, 0.6))
-    axes.grid(color=FAINT, linewidth=0.6)
+    figure, axes = style.canvas(width=8.4, height=4.8, margins=(0.8, 0.4, 0.7, 0.6))
+    style.grid(axes, "both")
     axes.axhline(teacher, color=INK, linewidth=1.2)
     axes.annotate("teacher", (1, teacher), xycoords=("axes fraction", "data"), xytext=(-4, 4), ha="right",
                   textcoords="offset points", color=INK, fontsize=LABEL_SIZE)  # fmt: skip
@@ -44,15 +33,14 @@ def plot_agreement(members: Sequence[tuple[str, float, float, bool]], teacher: f
         if points:
             across, up = zip(*points)
             axes.scatter(across, up, color=colour, s=42, label=word, zorder=3)
-    low, high = min([0.0, *(kl for _, kl, _, _ in members)]), max([0.1, *(kl for _, kl, _, _ in members)])
-    axes.set_xlim(low, high * 1.25)
+    distances = [kl for _, kl, _, _ in members]
+    axes.set_xlim(min([0.0, *distances]), 1.25 * max([0.1, *distances]))
     _label(axes, members)
-    axes.set_xlabel("KL(teacher || member), nats", color=SOFT, fontsize=LABEL_SIZE)
-    axes.set_ylabel("nDCG@10 of the same candidates", color=SOFT, fontsize=LABEL_SIZE)
-    title(axes, "Who agrees with the teacher")
+    style.axis_labels(axes, "KL(teacher || member), nats", "nDCG@10 of the same candidates")
+    style.title(axes, "Who agrees with the teacher")
     if members:
         axes.legend(frameon=False, fontsize=LABEL_SIZE, loc="lower right")
-    save(figure, path)
+    style.save(figure, path)
 
 
 def _label(axes: Axes, members: Sequence[tuple[str, float, float, bool]]) -> None:
@@ -61,8 +49,7 @@ def _label(axes: Axes, members: Sequence[tuple[str, float, float, bool]]) -> Non
     taken: list[tuple[float, float]] = []
     for name, kl, ndcg, _ in sorted(members, key=lambda member: (member[3], member[1]))[:MOST_LABELS]:
         at = (kl - left) / (right - left), (ndcg - bottom) / (top - bottom)
-        if any(abs(at[0] - x) < 8 * NEAR and abs(at[1] - y) < NEAR for x, y in taken):
-            continue
-        taken.append(at)
-        axes.annotate(shortened(name), (kl, ndcg), xytext=(7, -3), textcoords="offset points", color=INK,
-                      fontsize=SMALL_SIZE)  # fmt: skip
+        if not any(abs(at[0] - x) < 8 * NEAR and abs(at[1] - y) < NEAR for x, y in taken):
+            taken.append(at)
+            axes.annotate(style.shortened(name), (kl, ndcg), xytext=(7, -3), textcoords="offset points", color=INK,
+                          fontsize=SMALL_SIZE)  # fmt: skip

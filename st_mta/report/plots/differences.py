@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from st_mta.report.plots.style import BLUE, FAINT, LABEL_SIZE, RED, SOFT, canvas, title
+from st_mta.report.plots.style import BLUE, LABEL_SIZE, RED, SOFT, axis_labels, canvas, grid, title
 from st_mta.report.schema import Comparison
 from st_mta.report.wording import baseline_in_words
 
@@ -18,7 +18,7 @@ def draw_differences(comparison: Comparison) -> Figure:
     differences = np.array(comparison["differences"])
     num_queries = comparison["wins"] + comparison["losses"] + comparison["ties"]
     edges = np.linspace(0, num_queries, len(differences) + 1)
-    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    grid(axes)
     axes.stairs(differences.clip(min=0), edges, fill=True, color=BLUE, linewidth=0)
     axes.stairs(differences.clip(max=0), edges, fill=True, color=RED, linewidth=0)
     axes.axhline(0, color=SOFT, linewidth=0.8)
@@ -26,7 +26,7 @@ def draw_differences(comparison: Comparison) -> Figure:
     axes.set_xlim(0, num_queries)
     axes.set_ylim(-reach, reach)
     axes.spines["bottom"].set_visible(False)
-    axes.set_xlabel("queries, from the largest win to the largest loss", color=SOFT, fontsize=LABEL_SIZE)
+    axis_labels(axes, "queries, from the largest win to the largest loss")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:+.2g}".replace("-", "−") if value else "0")
     _count(axes, comparison)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.optimize import isotonic_regression
 
-from st_mta.report.plots.style import BLUE, FAINT, INK, LABEL_SIZE, SMALL_SIZE, SOFT, canvas, save, shortened, title
+from st_mta.report.plots.style import BLUE, INK, LABEL_SIZE, SMALL_SIZE, SOFT, canvas, grid, shortened, title
 from st_mta.report.schema import Report
 from st_mta.report.wording import BEFORE, WARM_UP, kept_student
 
@@ -20,8 +20,7 @@ LABEL_GAP = 0.062  # of the height of the axes: one line of text
 MOST_VALUES = 6  # points that have room for their value and a long name
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """A value with its name at the right edge of the axes."""
 
     name: str
@@ -31,23 +30,13 @@ class Level:
     bold: bool = False
 
 
-def plot_quality(report: Report, path: str | Path) -> None:
-    """Writes [`draw_quality`] as a PNG file.
-
-    Args:
-        report: A finished run's report.
-        path: The file.
-    """
-    save(draw_quality(report), path)
-
-
 def draw_quality(report: Report) -> Figure:
     """nDCG@10 on dev: the student before training and after every iteration, beside all other systems."""
     figure, axes = canvas(width=8.4, height=4.4, margins=(0.7, 2.3, 0.55, 0.6))
     names, values = _student_curve(report)
     best = _index_of_best(report, names, values)
     levels = _levels(report)
-    axes.grid(axis="y", color=FAINT, linewidth=0.6)
+    grid(axes)
     for level in levels:
         axes.axhline(level.value, color=level.colour, linestyle=level.style, linewidth=1.3, zorder=1)
     _zoom(axes, [*values, *(level.value for level in levels)])
@@ -86,14 +75,9 @@ def _label_steps(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _levels(report: Report) -> list[Level]:
-    special = {
-        "teacher": lambda value: Level("teacher", value, INK, "-"),
-        "student_before": lambda value: Level("student, before", value, BLUE, ":"),
-    }
-    return [
-        special[name](value) if name in special else Level(name, value, SOFT, "--")
-        for name, value in report["development"].items()
-    ]
+    special = {"teacher": ("teacher", INK, "-"), "student_before": ("student, before", BLUE, ":")}
+    looks = [(*special.get(name, (name, SOFT, "--")), value) for name, value in report["development"].items()]
+    return [Level(name, value, colour, line) for name, colour, line, value in looks]
 
 
 def _zoom(axes: Axes, values: Sequence[float]) -> None:
@@ -144,14 +128,7 @@ def spread(wanted: npt.NDArray[np.float64], gap: float) -> npt.NDArray[np.float6
         wanted: (n,) positions, sorted upwards.
         gap: Least distance between neighbours.
     """
-    # Without the gaps, "at least a gap apart" reads "not falling": isotonic regression by pooling violators.
     offsets = gap * np.arange(len(wanted))
-    blocks: list[tuple[float, int]] = []
-    for value in wanted - offsets:
-        mean, size = float(value), 1
-        while blocks and blocks[-1][0] > mean:
-            before, its_size = blocks.pop()
-            mean, size = (mean * size + before * its_size) / (size + its_size), size + its_size
-        blocks.append((mean, size))
-    pooled: npt.NDArray[np.float64] = np.repeat([mean for mean, _ in blocks], [size for _, size in blocks])
-    return pooled + offsets
+    # Without the gaps, "at least a gap apart" reads "not falling".
+    spaced: npt.NDArray[np.float64] = isotonic_regression(wanted - offsets).x + offsets
+    return spaced

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from st_mta.report.plots.style import INK, LABEL_SIZE, RED, SKY, SMALL_SIZE, bare, figure_of, shortened
+from st_mta.report.plots.style import INK, LABEL_SIZE, RED, SKY, SMALL_SIZE, bare, figure_of, legend, shortened
 from st_mta.report.schema import IterationScores, ScoreDistribution
 
 WIDTH, LEFT, RIGHT, GAP = 8.4, 0.85, 0.2, 0.35  # inches
@@ -34,7 +34,11 @@ def draw_scores(iterations: Sequence[IterationScores]) -> Figure:
         left, top = LEFT + column * (width + GAP), height - TOP - line * (HEADING + panel + TICKS) - HEADING
         axes = bare(figure.add_axes((left / WIDTH, (top - panel) / height, width / WIDTH, panel / height)))
         _draw_panel(axes, name, iterations, named=column == 0)
-    _legend(figure, height)
+    handles = [
+        Patch(color=SKY, alpha=0.75, linewidth=0, label="all candidates, a tick at their median"),
+        Line2D([], [], color=RED, linewidth=1.4, label="relevant ones, scaled to the same height"),
+    ]
+    legend(figure, handles, LEFT / WIDTH, ncols=2, handlelength=1.1, borderaxespad=0.3)
     return figure
 
 
@@ -59,16 +63,4 @@ def _draw_ridge(axes: Axes, distribution: ScoreDistribution, bottom: float) -> N
     )
     axes.stairs(everything, edges, baseline=bottom, fill=True, color=SKY, alpha=0.75, linewidth=0, zorder=2)
     axes.stairs(relevant, edges, baseline=bottom, color=RED, linewidth=1.1, zorder=3)
-    median = distribution["quantiles"]["0.5"]
-    axes.vlines(median, bottom, bottom + 0.3, color=INK, linewidth=1.6, zorder=4)
-
-
-def _legend(figure: Figure, height: float) -> None:
-    handles = [
-        Patch(color=SKY, alpha=0.75, linewidth=0, label="all candidates, a tick at their median"),
-        Line2D([], [], color=RED, linewidth=1.4, label="relevant ones, scaled to the same height"),
-    ]
-    figure.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(LEFT / WIDTH, 0.0), ncols=2, frameon=False,
-        fontsize=SMALL_SIZE, labelcolor=INK, handlelength=1.1, handleheight=0.9, borderaxespad=0.3, borderpad=0.0,
-    )  # fmt: skip
+    axes.vlines(distribution["quantiles"]["0.5"], bottom, bottom + 0.3, color=INK, linewidth=1.6, zorder=4)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from st_mta.report.plots.style import (
-    INK,
-    LIGHT,
-    ON_LIGHT,
-    PALETTE,
-    SMALL_SIZE,
-    SOFT,
-    bare,
-    canvas,
-    save,
-    shortened,
-    title,
-)
+from st_mta.report.plots import style
+from st_mta.report.plots.style import LIGHT, ON_LIGHT, PALETTE, SMALL_SIZE, SOFT, shortened
 from st_mta.report.schema import Iteration, Report
 
 WIDTH, LEFT, RIGHT, TOP = 8.4, 1.0, 0.3, 0.6  # inches
@@ -30,16 +19,6 @@ BAR_HEIGHT, LEGEND_HEIGHT, LEGEND_COLUMNS = 0.55, 0.24, 4
 COURSE_HEIGHT, COURSE_TOP, COURSE_BOTTOM = 1.4, 0.45, 0.5  # of the areas below the bars
 INCHES_PER_CHARACTER = 0.085
 OTHERS = "others"
-
-
-def plot_selection(report: Report, path: str | Path) -> None:
-    """Writes [`draw_selection`] as a PNG file.
-
-    Args:
-        report: A finished run's report.
-        path: The file.
-    """
-    save(draw_selection(report), path)
 
 
 def draw_selection(report: Report) -> Figure:
@@ -54,28 +33,27 @@ def draw_selection(report: Report) -> Figure:
     bottom = 0.2 + LEGEND_HEIGHT * -(-len(unnamed) // LEGEND_COLUMNS)
     below = COURSE_TOP + COURSE_HEIGHT + COURSE_BOTTOM if _has_course(iterations) else 0.0
     height = TOP + BAR_HEIGHT * len(iterations) + below + bottom
-    figure, axes = canvas(WIDTH, height, (LEFT, RIGHT, bottom + below, TOP))
+    figure, axes = style.canvas(WIDTH, height, (LEFT, RIGHT, bottom + below, TOP))
     _draw_bars(axes, names, shares, labels)
-    axes.set_yticks(range(len(iterations)), [f"iteration {entry['iteration']}" for entry in iterations])
-    axes.set_ylim(len(iterations) - 0.5, -0.5)
+    style.rows_of(axes, iterations)
     axes.set_xlim(0, 1)
-    axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
-    title(axes, "How often each assistant was selected")
-    _legend(figure, axes, unnamed)
+    style.title(axes, "How often each assistant was selected")
+    if unnamed:
+        handles = [axes.get_legend_handles_labels()[0][index] for index in unnamed]
+        columns = min(len(unnamed), LEGEND_COLUMNS)
+        style.legend(figure, handles, LEFT / WIDTH, ncols=columns, handlelength=0.9, columnspacing=1.6)
     if below:
         box = (LEFT / WIDTH, (bottom + COURSE_BOTTOM) / height, 1 - (LEFT + RIGHT) / WIDTH, COURSE_HEIGHT / height)
-        _draw_over_steps(bare(figure.add_axes(box)), iterations, names)
+        _draw_over_steps(style.bare(figure.add_axes(box)), iterations, names)
     return figure
 
 
 def most_used(selections: Sequence[dict[str, float]]) -> list[str]:
     """Names by total share, as many as there are colours; what is left goes under "others"."""
-    totals: dict[str, float] = {}
+    totals: Counter[str] = Counter()
     for selected in selections:
-        for name, share in selected.items():
-            totals[name] = totals.get(name, 0.0) + share
-    names = [name for name in sorted(totals, key=lambda name: -totals[name]) if totals[name] > 0]
+        totals.update(selected)
+    names = [name for name, total in totals.most_common() if total > 0]
     return names if len(names) <= len(PALETTE) else [*names[: len(PALETTE) - 1], OTHERS]
 
 
@@ -104,19 +82,6 @@ def _draw_bars(axes: Axes, names: Sequence[str], shares: npt.NDArray[np.float64]
             bars, [row[column] for row in labels], label_type="center", fontsize=SMALL_SIZE,
             color=ON_LIGHT if colour in LIGHT else "white",
         )  # fmt: skip
-
-
-def _legend(figure: Figure, axes: Axes, unnamed: Sequence[int]) -> None:
-    """A legend for those that no segment had room to name."""
-    if not unnamed:
-        return
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(
-        [handles[index] for index in unnamed], [names[index] for index in unnamed], loc="lower left",
-        ncols=min(len(unnamed), LEGEND_COLUMNS), bbox_to_anchor=(axes.get_position().x0, 0.0), frameon=False,
-        fontsize=SMALL_SIZE, labelcolor=INK, handlelength=0.9, handleheight=0.9, columnspacing=1.6,
-        borderaxespad=0.5, borderpad=0.0,
-    )  # fmt: skip
 
 
 def _has_course(iterations: Sequence[Iteration]) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from st_mta.atomic import atomic_path
+from st_mta.report.schema import Iteration
 
 # Colours of Okabe and Ito, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
@@ -54,6 +57,33 @@ def canvas(width: float, height: float, margins: tuple[float, float, float, floa
 def title(axes: Axes, text: str) -> None:
     """A title at the left edge of the axes."""
     axes.set_title(text, loc="left", fontsize=TITLE_SIZE, color=INK, pad=12)
+
+
+def grid(axes: Axes, axis: Literal["both", "x", "y"] = "y") -> None:
+    """Faint lines behind the data."""
+    axes.grid(axis=axis, color=FAINT, linewidth=0.6)
+
+
+def axis_labels(axes: Axes, x: str = "", y: str = "") -> None:
+    """What the axes measure."""
+    axes.set_xlabel(x, color=SOFT, fontsize=LABEL_SIZE)
+    axes.set_ylabel(y, color=SOFT, fontsize=LABEL_SIZE)
+
+
+def rows_of(axes: Axes, iterations: Sequence[Iteration]) -> None:
+    """Turns the axes into one row per iteration, the first on top, with nothing below them."""
+    axes.set_yticks(range(len(iterations)), [f"iteration {entry['iteration']}" for entry in iterations])
+    axes.set_ylim(len(iterations) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+
+
+def legend(figure: Figure, handles: Sequence[Any], left: float, **layout: Any) -> None:
+    """A legend at the bottom of the figure, from ``left`` (a share of its width) on."""
+    figure.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(left, 0.0), frameon=False, fontsize=SMALL_SIZE,
+        labelcolor=INK, handleheight=0.9, borderpad=0.0, **layout,
+    )  # fmt: skip
 
 
 def shortened(name: str, limit: int = 24) -> str:

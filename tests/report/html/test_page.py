@@ -41,7 +41,7 @@ def test_every_iteration_with_its_numbers(report, texts):
 
 
 def test_quantiles_serving_and_ledger(report, texts):
-    *_, quantiles, serving, reuse, stations = Page(html_page(report, "out/student", texts)).tables
+    *_, quantiles, serving, reuse, stages = Page(html_page(report, "out/student", texts)).tables
     parts = [part for entry in report["score_distributions"] for part in entry["distributions"]]
     for row, part in zip(quantiles, parts, strict=True):
         assert row["Scorer"] == part["scorer"] and int(row["Candidates"]) == sum(part["counts"])
@@ -55,7 +55,7 @@ def test_quantiles_serving_and_ledger(report, texts):
         [compute[f"{what}_{verb}"], compute[f"{what}_reused"]]
         for what, verb in (("pairs", "scored"), ("passages", "encoded"), ("queries", "encoded"))
     ]
-    assert {row["Station"] for row in stations} == set(compute["seconds"])
+    assert {row["Stage"] for row in stages} == set(compute["seconds"])
 
 
 def test_wins_and_losses_say_what_the_runs_say(report, texts):
