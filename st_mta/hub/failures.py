@@ -1,4 +1,4 @@
-"""What can go wrong between here and the Hub, as one message a person can act on."""
+"""What can go wrong between here and the Hub, as one message that says what to do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from st_mta.errors import InputError
 
 LOGIN = "log in with hf auth login, or set HF_TOKEN to a token with write access (huggingface.co/settings/tokens)"
-AGAIN = "check the network and give the same command again; what already arrived is not sent twice"
+AGAIN = "check the network and repeat the command; files that have already arrived are not sent again"
 
 
-def refuse_bad_repo_id(repo_id: str) -> None:
+def check_repo_id(repo_id: str) -> None:
     """Raises ``InputError`` unless the id has the form owner/name that the Hub accepts."""
     try:
         validate_repo_id(repo_id)
@@ -26,17 +26,15 @@ def refuse_bad_repo_id(repo_id: str) -> None:
         raise InputError(
             expected="a repository as owner/name (letters, digits, '-', '_' and '.')",
             got=f"{repo_id!r} ({reason})",
-            consequence="there would be no place to publish to",
             remedy="write, for example, --repo me/my-retriever",
         )
 
 
-def token_or_refuse(token: str | None) -> str:
-    """The token given, or the one this machine is logged in with."""
-    found = token or get_token()
-    if found:
+def find_token(token: str | None) -> str:
+    """The token given, or the one this machine is logged in with; without one raises ``InputError``."""
+    if found := token or get_token():
         return found
-    raise InputError(expected="a token of the Hub", got="none", consequence="nothing could be published", remedy=LOGIN)
+    raise InputError(expected="a token of the Hub", got="none", remedy=LOGIN)
 
 
 @contextmanager
@@ -54,35 +52,22 @@ def explained(repo_id: str, token: str) -> Iterator[None]:
 def _failure(repo_id: str, error: Exception, text: str) -> InputError:
     response = getattr(error, "response", None) if isinstance(error, HfHubHTTPError) else None
     status = getattr(response, "status_code", None)
-    nothing = "nothing could be published"
+    consequence = ""
     if status == 401:
-        return InputError(
-            expected="a token that the Hub knows", got="401 Unauthorized", consequence=nothing, remedy=LOGIN
+        expected, got, remedy = "a token that the Hub knows", "401 Unauthorized", LOGIN
+    elif status == 403:
+        expected, got = f"a token that may write to {repo_id}", "403 Forbidden"
+        remedy = "use a token with write access to this owner, or publish under another name"
+    elif isinstance(error, OfflineModeIsEnabled):
+        expected, got = "a connection to the Hub", "offline mode (HF_HUB_OFFLINE)"
+        remedy = "unset HF_HUB_OFFLINE, or add --dry-run to see what would be published"
+    elif status is None and not isinstance(error, ValueError):
+        expected, got = (
+            "a connection to the Hub that lasts until the upload is complete",
+            f"{type(error).__name__}: {text}",
         )
-    if status == 403:
-        return InputError(
-            expected=f"a token that may write to {repo_id}",
-            got="403 Forbidden",
-            consequence=nothing,
-            remedy="use a token with write access to this owner, or publish under another name",
-        )
-    if isinstance(error, OfflineModeIsEnabled):
-        return InputError(
-            expected="a connection to the Hub",
-            got="offline mode (HF_HUB_OFFLINE)",
-            consequence=nothing,
-            remedy="unset HF_HUB_OFFLINE, or add --dry-run to see what would be published",
-        )
-    if status is None and not isinstance(error, ValueError):
-        return InputError(
-            expected="a connection to the Hub that lasts until the upload is complete",
-            got=f"{type(error).__name__}: {text}",
-            consequence="half of it would be published (a push is one commit, so nothing was)",
-            remedy=AGAIN,
-        )
-    return InputError(
-        expected=f"the Hub to accept the upload to {repo_id}",
-        got=f"{status or type(error).__name__}: {text}",
-        consequence=nothing,
-        remedy="mend what the message names, or try later",
-    )
+        consequence, remedy = "half of it would be published (a push is one commit, so nothing was)", AGAIN
+    else:
+        expected, got = f"the Hub to accept the upload to {repo_id}", f"{status or type(error).__name__}: {text}"
+        remedy = "correct what the message names, or try later"
+    return InputError(expected=expected, got=got, consequence=consequence, remedy=remedy)

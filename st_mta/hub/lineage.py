@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-from st_mta.hub.public import public, public_rows
+from st_mta.hub.public import public, public_values
 from st_mta.report.schema import ModelEntry, Report
-from st_mta.report.tables import iteration_rows, markdown_table
-from st_mta.report.wording import NOTHING, best_sentence, count, training_sentence, verdict, warm_up_sentence
+from st_mta.report.tables import iteration_rows, markdown_table, size_of, systems
+from st_mta.report.wording import NOTHING, best_sentence, queries, training_sentence, verdict, warm_up_sentence
 
 HUB = "https://huggingface.co"
 
 
 def summary(report: Report) -> str:
     """One paragraph: what the student is and how good."""
-    teacher, helpers = report["teacher"], len(report["assistants"])
+    teacher, helpers = public(report["teacher"]["name"]), len(report["assistants"])
     assistants = {0: "", 1: " and one assistant"}.get(helpers, f" and {helpers} assistants")
-    return (
-        f"It is a small retriever, distilled from the teacher {public(teacher['name'])}{assistants}. {verdict(report)}"
-    )
+    return f"It is a small retriever, distilled from the teacher {teacher}{assistants}. {verdict(report)}"
 
 
 def lineage_section(report: Report) -> str:
     """Markdown: teacher, assistants and student, then the data, the iterations and what they cost."""
+    times = len(report["iterations"])
     paragraphs = [
-        f"Distilled by st_mta (MTA4DPR, EMNLP 2024) in {_times(len(report['iterations']))} of mining candidates, "
+        f"Distilled by st_mta (MTA4DPR, EMNLP 2024) in {times} iteration{'s' * (times != 1)} of mining candidates, "
         "scoring them with the teacher and its assistants, training the student on both, and evaluating it.",
-        markdown_table(_model_rows(report)),
+        markdown_table([_row(role, entry) for role, entry in systems(report) if role != "student before"]),
         _data_sentence(report),
         public(warm_up_sentence(report)),
-        markdown_table(public_rows(iteration_rows(report), "Selected most", "Promoted over")),
+        markdown_table(public_values(iteration_rows(report))),
         best_sentence(report),
         _compute_sentence(report),
     ]
     return "\n\n".join(paragraph.strip() for paragraph in paragraphs if paragraph) + "\n"
 
 
-def _times(iterations: int) -> str:
-    return "1 iteration" if iterations == 1 else f"{iterations} iterations"
-
-
-def _model_rows(report: Report) -> list[dict[str, str]]:
-    systems = [("teacher", report["teacher"]), *(("assistant", entry) for entry in report["assistants"])]
-    return [_model_row(role, entry) for role, entry in [*systems, ("student", report["student"])]]
-
-
-def _model_row(role: str, entry: ModelEntry) -> dict[str, str]:
+def _row(role: str, entry: ModelEntry) -> dict[str, str]:
     hub_id, revision = entry.get("hub_id"), entry.get("revision")
     return {
         "Role": role,
         "Model": f"[{public(entry['name'])}]({HUB}/{hub_id})" if hub_id else public(entry["name"]),
         "Revision": f"[{revision[:7]}]({HUB}/{hub_id}/tree/{revision})" if hub_id and revision else NOTHING,
         "Kind": entry["kind"],
-        "Layers": NOTHING if entry["layers"] is None else str(entry["layers"]),
-        "Parameters": count(entry["parameters"]),
+        **size_of(entry),
     }
 
 
@@ -59,15 +48,10 @@ def _data_sentence(report: Report) -> str:
     collection = report["collection"]
     hub_id, licence = collection.get("hub_id"), collection.get("licence")
     name = public(collection["name"])
-    queries = ", ".join(f"{number:,} {split}" for split, number in collection["queries"].items())
-    notes = " ".join(public(note) for note in collection["notes"])
-    sentences = [
-        f"Data: {f'[{name}]({HUB}/datasets/{hub_id})' if hub_id else name}, {collection['passages']:,} passages; "
-        f"queries: {queries}.",
-        notes,
-        f"Licence of the data as its source states it: {licence}." if licence else "The source states no licence.",
-    ]
-    return " ".join(filter(None, sentences))
+    data = f"[{name}]({HUB}/datasets/{hub_id})" if hub_id else name
+    terms = f"Licence of the data as its source states it: {licence}." if licence else "The source states no licence."
+    sizes = f"Data: {data}, {collection['passages']:,} passages; queries: {queries(collection)}."
+    return " ".join([sizes, *map(public, collection["notes"]), terms])
 
 
 def _compute_sentence(report: Report) -> str:

@@ -15,8 +15,7 @@ from sentence_transformers.sentence_transformer.model_card import SentenceTransf
 from st_mta.hub.lineage import lineage_section, summary
 from st_mta.hub.losses import with_method
 from st_mta.hub.public import public
-from st_mta.hub.results import MEASURES, eval_results, evaluation_section
-from st_mta.hub.training_data import training_data
+from st_mta.hub.results import MEASURES, eval_results, evaluation_section, training_data
 from st_mta.report.schema import Report
 from st_mta.report.wording import duration
 
@@ -73,12 +72,8 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
         The host would count from the start of the last iteration to the moment of saving, less all evaluations ever
         made: too much or even negative.
         """
-        seconds = None if self.report is None else self.report["compute"]["total_seconds"]
-        return {
-            "training_time": None if seconds is None else duration(seconds),
-            "evaluation_time": None,
-            "total_time": None,
-        }
+        whole = None if self.report is None else duration(self.report["compute"]["total_seconds"])
+        return {"training_time": whole, "evaluation_time": None, "total_time": None}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything the template and the metadata are made of; the run's results take the place of the host's."""

@@ -1,4 +1,4 @@
-"""Names and options as strangers may read them: without secrets, and without the folders of the machine of the run."""
+"""Names and options fit for publication: without secrets, and without the folders of the machine of the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential)s?$", re.IGNORECASE)
-"""Names of options whose values are nobody else's business, such as ``hub_token`` and ``WANDB_API_KEY``."""
+"""Names of options whose values stay private, such as ``hub_token`` and ``WANDB_API_KEY``."""
 HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _START = r"(?<![\w<./~])(?:/(?!/)|~/|\.\.?/|file:/+|[A-Za-z]:[\\/](?!/))"
 _PART = r"(?:(?![,;:]\s)[^\\/\n\"'`+<>|])+"
@@ -46,11 +46,6 @@ def public_values(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [public_values(inner) for inner in value]
     return public(value) if isinstance(value, str) else value
-
-
-def public_rows(rows: list[dict[str, str]], *columns: str) -> list[dict[str, str]]:
-    """Rows of a table with these columns made public."""
-    return [{column: public(value) if column in columns else value for column, value in row.items()} for row in rows]
 
 
 def local_paths(value: Any) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from st_mta.hub.failures import refuse_bad_repo_id
+from st_mta.hub.failures import check_repo_id
 from st_mta.hub.files import PublishedFile, files_of_run
 from st_mta.hub.upload import upload
 
@@ -16,7 +16,7 @@ def run_files(folder: str | Path, repo_id: str) -> list[PublishedFile]:
     Raises:
         InputError: If the run is not finished or the id malformed.
     """
-    refuse_bad_repo_id(repo_id)
+    check_repo_id(repo_id)
     return files_of_run(Path(folder), repo_id)
 
 
@@ -36,5 +36,5 @@ def push_run(folder: str | Path, repo_id: str, *, message: str | None = None, **
     Raises:
         InputError: If the run is not finished, or the Hub does not take it.
     """
-    files = run_files(folder, repo_id)
-    return upload(files, repo_id, repo_type="model", message=message or "Add the distilled student", **options)
+    message = message or "Add the distilled student"
+    return upload(run_files(folder, repo_id), repo_id, repo_type="model", message=message, **options)

@@ -1,13 +1,15 @@
-"""The results of a run in the Hub's own form, and as a table for the card."""
+"""The results of a run in the Hub's own form, and results and training data in that of the host's template."""
 
 from __future__ import annotations
 
+import json
+from textwrap import indent
 from typing import Any
 
 from huggingface_hub import EvalResult
 
-from st_mta.hub.public import public, public_rows
-from st_mta.report.schema import Report
+from st_mta.hub.public import public, public_values
+from st_mta.report.schema import Report, TrainedLoss
 from st_mta.report.tables import bold, markdown_table, summary_table
 from st_mta.report.wording import measure_in_words, significance_sentence
 
@@ -19,7 +21,7 @@ def eval_results(report: Report) -> list[EvalResult]:
     """The student's measures as evaluation metadata of the Hub.
 
     The dataset is named by its Hub id where it has one and its published test queries were used; development queries
-    may have been drawn from the training queries, which nobody else could compare with.
+    may have been drawn from the training queries, which others cannot compare with.
     """
     collection = report["collection"]
     hub_id = collection.get("hub_id") if report["split"] == "test" else None
@@ -43,7 +45,7 @@ def evaluation_section(report: Report) -> dict[str, Any]:
     """What the host's template shows under "Evaluation": student, student before, assistants and teacher."""
     rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(report)]
     rows[-1] = bold(rows[-1])
-    table = markdown_table(public_rows(rows, "Model"))
+    table = markdown_table(public_values(rows))
     return {
         "description": f"Retrieval, {report['split']} queries",
         "dataset_name": public(report["collection"]["name"]),
@@ -51,3 +53,24 @@ def evaluation_section(report: Report) -> dict[str, Any]:
         "config_code": "",
         "table": f"{table}\n{significance_sentence(report['significance'])}\n",
     }
+
+
+def training_data(report: Report, loss: TrainedLoss) -> dict[str, Any]:
+    """The entry of the collection under "Training Dataset": name, size, columns, and the loss with its parameters."""
+    collection = report["collection"]
+    entry: dict[str, Any] = {
+        "name": public(collection["name"]),
+        "size": collection["queries"].get("train", 0),
+        "columns": [
+            "<code>query</code>",
+            "<code>documents</code> (the candidates)",
+            "<code>label</code> (the scores)",
+        ],
+        "loss": {"fullname": loss["class"]},
+    }
+    if hub_id := collection.get("hub_id"):
+        entry["id"] = hub_id
+    if loss["config"]:
+        code = json.dumps(public_values(loss["config"]), indent=4, ensure_ascii=False)
+        entry["loss"]["config_code"] = indent(f"```json\n{code}\n```", "  ")
+    return entry

@@ -29,9 +29,9 @@ one configuration.
 | passage | uint64 | key of the passage's text (title and text joined as the collection joins them) |
 | score | float32 | the scorer's raw score or logit, unbounded, higher is better |
 
-A key is the low half of the MD5 digest of the text in UTF-8. **There are no texts here:** whoever has the collection
-finds the scores of its pairs, and nobody can read a text out of its key. The keys do not hide a text that can be
-guessed, though: anybody can compute the key of a guess. A pair may stand in two rows; the smaller score then holds.
+A key is the low half of the MD5 digest of the text in UTF-8. **There are no texts here:** with the collection at hand
+the scores of its pairs are found, but a text cannot be read from its key. The keys do not hide a text that can be
+guessed, though, since the key of a guess can be computed. If a pair stands in two rows, the smaller score holds.
 
 ## Read it back
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from st_mta.errors import InputError
-from st_mta.hub.failures import refuse_bad_repo_id
+from st_mta.hub.failures import check_repo_id
 from st_mta.hub.files import PublishedFile
 from st_mta.hub.public import public
 from st_mta.hub.score_card import score_card
@@ -26,16 +26,14 @@ def score_files(
     Raises:
         InputError: If the id is malformed, nothing is stored, or a scorer is not in the store.
     """
-    refuse_bad_repo_id(repo_id)
-    chosen = [replace(scorer, name=public(scorer.name)) for scorer in choose_scorers(store, scorers)]
+    check_repo_id(repo_id)
+    chosen = [replace(scorer, name=public(scorer.name)) for scorer in _choose_scorers(store, scorers)]
     files = [PublishedFile("README.md", score_card(repo_id, chosen, licence).encode())]
     for scorer in chosen:
-        described = json.dumps({"name": scorer.name, "kind": scorer.kind}, ensure_ascii=False)
-        files.append(PublishedFile(f"scorers/{scorer.fingerprint}/{DESCRIPTION}", described.encode()))
-        files += [
-            PublishedFile(f"scores/{scorer.fingerprint}/{part.name}", part)
-            for part in store.scores.parts(scorer.fingerprint)
-        ]
+        key, described = scorer.fingerprint, {"name": scorer.name, "kind": scorer.kind}
+        content = json.dumps(described, ensure_ascii=False).encode()
+        files.append(PublishedFile(f"scorers/{key}/{DESCRIPTION}", content))
+        files += [PublishedFile(f"scores/{key}/{part.name}", part) for part in store.scores.parts(key)]
     return files
 
 
@@ -64,33 +62,25 @@ def push_scores(
     Raises:
         InputError: If there is nothing to publish, or the Hub does not take it.
     """
-    store = store if isinstance(store, Store) else Store(store)
-    files = score_files(store, repo_id, scorers, licence)
+    files = score_files(store if isinstance(store, Store) else Store(store), repo_id, scorers, licence)
     # The card's metadata say which files belong to which scorer, so an older card would be wrong.
     return upload(files, repo_id, repo_type="dataset", message="Add scores", replace_card=True, **options)
 
 
-def choose_scorers(store: Store, wanted: Sequence[str]) -> list[StoredScorer]:
+def _choose_scorers(store: Store, wanted: Sequence[str]) -> list[StoredScorer]:
     """The scorers with stored pairs that have one of these names or fingerprints, the largest first."""
     stored = [scorer for scorer in store.contents() if scorer.pairs]
-    for name in wanted:
-        if not any(_is_called(scorer, name) for scorer in stored):
-            raise _unknown(f"{name!r}", store, stored)
-    if not stored:
-        raise _unknown("nothing", store, stored)
+    unknown = [repr(name) for name in wanted if not any(_is_called(scorer, name) for scorer in stored)]
+    if unknown or not stored:
+        names = ", ".join(f"{scorer.name} ({scorer.fingerprint[:8]})" for scorer in stored)
+        raise InputError(
+            expected=f"scorers with stored pairs in {store.folder} ({names or 'there are none'})",
+            got=", ".join(unknown) or "nothing",
+            remedy="choose from st-mta cache, name the store with --store, or score some pairs first (st-mta score); "
+            "bi-encoders store embeddings instead of scores",
+        )
     return [scorer for scorer in stored if not wanted or any(_is_called(scorer, name) for name in wanted)]
 
 
 def _is_called(scorer: StoredScorer, name: str) -> bool:
     return name in (scorer.name, public(scorer.name)) or (len(name) >= 4 and scorer.fingerprint.startswith(name))
-
-
-def _unknown(got: str, store: Store, stored: list[StoredScorer]) -> InputError:
-    names = ", ".join(f"{scorer.name} ({scorer.fingerprint[:8]})" for scorer in stored)
-    return InputError(
-        expected=f"scorers with stored pairs in {store.folder} ({names or 'there are none'})",
-        got=got,
-        consequence="there would be nothing to publish",
-        remedy="choose from st-mta cache, name the store with --store, or score some pairs first (st-mta score); "
-        "bi-encoders store embeddings instead of scores",
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from st_mta.hub.failures import explained, refuse_bad_repo_id, token_or_refuse
+from st_mta.hub.failures import check_repo_id, explained, find_token
 from st_mta.hub.files import PublishedFile
 
 CARD = "README.md"
@@ -49,25 +49,19 @@ def upload(
     Raises:
         InputError: If the id is malformed, there is no token, it may not write there, or the connection fails.
     """
-    refuse_bad_repo_id(repo_id)
-    token = token_or_refuse(token)
+    check_repo_id(repo_id)
+    token = find_token(token)
     api = HfApi(endpoint=endpoint, token=token)
     with explained(repo_id, token):
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=exist_ok or create_pr)
         if revision is not None and not create_pr:
             api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
-        kept_card = not replace_card and api.file_exists(repo_id, CARD, repo_type=repo_type, revision=revision)
-        if kept_card:
-            logger.info(
-                "The card of %s stays as it is; --replace-card (replace_model_card=True) replaces it.", repo_id
-            )
+        if not replace_card and api.file_exists(repo_id, CARD, repo_type=repo_type, revision=revision):
+            logger.info("The card of %s is kept; --replace-card (replace_model_card=True) replaces it.", repo_id)
+            files = [file for file in files if file.path != CARD]
         commit = api.create_commit(
             repo_id,
-            [
-                CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.content)
-                for file in files
-                if not (kept_card and file.path == CARD)
-            ],
+            [CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.content) for file in files],
             commit_message=message,
             repo_type=repo_type,
             revision=revision,

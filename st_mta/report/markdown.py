@@ -55,10 +55,10 @@ def _optional(report: Report) -> Iterator[str]:
     """What only some reports have."""
     if report.get("comparisons"):
         yield "## Wins and losses by query"
-        yield "\n".join(f"- {wording.comparison_sentence(comparison)}" for comparison in report["comparisons"])
-        for comparison in report["comparisons"]:
-            name = wording.baseline_in_words(comparison["baseline"])
-            yield f"![Differences in nDCG@10 to {name}](plots/against-{comparison['baseline']}.png)"
+        against = [(wording.baseline_in_words(entry["baseline"]), entry) for entry in report["comparisons"]]
+        yield "\n".join(f"- Against {name}: {wording.wins_and_losses(entry)} in nDCG@10." for name, entry in against)
+        for name, entry in against:
+            yield f"![Differences in nDCG@10 to {name}](plots/against-{entry['baseline']}.png)"
     if report.get("score_distributions"):
         yield "## Scores of the candidates"
         yield "![Distribution of every scorer's scores, by iteration](plots/scores.png)"

@@ -94,7 +94,15 @@ class QueryDifference(TypedDict):
     relevant: PlacedPassage | None
 
 
-class Comparison(TypedDict):
+class Tally(TypedDict):
+    """Queries on which the student is better than a baseline, worse, or equal."""
+
+    wins: int
+    losses: int
+    ties: int
+
+
+class Comparison(Tally):
     """The student against "student_before" or "teacher", query by query.
 
     ``differences`` in nDCG@10 fall from the largest win to the largest loss; of very many queries it holds evenly
@@ -102,15 +110,12 @@ class Comparison(TypedDict):
     """
 
     baseline: str
-    wins: int
-    losses: int
-    ties: int
     differences: list[float]
     largest_wins: list[QueryDifference]
     largest_losses: list[QueryDifference]
 
 
-class Significance(TypedDict):
+class Significance(Tally):
     """Paired test of the student against a baseline, as in ``significance.PairedTest``."""
 
     measure: str
@@ -118,9 +123,6 @@ class Significance(TypedDict):
     difference: float
     p_value: float
     confidence_interval: list[float]
-    wins: int
-    losses: int
-    ties: int
 
 
 WarmUp = TypedDict("WarmUp", {"regressed_to": str, "steps": int, "seconds": float, "dev_ndcg@10": float})
@@ -141,7 +143,7 @@ class SelectedOverSteps(TypedDict):
 
 
 class Iteration(TypedDict):
-    """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by station.
+    """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by stage.
 
     ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives, ``alpha`` the weight
     of the teacher beside the selected assistant (at the end of the iteration, where it moves).

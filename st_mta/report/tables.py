@@ -75,13 +75,18 @@ def _row(role: str, entry: ModelEntry) -> dict[str, str]:
     return {
         "Role": role,
         "Model": entry["name"] + (f", re-ranks {entry['reranks']}" if entry["reranks"] else ""),
-        "Layers": NOTHING if entry["layers"] is None else str(entry["layers"]),
-        "Parameters": count(entry["parameters"]),
+        **size_of(entry),
         "nDCG@10": measure(entry.get("ndcg@10")),
         "MRR@10": measure(entry.get("mrr@10")),
         "Recall@100": measure(entry.get("recall@100")),
         "queries/s": rate(entry["queries_per_second"]),
     }
+
+
+def size_of(entry: ModelEntry) -> dict[str, str]:
+    """The columns of its size."""
+    layers = NOTHING if entry["layers"] is None else str(entry["layers"])
+    return {"Layers": layers, "Parameters": count(entry["parameters"])}
 
 
 def iteration_rows(report: Report, mark: str = "**") -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from st_mta.report.schema import Comparison, Compute, Report, Significance
+from st_mta.report.schema import CollectionEntry, Compute, Report, Significance, Tally
 
 NOTHING = "–"
 UNKNOWN = "n/a"
@@ -85,30 +85,21 @@ def quality_sentence(report: Report) -> str:
         parts.append(f"with {student['parameters'] / teacher['parameters']:.0%} of its parameters")
     fast, slow = student["queries_per_second"], teacher["queries_per_second"]
     if fast and slow and fast > slow:
-        parts.append(f"at {_times(fast / slow)} its speed")
+        parts.append(f"at {fast / slow:,.{0 if fast >= 10 * slow else 1}f} times its speed")
     return " ".join(parts) + "."
-
-
-def _times(factor: float) -> str:
-    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.1f} times"
 
 
 def significance_sentence(test: Significance) -> str:
     """What the paired test says, with direction, interval and p value."""
     low, high = test["confidence_interval"]
     certain = test["p_value"] < 0.05
+    p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
     return (
         f"Against {baseline_in_words(test['baseline'])} the difference in {measure_in_words(test['measure'])} is "
         f"{test['difference']:+.3f} (95% interval {low:+.3f} to {high:+.3f}), "
         f"{'significant' if certain else 'not significant'} at the 5% level "
-        f"(paired randomisation test, {p_value_in_words(test['p_value'])}): "
-        f"{test['wins']:,} queries better, {test['losses']:,} worse, {test['ties']:,} equal."
+        f"(paired randomisation test, {p_value}): {wins_and_losses(test)}."
     )
-
-
-def p_value_in_words(p_value: float) -> str:
-    """A p value with three digits: "p = 0.012", "p < 0.001"."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def baseline_in_words(baseline: str) -> str:
@@ -129,28 +120,24 @@ def most_selected(shares: Mapping[str, float], how_many: int = 2) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in leading if share > 0) or NOTHING
 
 
-def comparison_sentence(comparison: Comparison) -> str:
-    """Queries won and lost against a baseline."""
-    return f"Against {baseline_in_words(comparison['baseline'])}: {wins_and_losses(comparison)}"
-
-
-def wins_and_losses(comparison: Comparison) -> str:
-    """Queries won and lost."""
-    return (
-        f"{comparison['wins']:,} queries better, {comparison['losses']:,} worse, {comparison['ties']:,} equal in "
-        f"{measure_in_words('ndcg@10')}."
-    )
+def wins_and_losses(tally: Tally) -> str:
+    """Queries won and lost: "3 queries better, 1 worse, 9 equal"."""
+    return f"{tally['wins']:,} queries better, {tally['losses']:,} worse, {tally['ties']:,} equal"
 
 
 def data_sentence(report: Report) -> str:
     """What was measured on."""
     collection = report["collection"]
-    splits = sorted(collection["queries"], key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
-    queries = ", ".join(f"{collection['queries'][split]:,} {split}" for split in splits)
     return (
         f"Measured on the {report['split']} queries of {collection['name']} "
-        f"({collection['passages']:,} passages; queries: {queries})."
+        f"({collection['passages']:,} passages; queries: {queries(collection)})."
     )
+
+
+def queries(collection: CollectionEntry) -> str:
+    """The number of queries of every split, in the order of their use."""
+    splits = sorted(collection["queries"], key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
+    return ", ".join(f"{collection['queries'][split]:,} {split}" for split in splits)
 
 
 def warm_up_sentence(report: Report) -> str:
@@ -167,18 +154,13 @@ def warm_up_sentence(report: Report) -> str:
 
 def best_sentence(report: Report) -> str:
     """Which student was kept, and why, and where the run stopped early."""
-    return " ".join([_kept_sentence(report), *_early_stop_sentences(report)])
-
-
-def _early_stop_sentences(report: Report) -> list[str]:
-    stopped, done = report.get("stopped_early"), len(report["iterations"])
-    if not stopped:
-        return []
+    if not (stopped := report.get("stopped_early")):
+        return _kept_sentence(report)
     last = "the last one" if stopped["in_vain"] == 1 else f"the last {stopped['in_vain']}"
-    return [
-        f"The run stopped early, after {done} of {stopped['num_iterations']} iterations: {last} did not improve on "
-        "the best student so far."
-    ]
+    return (
+        f"{_kept_sentence(report)} The run stopped early, after {len(report['iterations'])} of "
+        f"{stopped['num_iterations']} iterations: {last} did not improve on the best student so far."
+    )
 
 
 def _kept_sentence(report: Report) -> str:

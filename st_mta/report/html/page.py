@@ -34,7 +34,7 @@ def html_page(report: Report, student_path: str, collection: Collection | None =
             comparisons=[
                 {
                     "baseline": wording.baseline_in_words(comparison["baseline"]),
-                    "sentence": wording.wins_and_losses(comparison),
+                    "sentence": f"{wording.wins_and_losses(comparison)} in nDCG@10.",
                     "figure": f"against-{comparison['baseline']}",
                     "wins": shown.of(comparison, "largest_wins"),
                     "losses": shown.of(comparison, "largest_losses"),
