@@ -46,14 +46,10 @@ def files_of_run(folder: Path, repo_id: str) -> list[PublishedFile]:
     Paths of this machine that the run's options or report mention are cut to their last part in every text, and the
     examples load the student from the Hub.
 
-    Args:
-        folder: The output folder of a finished run.
-        repo_id: Where it will be published.
-
     Raises:
         InputError: If the run is not finished.
     """
-    refuse_unfinished(folder)
+    _check_finished(folder)
     student, replaced = folder / "student", _replacements(folder, repo_id)
     files = [
         PublishedFile(path.relative_to(student).as_posix(), path)
@@ -62,23 +58,21 @@ def files_of_run(folder: Path, repo_id: str) -> list[PublishedFile]:
     ]
     card = (student / "README.md").read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
     files.append(PublishedFile("README.md", _replace(card, replaced).encode()))
-    found = [path for pattern in EVIDENCE_FILES for path in folder.glob(pattern) if path.is_file()]
-    for path in (path for path in found if not path.name.startswith(".")):  # half-written files are hidden
-        name = _replace(path.relative_to(folder).as_posix(), replaced)
-        files.append(PublishedFile(f"{EVIDENCE}/{name}", _published(path, replaced)))
+    for path in (path for pattern in EVIDENCE_FILES for path in folder.glob(pattern)):
+        if path.is_file() and not path.name.startswith("."):  # half-written files are hidden
+            name = _replace(path.relative_to(folder).as_posix(), replaced)
+            files.append(PublishedFile(f"{EVIDENCE}/{name}", _published(path, replaced)))
     return sorted(files, key=lambda file: file.path)
 
 
-def refuse_unfinished(folder: Path) -> None:
-    """Raises ``InputError`` unless the folder holds a run that was finished."""
+def _check_finished(folder: Path) -> None:
     needed = ("report.json", "student/modules.json", "student/README.md")
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise InputError(
             expected="the output folder of a finished run",
             got=f"{folder} without {' and '.join(missing)}",
-            consequence="a student without its weights or its evidence would be published",
-            remedy="run the distillation to its end first (the same command goes on where it stopped)",
+            remedy="complete the distillation first (the same command resumes it)",
         )
 
 
@@ -93,7 +87,10 @@ def _replacements(folder: Path, repo_id: str) -> dict[str, str]:
     for spelt in (_as_file_name, _as_tag, lambda name: _as_tag(_as_file_name(name))):
         replaced |= {spelt(path): spelt(name) for path, name in replaced.items()}
     students = [(root / "student").as_posix() for root in (folder, folder.absolute(), folder.resolve())]
-    return replaced | dict.fromkeys([*students, *_loaded_students(folder / "report.md")], repo_id)
+    page = folder / "report.md"  # it loads the student from where it was, and the folder may have been moved since
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    students += re.findall(r"""SentenceTransformer\(["']([^"']+)["']""", text)
+    return replaced | dict.fromkeys(students, repo_id)
 
 
 def _relative_paths(options: Any) -> set[str]:
@@ -102,12 +99,6 @@ def _relative_paths(options: Any) -> set[str]:
     texts = {text.partition(":")[2] or text for text in strings_of(options)} | {*filter(None, own)}
     paths = {text for text in texts if "/" in text and public(text) == text}
     return {path for path in paths if path in own or os.path.exists(path)}
-
-
-def _loaded_students(page: Path) -> list[str]:
-    """Where the report's page loads the student from: a folder that may have been moved since."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return re.findall(r"""SentenceTransformer\(["']([^"']+)["']""", text)
 
 
 def _as_file_name(name: str) -> str:

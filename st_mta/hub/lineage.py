@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from st_mta.hub.public import public, public_values
 from st_mta.report.schema import ModelEntry, Report
-from st_mta.report.tables import iteration_rows, markdown_table, size_of, systems
+from st_mta.report.tables import best_row, iteration_rows, markdown_table, size_of, systems
 from st_mta.report.wording import NOTHING, best_sentence, queries, training_sentence, verdict, warm_up_sentence
 
 HUB = "https://huggingface.co"
@@ -26,7 +26,7 @@ def lineage_section(report: Report) -> str:
         markdown_table([_row(role, entry) for role, entry in systems(report) if role != "student before"]),
         _data_sentence(report),
         public(warm_up_sentence(report)),
-        markdown_table(public_values(iteration_rows(report))),
+        markdown_table(public_values(iteration_rows(report)), strong=best_row(report)),
         best_sentence(report),
         _compute_sentence(report),
     ]

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult
 
 from st_mta.hub.public import public, public_values
 from st_mta.report.schema import Report, TrainedLoss
-from st_mta.report.tables import bold, markdown_table, summary_table
+from st_mta.report.tables import markdown_table, summary_table
 from st_mta.report.wording import measure_in_words, significance_sentence
 
 MEASURES = ("ndcg@10", "mrr@10", "recall@100")
@@ -44,8 +44,7 @@ def eval_results(report: Report) -> list[EvalResult]:
 def evaluation_section(report: Report) -> dict[str, Any]:
     """What the host's template shows under "Evaluation": student, student before, assistants and teacher."""
     rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(report)]
-    rows[-1] = bold(rows[-1])
-    table = markdown_table(public_values(rows))
+    table = markdown_table(public_values(rows), strong=len(rows) - 1)
     return {
         "description": f"Retrieval, {report['split']} queries",
         "dataset_name": public(report["collection"]["name"]),

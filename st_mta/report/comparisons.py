@@ -32,11 +32,9 @@ def compare_queries(student: Run, baseline: Run, qrels: Qrels, name: str) -> Com
     losses = [query_id for query_id in reversed(falling) if differences[query_id] < 0]
     shown = np.linspace(0, len(falling) - 1, min(len(falling), MOST_DIFFERENCES)).round().astype(int)
 
-    def explained(query_ids: list[str]) -> list[QueryDifference]:
-        return [
-            _explained(query_id, ours[query_id], theirs[query_id], _placed(query_id, student, baseline, qrels))
-            for query_id in query_ids[:LARGEST]
-        ]
+    def explained(query_id: str) -> QueryDifference:
+        placed = _placed(qrels[query_id], student.get(query_id, {}), baseline.get(query_id, {}))
+        return _explained(query_id, ours[query_id], theirs[query_id], placed)
 
     return {
         "baseline": name,
@@ -44,15 +42,14 @@ def compare_queries(student: Run, baseline: Run, qrels: Qrels, name: str) -> Com
         "losses": len(losses),
         "ties": len(falling) - len(wins) - len(losses),
         "differences": [differences[falling[rank]] for rank in shown],
-        "largest_wins": explained(wins),
-        "largest_losses": explained(losses),
+        "largest_wins": [explained(query_id) for query_id in wins[:LARGEST]],
+        "largest_losses": [explained(query_id) for query_id in losses[:LARGEST]],
     }
 
 
-def _placed(query_id: str, student: Run, baseline: Run, qrels: Qrels) -> list[PlacedPassage]:
-    """Every passage that either run found or somebody judged."""
-    ours, theirs = _ranks(student.get(query_id, {})), _ranks(baseline.get(query_id, {}))
-    grades = qrels[query_id]
+def _placed(grades: dict[str, int], student: dict[str, float], baseline: dict[str, float]) -> list[PlacedPassage]:
+    """Every passage of a query that either run found or that is judged."""
+    ours, theirs = _ranks(student), _ranks(baseline)
     return [
         {
             "passage": passage_id,

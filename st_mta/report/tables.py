@@ -14,18 +14,20 @@ from st_mta.report.wording import NOTHING, count, duration, measure, most_select
 Row = Mapping[str, object]
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def markdown_table(rows: Sequence[Row], strong: int | None = None) -> str:
     """A Markdown table; the first row's keys are the columns, numbers and dashes are set to the right.
 
     Args:
         rows: Dictionaries with the same keys; values are printed with ``str``.
+        strong: The row to set in bold, if any.
     """
     if not rows:
         return ""
     columns = list(rows[0])
     rulers = ["---:" if is_numeric(rows, column) else "---" for column in columns]
-    lines = [columns, rulers, *([str(row[column]) for column in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines) + "\n"
+    marks = ["**" if number == strong else "" for number in range(len(rows))]
+    cells = [[f"{mark}{row[column]}{mark}" for column in columns] for mark, row in zip(marks, rows)]
+    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in [columns, rulers, *cells]) + "\n"
 
 
 def console_table(rows: Sequence[Row], title: str | None = None) -> Table:
@@ -89,13 +91,16 @@ def size_of(entry: ModelEntry) -> dict[str, str]:
     return {"Layers": layers, "Parameters": count(entry["parameters"])}
 
 
-def iteration_rows(report: Report, mark: str = "**") -> list[dict[str, str]]:
-    """One printable row per iteration, the best one's values between marks (by default in bold)."""
+def iteration_rows(report: Report) -> list[dict[str, str]]:
+    """One printable row per iteration; the filter's rate where any iteration has one."""
     filtered = any("filter_rate" in entry for entry in report["iterations"])
-    return [
-        bold(_iteration_row(entry, filtered), mark if entry["iteration"] == report["best_iteration"] else "")
-        for entry in report["iterations"]
-    ]
+    return [_iteration_row(entry, filtered) for entry in report["iterations"]]
+
+
+def best_row(report: Report) -> int | None:
+    """Which of these rows is the best iteration's, if any."""
+    numbers = [entry["iteration"] for entry in report["iterations"]]
+    return numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else None
 
 
 def _iteration_row(entry: Iteration, filtered: bool) -> dict[str, str]:
@@ -112,11 +117,6 @@ def _iteration_row(entry: Iteration, filtered: bool) -> dict[str, str]:
         "nDCG@10 (dev)": f"{entry['dev']['ndcg@10']:.3f}",
     }
     return row | ({"Filtered": NOTHING if dropped is None else f"{dropped:.1%}"} if filtered else {})
-
-
-def bold(row: dict[str, str], mark: str = "**") -> dict[str, str]:
-    """A row set in bold, in Markdown."""
-    return {column: f"{mark}{value}{mark}" for column, value in row.items()}
 
 
 def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from st_mta.atomic import atomic_write_text
-from st_mta.report.html import html_page
-from st_mta.report.markdown import page
+from st_mta.report.pages import html_page, markdown_page
 from st_mta.report.plots import drawn
 from st_mta.report.plots.style import save
 from st_mta.report.schema import Report
@@ -41,7 +40,7 @@ def write_report(
     for name, figure, _ in drawn(report):
         if name != "filter":  # its numbers are in the table of iterations
             save(figure, folder / "plots" / f"{name}.png")
-    atomic_write_text(folder / "report.md", page(report, student_path))
+    atomic_write_text(folder / "report.md", markdown_page(report, student_path))
     html = html_page(report, student_path, collection, remark)
     atomic_write_text(Path(html_path or folder / "report.html"), html)
     # Last, so that a report.json means that everything beside it is there.

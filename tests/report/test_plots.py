@@ -6,11 +6,11 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from st_mta.report.html.svg import inline_svg
 from st_mta.report.plots import style as plot_style
 from st_mta.report.plots.quality import draw_quality, spread
 from st_mta.report.plots.scores import draw_scores
 from st_mta.report.plots.selection import OTHERS, draw_selection, most_used
+from st_mta.report.plots.svg import inline_svg
 from tests.report.sample_evidence import full_report
 from tests.report.sample_report import iteration
 

@@ -9,8 +9,7 @@ import pytest
 from st_mta.cli.show import show
 from st_mta.hub.lineage import lineage_section
 from st_mta.report import schema, summary_table, write_report
-from st_mta.report.html import html_page
-from st_mta.report.markdown import page
+from st_mta.report.pages import html_page, markdown_page
 from st_mta.report.plots.quality import draw_quality
 from st_mta.report.tables import headline
 from st_mta.report.wording import (
@@ -44,7 +43,7 @@ def test_what_the_selected_assistants_were_worth(alphas, expected):
         entry.pop("alpha")
         entry.update({} if alpha is None else {"alpha": alpha})
     assert imitation_sentence(report) == expected
-    assert expected in page(report, "out/student")
+    assert expected in markdown_page(report, "out/student")
 
 
 def test_writes_json_page_and_plots(report, tmp_path):
@@ -76,7 +75,7 @@ def test_the_sample_has_the_shape_of_the_schema(report):
 
 
 def test_the_page_tells_everything(report):
-    text = page(report, "out/student")
+    text = markdown_page(report, "out/student")
     for expected in (
         "The student reaches 97.1% of its teacher's nDCG@10 (0.431 of 0.444, up from 0.291) "
         "with 67% of its parameters at 493 times its speed.",
@@ -95,7 +94,7 @@ def test_the_page_tells_everything(report):
 
 
 def test_the_python_on_the_page_compiles(report):
-    code = re.search(r"```python\n(.+?)```", page(report, "out/student"), re.DOTALL)
+    code = re.search(r"```python\n(.+?)```", markdown_page(report, "out/student"), re.DOTALL)
     assert code is not None
     compile(code[1], "report.md", "exec")
 
@@ -103,24 +102,24 @@ def test_the_python_on_the_page_compiles(report):
 def test_stations_of_all_iterations_are_summed(report):
     report["compute"]["seconds"] = {"warm-up": 100.0, "iteration-00/train": 40.0, "iteration-01/train": 80.0}
     report["compute"]["total_seconds"] = 220.0
-    text = page(report, "student")
+    text = markdown_page(report, "student")
     assert text.index("| train | 2 min 00 s | 55% |") < text.index("| warm-up | 1 min 40 s | 45% |")
 
 
 def test_the_page_tells_what_only_some_reports_have():
-    text = page(full_report(), "out/student")
+    text = markdown_page(full_report(), "out/student")
     assert "| as trained | student | student | 384 | float32 | 1,536 | 0.431 |" in text
     assert "| Filtered |" in text and "| 4.8% |" in text
     assert re.search(r"- Against the teacher: \d+ queries better, \d+ worse, \d+ equal in nDCG@10\.", text)
     for part in ("plots/against-teacher.png", "plots/scores.png", "## Serving"):
-        assert part in text and part not in page(sample_report(), "out/student")
+        assert part in text and part not in markdown_page(sample_report(), "out/student")
 
 
 def test_no_iteration_improved(report):
     report["best_iteration"] = -1
-    assert "No iteration improved on the warmed-up student" in page(report, "student")
+    assert "No iteration improved on the warmed-up student" in markdown_page(report, "student")
     report["warm_up"] = None
-    assert "No iteration improved on the untrained student" in page(report, "student")
+    assert "No iteration improved on the untrained student" in markdown_page(report, "student")
 
 
 @pytest.mark.parametrize(
@@ -135,13 +134,13 @@ def test_no_iteration_improved(report):
 )
 def test_what_did_not_improve_is_said_first(report, kept, said, capsys):
     report |= {"kept": kept, "best_iteration": -1}
-    assert page(report, "student").splitlines()[0] == f"**{said}**"
+    assert markdown_page(report, "student").splitlines()[0] == f"**{said}**"
     assert verdict(report).startswith(f"{said} The student reaches")
     assert said in html_page(report, "student")
     show(report, "out")
     assert capsys.readouterr().out.startswith(said)
     report |= {"kept": "iteration-01", "best_iteration": 1}
-    assert page(report, "student").startswith("# Distillation on")
+    assert markdown_page(report, "student").startswith("# Distillation on")
     assert verdict(report).startswith("The student reaches")
 
 
@@ -150,7 +149,7 @@ def test_a_warm_up_that_was_skipped_has_a_reason(report, capsys):
     report |= {"warm_up": None, "warm_up_skipped": reason}
     assert warm_up_sentence(report) == reason
     show(report, "out")
-    for text in (page(report, "student"), html_page(report, "student"), lineage_section(report)):
+    for text in (markdown_page(report, "student"), html_page(report, "student"), lineage_section(report)):
         assert reason in text
     assert reason in " ".join(capsys.readouterr().out.split())
 
@@ -164,7 +163,7 @@ def test_a_teacher_that_was_not_measured_has_no_figures(report):
         "The student reaches 0.431 nDCG@10 (up from 0.291; teacher not measured) with 67% of its parameters"
     )
     assert set(summary_table(report)[0].values()) >= {"n/a"}
-    text = page(report, "student")
+    text = markdown_page(report, "student")
     assert "Recovered: n/a of the teacher" in text and "0.000" not in text and "0.0%" not in text
     assert headline(report)[0][1:] == ("n/a", "teacher n/a")
     assert "n/a" in html_page(report, "student")
@@ -172,12 +171,12 @@ def test_a_teacher_that_was_not_measured_has_no_figures(report):
 
 
 def test_a_run_that_stopped_early(report):
-    assert "stopped early" not in page(report, "student")
+    assert "stopped early" not in markdown_page(report, "student")
     report["stopped_early"] = {"num_iterations": 6, "in_vain": 1}
     said = "The run stopped early, after 3 of 6 iterations: the last one did not improve on the best student so far."
-    assert said in page(report, "student")
+    assert said in markdown_page(report, "student")
     report["stopped_early"]["in_vain"] = 2
-    assert "6 iterations: the last 2 did not improve" in page(report, "student")
+    assert "6 iterations: the last 2 did not improve" in markdown_page(report, "student")
 
 
 def test_a_run_without_warm_up_losses_or_notes(report):
@@ -185,7 +184,7 @@ def test_a_run_without_warm_up_losses_or_notes(report):
     report["iterations"][0]["loss"] = None
     report["collection"]["notes"] = []
     report["best_iteration"] = -1
-    text = page(report, "student")
+    text = markdown_page(report, "student")
     assert "Warm-up" not in text and "## Notes" not in text and "in bold was best" not in text
     assert "| 0 | 4,000 | 0 | 15.7 | – |" in text
 

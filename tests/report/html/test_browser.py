@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from st_mta.report.html import html_page
+from st_mta.report.pages import html_page
 from tests.report.html.browser import PROGRAM, Browser
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on PATH to look at the page with")

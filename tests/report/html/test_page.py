@@ -9,7 +9,7 @@ import pytest
 
 from st_mta.evaluation import evaluate_run
 from st_mta.report import write_report
-from st_mta.report.html import html_page
+from st_mta.report.pages import html_page
 from tests.report.html.parsed import Page
 from tests.report.sample_evidence import sample_runs
 from tests.report.sample_report import iteration, sample_report
@@ -135,7 +135,7 @@ def test_no_number_in_the_prose_comes_from_anywhere_else(report, texts, monkeypa
     prose = Page(html_page(report, "out/student", texts)).prose
     assert len(re.findall(r"\d+", prose)) > 60
     assert strangers(report, prose) == []
-    monkeypatch.setattr("st_mta.report.wording.verdict", lambda report: "98.3% of 0.777, 7,321 times, 19.4M")
+    monkeypatch.setattr("st_mta.report.wording.quality_sentence", lambda report: "98.3% of 0.777, 7,321 times, 19.4M")
     wrong = Page(html_page(report, "out/student", texts)).prose
     assert strangers(report, wrong) == ["98.3%", "0.777", "7,321", "19.4M"]
 
