@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from st_mta.errors import InputError
+from st_mta.hub.failures import check_repo_id
 from st_mta.hub.public import HUB_TOKEN, local_paths, public, strings_of, without_secrets
 
 EVIDENCE = "distillation"
@@ -40,16 +41,17 @@ class PublishedFile:
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
-def files_of_run(folder: Path, repo_id: str) -> list[PublishedFile]:
-    """The files that a push of the run uploads, by path.
+def run_files(folder: str | Path, repo_id: str) -> list[PublishedFile]:
+    """The files that a push of a finished run uploads, by path; needs neither network nor token.
 
     Paths of this machine that the run's options or report mention are cut to their last part in every text, and the
     examples load the student from the Hub.
 
     Raises:
-        InputError: If the run is not finished.
+        InputError: If the run is not finished or the id malformed.
     """
-    _check_finished(folder)
+    check_repo_id(repo_id)
+    _check_finished(folder := Path(folder))
     student, replaced = folder / "student", _replacements(folder, repo_id)
     files = [
         PublishedFile(path.relative_to(student).as_posix(), path)

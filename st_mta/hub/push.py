@@ -5,19 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from st_mta.hub.failures import check_repo_id
-from st_mta.hub.files import PublishedFile, files_of_run
+from st_mta.hub.files import run_files
 from st_mta.hub.upload import upload
-
-
-def run_files(folder: str | Path, repo_id: str) -> list[PublishedFile]:
-    """What [`push_run`] would upload; needs neither network nor token.
-
-    Raises:
-        InputError: If the run is not finished or the id malformed.
-    """
-    check_repo_id(repo_id)
-    return files_of_run(Path(folder), repo_id)
 
 
 def push_run(folder: str | Path, repo_id: str, *, message: str | None = None, **options: Any) -> str:

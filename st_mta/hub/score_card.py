@@ -53,13 +53,12 @@ scores = load_dataset("{repo_id}", "{config}", split="train")
 
 def score_card(repo_id: str, scorers: Sequence[StoredScorer], licence: str | None) -> str:
     """The README.md: metadata with one configuration per scorer, the columns, and how to read it back."""
-    configs = config_names(scorers)
+    named = [(_config_name(scorer), scorer) for scorer in scorers]
     data = DatasetCardData(
         license=licence,
         tags=["st-mta", "knowledge-distillation", "information-retrieval"],
         configs=[
-            {"config_name": config, "data_files": f"scores/{scorer.fingerprint}/*.parquet"}
-            for config, scorer in zip(configs, scorers)
+            {"config_name": config, "data_files": f"scores/{scorer.fingerprint}/*.parquet"} for config, scorer in named
         ],
     )
     rows = [
@@ -70,7 +69,7 @@ def score_card(repo_id: str, scorers: Sequence[StoredScorer], licence: str | Non
             "Fingerprint": f"`{scorer.fingerprint}`",
             "Pairs": f"{scorer.pairs:,}",
         }
-        for config, scorer in zip(configs, scorers)
+        for config, scorer in named
     ]
     spec = f"stored:{repo_id}" + ("" if len(scorers) == 1 else f"#{scorers[0].fingerprint[:8]}")
     text = TEXT.format(
@@ -79,14 +78,11 @@ def score_card(repo_id: str, scorers: Sequence[StoredScorer], licence: str | Non
         table=markdown_table(rows),
         spec=spec,
         repo_id=repo_id,
-        config=configs[0],
+        config=named[0][0],
     )
     return str(DatasetCard(text))
 
 
-def config_names(scorers: Sequence[StoredScorer]) -> list[str]:
-    """A configuration's name for each scorer: its own name as far as the Hub allows it, and its fingerprint."""
-    return [
-        "-".join(filter(None, [re.sub(r"[^\w.-]+", "-", scorer.name).strip("-"), scorer.fingerprint[:8]]))
-        for scorer in scorers
-    ]
+def _config_name(scorer: StoredScorer) -> str:
+    """The scorer's name as far as the Hub allows it, and its fingerprint."""
+    return "-".join(filter(None, [re.sub(r"[^\w.-]+", "-", scorer.name).strip("-"), scorer.fingerprint[:8]]))

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from st_mta.report.schema import Report
 from st_mta.report.tables import console_table, markdown_table, summary_table
-from st_mta.report.wording import verdict
 from st_mta.report.write import write_report
 
-__all__ = [
-    "Report",
-    "console_table",
-    "markdown_table",
-    "summary_table",
-    "verdict",
-    "write_report",
-]
+__all__ = ["Report", "console_table", "markdown_table", "summary_table", "write_report"]

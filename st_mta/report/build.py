@@ -153,10 +153,8 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         temperatures=dict(zip(scored.scorers, scored.temperatures)),
         seconds={stage: journal.seconds()[f"{name}/{stage}"] for stage in STAGES},
     )
-    if scored.filter_rate is not None:
-        entry["filter_rate"] = scored.filter_rate
-    if trained.alpha is not None:
-        entry["alpha"] = trained.alpha
+    known = {"filter_rate": scored.filter_rate, "alpha": trained.alpha}
+    entry.update({key: value for key, value in known.items() if value is not None})  # type: ignore[typeddict-item]
     return entry
 
 

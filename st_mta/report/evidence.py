@@ -21,13 +21,7 @@ BASELINES = ("student_before", "teacher")
 
 
 def comparisons_of(folder: RunFolder, report: Report, qrels: Qrels) -> list[Comparison]:
-    """The student against itself before distillation and against the teacher, by the folder's run files.
-
-    Args:
-        folder: Of the run.
-        report: Names the systems.
-        qrels: Judgements of the split the runs are of.
-    """
+    """The student against itself before distillation and against the teacher, by the run files of the folder."""
     names = [report[role]["name"] for role in ("student", *BASELINES)]  # type: ignore[literal-required]
     student, *baselines = (read_run(run_file(folder, name)) for name in names)
     return [compare_queries(student, run, qrels, name) for name, run in zip(BASELINES, baselines)]

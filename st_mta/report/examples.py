@@ -24,10 +24,9 @@ class Examples:
         compared = report.get("comparisons", [])
         entries = [entry for one in compared for entry in [*one["largest_wins"], *one["largest_losses"]]]
         passages = {placed["passage"] for entry in entries for _, placed in _parts(entry, "")}
-        self.queries = _known(
-            None if collection is None else collection.queries, {entry["query"] for entry in entries}
-        )
-        self.passages = _known(None if collection is None else collection.corpus, passages)
+        queries, corpus = (None, None) if collection is None else (collection.queries, collection.corpus)
+        self.queries = _known(queries, {entry["query"] for entry in entries})
+        self.passages = _known(corpus, passages)
 
     def of(self, comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
         """The "wins" and "losses", ready to be shown; the text of a query is empty if only its id is known."""

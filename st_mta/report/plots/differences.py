@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -29,17 +30,9 @@ def draw_differences(comparison: Comparison) -> Figure:
     axis_labels(axes, "queries, from the largest win to the largest loss")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:+.2g}".replace("-", "−") if value else "0")
-    _count(axes, comparison)
+    # Wins above the axis where the curve has left it, losses below.
+    bold: dict[str, Any] = {"transform": axes.transAxes, "fontsize": LABEL_SIZE, "fontweight": "bold"}
+    axes.text(0.99, 0.93, f"{comparison['wins']:,} queries better", va="top", ha="right", color=BLUE, **bold)
+    axes.text(0.01, 0.07, f"{comparison['losses']:,} worse", va="bottom", ha="left", color=RED, **bold)
     title(axes, f"Difference in nDCG@10 to {baseline_in_words(comparison['baseline'])}")
     return figure
-
-
-def _count(axes: Axes, comparison: Comparison) -> None:
-    """Wins above the axis where the curve has left it, losses below."""
-    texts = ((0.99, 0.93, "top", BLUE, f"{comparison['wins']:,} queries better"),
-             (0.01, 0.07, "bottom", RED, f"{comparison['losses']:,} worse"))  # fmt: skip
-    for x, y, vertical, colour, text in texts:
-        axes.text(
-            x, y, text, transform=axes.transAxes, va=vertical, ha="right" if x > 0.5 else "left", color=colour,
-            fontsize=LABEL_SIZE, fontweight="bold",
-        )  # fmt: skip

@@ -105,18 +105,13 @@ def _draw_over_steps(axes: Axes, iterations: Sequence[Iteration], names: Sequenc
             start + steps, np.column_stack([shares[:, :1], shares]), colors=PALETTE[: len(names)], step="pre",
             edgecolor="none", linewidth=0,
         )  # fmt: skip
-        _mark(axes, entry["iteration"], start, start + int(steps[-1]))
-        start += int(steps[-1])
+        if start:
+            axes.axvline(start, color="white", linewidth=2.5)
+        middle, start = start + int(steps[-1]) / 2, start + int(steps[-1])
+        axes.text(
+            middle, 1.03, f"iteration {entry['iteration']}", ha="center", va="bottom", fontsize=SMALL_SIZE, color=SOFT
+        )
     axes.set_xlim(0, start)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
     axes.set_xlabel("training steps", fontsize=SMALL_SIZE, color=SOFT)
-
-
-def _mark(axes: Axes, iteration: int, start: int, end: int) -> None:
-    """A white line where an iteration begins, and its number above its block."""
-    if start:
-        axes.axvline(start, color="white", linewidth=2.5)
-    axes.text(
-        (start + end) / 2, 1.03, f"iteration {iteration}", ha="center", va="bottom", fontsize=SMALL_SIZE, color=SOFT
-    )
