@@ -144,6 +144,12 @@ def test_what_did_not_improve_is_said_first(report, kept, said, capsys):
     assert verdict(report).startswith("The student reaches")
 
 
+def test_the_best_iteration_is_bold_on_the_page_and_on_the_card(report):
+    for text in (markdown_page(report, "student"), lineage_section(report)):
+        rows = [line for line in text.splitlines() if "→" in line]
+        assert [line.startswith("| **") for line in rows] == [False, True, False]
+
+
 def test_a_warm_up_that_was_skipped_has_a_reason(report, capsys):
     reason = "There was no warm-up, since no assistant is as wide as the student."
     report |= {"warm_up": None, "warm_up_skipped": reason}
