@@ -60,19 +60,7 @@ class Distillation(RunState):
     ) -> Distillation:
         """Loads and checks everything; nothing is written, and neither arguments nor student are changed.
 
-        Args:
-            student: The model to train; it is copied.
-            arguments: Of the run.
-            teacher: What [`load_scorer`] takes.
-            assistants: The same for each.
-            collection: What [`load_collection`] takes or returns.
-            loss: As for [`st_mta.losses.by_name.find_loss`]; by default ``arguments.loss``.
-            store: Where scores and embeddings are kept; the user's cache folder by default.
-            evaluator: Of the host, run during training where ``eval_strategy`` says; by default one over dev.
-            callbacks: Of the host, for every training.
-
-        Raises:
-            InputError: For everything a user can mend.
+        The arguments, and what is raised, are those of [`MultiAssistantTrainer`]; the student is copied.
         """
         store = store if isinstance(store, Store) else Store(store)
         precision = "bf16" if computes_in_bf16(arguments) else "fp32"

@@ -58,7 +58,6 @@ def refuse_unheeded(loss: nn.Module, factory: LossFactory, arguments: MultiAssis
         raise InputError(
             expected=f"a loss that heeds {name}={getattr(arguments, name)}",
             got=f"{type(loss).__name__} without {name.removesuffix('_end')}",
-            consequence="the argument would have no effect",
             remedy="take the argument back, or build the loss with it",
         )
 

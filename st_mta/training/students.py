@@ -40,7 +40,6 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
         raise InputError(
             expected="a student with a transformer inside",
             got=f"modules {[type(module).__name__ for module in student]}",
-            consequence="there would be no layers to keep or drop",
             remedy="leave the student's layers alone, or name a transformer model",
         )
     name, layers = _layer_list(backbone)
@@ -94,7 +93,6 @@ def set_prompts(student: SentenceTransformer, prompts: str | dict[str, str] | No
         raise InputError(
             expected=f"prompts for 'query' and {DOCUMENTS!r}",
             got=f"one for {unknown[0]!r}",
-            consequence="it would not be used",
             remedy="rename it",
         )
     student.prompts = {**(student.prompts or {}), **{names[column]: text for column, text in by_column.items()}}
@@ -109,7 +107,6 @@ def _layer_list(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     raise InputError(
         expected=f"an encoder with a list of {expected} layers",
         got=type(backbone).__name__,
-        consequence="layers cannot be told apart",
         remedy="prune the model by hand and pass the result as the student",
     )
 
@@ -120,7 +117,6 @@ def _check_keep(keep: Sequence[int], total: int) -> None:
     raise InputError(
         expected=f"ascending layer indices between 0 and {total - 1}",
         got=f"{list(keep)}",
-        consequence="the student would have missing or shuffled layers",
         remedy="for three layers spread over the depth give, for example, "
         f"{sorted({0, total // 2 - 1 if total > 2 else 0, total - 1})}",
     )

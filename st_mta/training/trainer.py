@@ -285,13 +285,11 @@ def _refuse_other_arguments(args: Any) -> None:
         raise InputError(
             expected="MultiAssistantTrainingArguments",
             got=type(args).__name__,
-            consequence="the options of the method would be missing",
             remedy="use MultiAssistantTrainingArguments(...), which takes every argument of the host as well",
         )
     if args.world_size != 1:
         raise InputError(
             expected="one process",
             got=f"{args.world_size} processes",
-            consequence="the stages between the trainings would wait for each other for ever",
             remedy="start it without torchrun or accelerate launch; ListwiseKLLoss alone does run under both",
         )
