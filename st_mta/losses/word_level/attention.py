@@ -12,7 +12,6 @@ from st_mta.distributions import masked_kl, masked_log_softmax, widen
 from st_mta.losses.word_level.alignment import Alignment
 from st_mta.losses.word_level.capture import Attention
 
-Heads = Literal["mean", "each"]
 Distance = Literal["mse", "kl"]
 
 
@@ -28,7 +27,13 @@ def aligned_attention(logits: Tensor, rows: Alignment, columns: Alignment) -> Te
 
 
 def attention_distance(
-    student_logits: Tensor, teacher: Tensor, rows: Tensor, columns: Tensor, distance: Distance, heads: Heads = "each"
+    student_logits: Tensor,
+    teacher: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    distance: Distance,
+    *,
+    mean_head: bool = False,
 ) -> Tensor:
     """Distance of the student's attention over compared tokens to the teacher's.
 
@@ -41,7 +46,7 @@ def attention_distance(
         rows: (P, I) bool, compared tokens that look.
         columns: (P, J) bool, compared tokens looked at.
         distance: "mse" or "kl".
-        heads: "mean" compares the means over heads; "each" each head with the teacher's of the same number.
+        mean_head: Whether the means over heads are compared, not each head with the teacher's of the same number.
 
     Returns:
         (P,), 0 where there are no such rows or columns.
@@ -55,7 +60,7 @@ def attention_distance(
     compared = rows[:, None, :, None] & columns[:, None, None]
     # A finite filling before heads are averaged: the gradient of logsumexp over nothing but -inf would be NaN.
     student = torch.where(compared, masked_log_softmax(student_logits, columns[:, None, None]), 0.0)
-    if heads == "mean":
+    if mean_head:
         teacher = teacher.mean(dim=1, keepdim=True)
         student = student.logsumexp(dim=1, keepdim=True) - math.log(student.shape[1])
     num_rows = student.shape[1] * rows.sum(dim=-1).clamp(min=1)

@@ -14,7 +14,6 @@ from st_mta.losses.batch import Labels
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.word_level.attention import (
     Distance,
-    Heads,
     aligned_attention,
     attention_distance,
     interaction_logits,
@@ -35,9 +34,9 @@ class AttentionMSELoss(WordLevelLoss):
 
     - "interaction": query to passage and passage to query. The student, which computes none, gets
       softmax(H_q H_d^T / sqrt(D)) over its token states of the layer, one head, against the teacher's head mean.
-    - "self": query to query and passage to passage, the student's own attention on each.
+    - "self": query to query and passage to passage, the student's own attention on each, as the mean over heads.
     - "relation": the same blocks of the query-query, key-key and value-value relations of MiniLM v2
-      (https://arxiv.org/abs/2012.15828), which need no equal number of heads.
+      (https://arxiv.org/abs/2012.15828), each cut into as many heads as the student has and compared head by head.
 
     Deviations: attention is taken before dropout and renormalised over the tokens that both models have (no special
     token, padding, prompt or truncated rest); the mean over blocks, layers and pairs.
@@ -46,8 +45,6 @@ class AttentionMSELoss(WordLevelLoss):
         model: The student.
         teacher: A cross-encoder, read without gradient on every batch; frozen, and no submodule of the loss.
         variant: "interaction", "self" or "relation".
-        heads: "mean" over the heads, or in variant "self" also "each" head with the teacher's of the same number.
-        relation_heads: Number of heads relations are cut into, the same for both; default the student's heads.
         distance: "mse", or "kl", which does not shrink with the number of tokens.
         options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``, which also
             states the attributes and inputs.
@@ -69,36 +66,32 @@ class AttentionMSELoss(WordLevelLoss):
         *,
         teacher: CrossEncoder,
         variant: Variant = "interaction",
-        heads: Heads = "mean",
-        relation_heads: int | None = None,
         distance: Distance = "mse",
         **options: Any,
     ) -> None:
         if not isinstance(teacher, CrossEncoder):
-            raise _unfit("a CrossEncoder as teacher of AttentionMSELoss", type(teacher).__name__, "a CrossEncoder")
+            raise InputError(
+                expected="a CrossEncoder as teacher of AttentionMSELoss",
+                got=type(teacher).__name__,
+                remedy="use a CrossEncoder, or HiddenStateMSELoss",
+            )
         check_choice("variant", variant, get_args(Variant))
-        check_choice("heads", heads, get_args(Heads))
         check_choice("distance", distance, get_args(Distance))
         super().__init__(model, teacher=teacher, **options)
-        self.variant, self.heads, self.distance = variant, heads, distance
-        student, teacher_config = (each.transformers_model.config for each in (model, teacher))
-        self.relation_heads = relation_heads or student.num_attention_heads
-        self._check_heads(student, teacher_config)
+        self.variant, self.distance = variant, distance
+        self.num_heads = model.transformers_model.config.num_attention_heads
+        width = teacher.transformers_model.config.hidden_size
+        if variant == "relation" and width % self.num_heads:
+            raise InputError(
+                expected=f"a teacher whose width the student's {self.num_heads} heads divide, for variant 'relation'",
+                got=f"width {width}",
+                remedy="use variant='interaction' or 'self'",
+            )
         of_student, self.attentions_of_teacher = (frozenset(side) for side in zip(*self.layers))
         if variant == "interaction":
             self.states_of_student = of_student
         else:
             self.attentions_of_student = of_student
-
-    def _check_heads(self, student: Any, teacher: Any) -> None:
-        mine, theirs = student.num_attention_heads, teacher.num_attention_heads
-        if self.variant == "interaction" and self.heads == "each":
-            raise _unfit("heads='mean' for an interaction, which has one head", "'each'", "heads='mean'")
-        if self.variant == "self" and self.heads == "each" and mine != theirs:
-            raise _unfit("as many heads in the student as in the teacher", f"{mine} and {theirs}", "heads='mean'")
-        if self.variant == "relation" and any(side.hidden_size % self.relation_heads for side in (student, teacher)):
-            widths = f"widths {student.hidden_size} and {teacher.hidden_size} for {self.relation_heads} relation heads"
-            raise _unfit("widths that relation_heads divides", widths, "relation_heads that divides both")
 
     def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
         reading = self.read_pairs(student, labels)
@@ -110,15 +103,14 @@ class AttentionMSELoss(WordLevelLoss):
     def _distances(self, reading: Reading) -> list[Tensor]:
         """(P,) for every layer, block and kind of relation."""
         blocks = [(0, 1), (1, 0)] if self.variant == "interaction" else [(0, 0), (1, 1)]
-        heads: Heads = "each" if self.variant == "relation" else self.heads
-        distances = []
+        mean_head, distances = self.variant != "relation", []
         for of_student, of_teacher in self.layers:
             teacher_logits = self._own_logits(reading.recorded.attentions[of_teacher])
             for looking, seen in blocks:
                 rows, columns = reading.alignments[looking], reading.alignments[seen]
                 for mine, theirs in zip(self._student_logits(reading, of_student, looking, seen), teacher_logits):
                     target, compared = aligned_attention(theirs, rows, columns), (rows.compared, columns.compared)
-                    distances.append(attention_distance(mine, target, *compared, self.distance, heads))
+                    distances.append(attention_distance(mine, target, *compared, self.distance, mean_head=mean_head))
         return distances
 
     def _student_logits(self, reading: Reading, layer: int, looking: int, seen: int) -> list[Tensor]:
@@ -130,15 +122,8 @@ class AttentionMSELoss(WordLevelLoss):
         return [logits[row] for logits in self._own_logits(side.recorded.attentions[layer])]
 
     def _own_logits(self, attention: Attention) -> list[Tensor]:
-        return relation_logits(attention, self.relation_heads) if self.variant == "relation" else [attention.logits()]
+        return relation_logits(attention, self.num_heads) if self.variant == "relation" else [attention.logits()]
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
-        config = {**super().get_config_dict(), "variant": self.variant, "distance": self.distance}
-        if self.variant == "relation":
-            return {**config, "relation_heads": self.relation_heads}
-        return {**config, "heads": self.heads}
-
-
-def _unfit(expected: str, got: str, remedy: str) -> InputError:
-    return InputError(expected=expected, got=got, remedy=f"use {remedy}")
+        return {**super().get_config_dict(), "variant": self.variant, "distance": self.distance}

@@ -19,7 +19,7 @@ TEACHERS = {
 LOSSES = {
     "interaction": lambda *models, **options: AttentionMSELoss(*models, **options),
     "self": lambda *models, **options: AttentionMSELoss(*models, variant="self", layers="uniform", **options),
-    "relation": lambda *models, **options: AttentionMSELoss(*models, variant="relation", relation_heads=4, **options),
+    "relation": lambda *models, **options: AttentionMSELoss(*models, variant="relation", **options),
     "hidden": lambda *models, **options: HiddenStateMSELoss(*models, layers="uniform", **options),
 }
 CASES = [(kind, name) for kind in LOSSES for name in TEACHERS if kind == "hidden" or name != "bi-encoder"]

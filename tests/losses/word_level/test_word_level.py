@@ -114,16 +114,17 @@ def test_the_mean_of_heads_is_taken_of_probabilities():
     mean = mine.masked_fill(~seen.compared[:, None, None], -torch.inf).softmax(-1).mean(1, keepdim=True).log()
     for distance in ("mse", "kl"):
         expected = attention_distance(mean, target.mean(1, keepdim=True), *flags, distance)
-        torch.testing.assert_close(attention_distance(mine, target, *flags, distance, "mean"), expected)
+        torch.testing.assert_close(attention_distance(mine, target, *flags, distance, mean_head=True), expected)
 
 
-@pytest.mark.parametrize("heads", ["mean", "each"])
+@pytest.mark.parametrize("mean_head", [True, False])
 @pytest.mark.parametrize("distance", ["mse", "kl"])
-def test_gradcheck_of_attention(distance, heads):
+def test_gradcheck_of_attention(distance, mean_head):
     mine, theirs, rows, seen = blocks(2)
     target = aligned_attention(theirs, rows, seen)
     assert torch.autograd.gradcheck(
-        lambda logits: attention_distance(logits, target, rows.compared, seen.compared, distance, heads), [mine]
+        lambda logits: attention_distance(logits, target, rows.compared, seen.compared, distance, mean_head=mean_head),
+        [mine],
     )
 
 
@@ -236,7 +237,7 @@ def log(heads):
     return torch.tensor(heads).log().tolist()
 
 
-def expected_of_pair(variant, student, teacher, q, passage, pair, distance, heads):
+def expected_of_pair(variant, student, teacher, q, passage, pair, distance):
     mine = Inside(student, QUERIES[q]), Inside(student, passage)
     theirs = Inside(teacher, (QUERIES[q], passage))
     of_student, of_teacher = pair
@@ -254,9 +255,7 @@ def expected_of_pair(variant, student, teacher, q, passage, pair, distance, head
         if variant == "self":
             target = renormalised(theirs.attentions[of_teacher - 1], block, block)
             own = renormalised(inside.attentions[of_student - 1], text, text)
-            if heads == "mean":
-                target, own = mean_head(target), mean_head(own)
-            terms.append(distance_of(log(own), target, distance))
+            terms.append(distance_of(log(mean_head(own)), mean_head(target), distance))
             continue
         for name in ("query", "key", "value"):
             relations = reference.relation(theirs.projected(of_teacher, name)[block].tolist(), 2)
@@ -267,22 +266,22 @@ def expected_of_pair(variant, student, teacher, q, passage, pair, distance, head
 
 
 @pytest.mark.parametrize(
-    ("variant", "layers", "heads", "distance"),
+    ("variant", "layers", "distance"),
     [
-        ("interaction", "last", "mean", "mse"),
-        ("interaction", [(1, 2)], "mean", "kl"),
-        ("self", "last", "mean", "kl"),
-        ("self", "uniform", "each", "mse"),
-        ("relation", "uniform", "mean", "mse"),
-        ("relation", "last", "mean", "kl"),
+        ("interaction", "last", "mse"),
+        ("interaction", [(1, 2)], "kl"),
+        ("self", "last", "kl"),
+        ("self", "uniform", "mse"),
+        ("relation", "uniform", "mse"),
+        ("relation", "last", "kl"),
     ],
 )
-def test_attention_of_the_models_equals_the_reference(student, teacher, variant, layers, heads, distance):
-    options = {"variant": variant, "layers": layers, "heads": heads, "distance": distance}
+def test_attention_of_the_models_equals_the_reference(student, teacher, variant, layers, distance):
+    options = {"variant": variant, "layers": layers, "distance": distance}
     loss = AttentionMSELoss(student, teacher=teacher, **options, num_candidates=None)
     value = loss(columns(student))
     expected = [
-        expected_of_pair(variant, student.eval(), teacher, q, passage, pair, distance, heads)
+        expected_of_pair(variant, student.eval(), teacher, q, passage, pair, distance)
         for q, passage in PAIRS
         for pair in loss.layers
     ]
@@ -326,9 +325,7 @@ def test_states_of_a_bi_encoder_equal_the_reference(student):
 LOSSES = {
     "interaction": lambda student, teacher: AttentionMSELoss(student, teacher=teacher),
     "self": lambda student, teacher: AttentionMSELoss(student, teacher=teacher, variant="self", layers="uniform"),
-    "relation": lambda student, teacher: AttentionMSELoss(
-        student, teacher=teacher, variant="relation", distance="kl", relation_heads=4
-    ),
+    "relation": lambda student, teacher: AttentionMSELoss(student, teacher=teacher, variant="relation", distance="kl"),
     "hidden": lambda student, teacher: HiddenStateMSELoss(student, teacher=teacher),
 }
 
@@ -420,14 +417,9 @@ def test_under_matryoshka_it_is_refused_with_the_way_out(student, teacher):
 
 
 def test_arguments_that_do_not_fit_are_refused(student, teacher):
-    heads = bpe_cross_encoder()
     for options, message in (
         ({"variant": "cross"}, "variant to be one of"),
-        ({"heads": "all"}, "heads to be one of"),
         ({"distance": "cosine"}, "distance to be one of"),
-        ({"heads": "each"}, "one head"),
-        ({"variant": "self", "heads": "each", "teacher": heads}, "2 and 3"),
-        ({"variant": "relation", "relation_heads": 5}, "widths 32 and 48"),
         ({"layers": "first"}, "layers"),
         ({"num_candidates": 0}, "num_candidates"),
         ({"min_coverage": 2.0}, "min_coverage"),
@@ -438,6 +430,12 @@ def test_arguments_that_do_not_fit_are_refused(student, teacher):
     for options in ({"projection": "none"}, {"projection": "linear"}):
         with pytest.raises(InputError, match="for 32 dimensions of the student and 48"):
             HiddenStateMSELoss(student, teacher=teacher, **options)
+
+
+def test_relations_of_a_width_that_the_students_heads_do_not_divide_are_refused(student, teacher, monkeypatch):
+    monkeypatch.setattr(student.transformers_model.config, "num_attention_heads", 5)
+    with pytest.raises(InputError, match="5 heads divide.* got width 48"):
+        AttentionMSELoss(student, teacher=teacher, variant="relation")
 
 
 def test_a_projection_is_trained_saved_and_loaded(student, teacher, tmp_path):
@@ -457,12 +455,12 @@ def test_a_projection_is_trained_saved_and_loaded(student, teacher, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-@pytest.mark.parametrize("heads", ["mean", "each"])
+@pytest.mark.parametrize("mean_head", [True, False])
 @pytest.mark.parametrize("distance", ["mse", "kl"])
-def test_no_gradient_is_nan_on_the_way_where_tokens_are_not_compared(heads, distance):
+def test_no_gradient_is_nan_on_the_way_where_tokens_are_not_compared(mean_head, distance):
     logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     rows, columns = (torch.tensor([row, [0] * 4]) > 0 for row in ([1, 1, 0, 0], [1, 1, 1, 0]))
     with torch.autograd.detect_anomaly(check_nan=True):
         teacher = logits.detach().flip(1).softmax(-1)
-        attention_distance(logits, teacher, rows, columns, distance, heads).sum().backward()
+        attention_distance(logits, teacher, rows, columns, distance, mean_head=mean_head).sum().backward()
     assert (logits.grad[1] == 0).all() and (logits.grad[0, ..., 3] == 0).all() and logits.grad[0].abs().max() > 0
