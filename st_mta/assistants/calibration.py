@@ -110,11 +110,8 @@ def fit_temperature(
             that no temperature reaches the target.
     """
     if not 0 < target_entropy < 1:
-        raise InputError(
-            expected="target_entropy between 0 and 1, both excluded",
-            got=repr(target_entropy),
-            remedy="use a value such as 0.5",
-        )
+        expected, remedy = "target_entropy between 0 and 1, both excluded", "use a value such as 0.5"
+        raise InputError(expected=expected, got=repr(target_entropy), remedy=remedy)
     check_scores(name, scores, mask)
     step = math.ceil(len(scores) / _MOST_ROWS) or 1
     scores, mask = scores[::step].double(), mask[::step]
@@ -157,16 +154,7 @@ def _fit_affine(scores: Tensor, teacher_logits: Tensor, mask: Tensor, name: str)
 
 
 def check_scores(name: str, scores: Tensor, mask: Tensor) -> None:
-    """Checks that scores are numbers.
-
-    Args:
-        name: The scorer's name, for the message.
-        scores: Scores of any shape.
-        mask: Bool of the same shape, True where a score is expected.
-
-    Raises:
-        InputError: With the number of NaN or infinite scores and the place of the first.
-    """
+    """Raises ``InputError`` if scores of any shape are NaN or infinite where the mask, of the same shape, is True."""
     bad = ~scores.isfinite() & mask
     if not bool(bad.any()):
         return

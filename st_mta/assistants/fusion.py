@@ -19,7 +19,14 @@ from st_mta.errors import InputError
 from st_mta.lookup import check_choice, find_function
 
 Fusion = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""``(scores (B, A, N) calibrated, memberships (F, A) bool, mask (B, N) bool) -> log-probabilities (B, F, N)``."""
+"""``(scores (B, A, N) calibrated, memberships (F, A) bool, mask (B, N) bool) -> log-probabilities (B, F, N)``.
+
+Scores are calibrated when divided by the assistant's temperature; the mask is True for a valid candidate, and masked
+ones get -inf."""
+
+_K, _SPREAD = 60, 2.0
+"""The constant of reciprocal rank fusion in the paper; and the standard deviation of the fused logits, at which the
+distribution of 8 to 64 ranked candidates has .53 to .68 of the greatest possible entropy."""
 
 MOST_MEMBERS = 256
 """The largest pool of plain and fused assistants: each costs a (B, N) block in every batch."""
@@ -69,14 +76,7 @@ def fuse_mean(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
 
     Implements the fusion of MTA4DPR (Lu et al., EMNLP 2024): p_f = 1/|f| * sum of p_a over the assistants a of f.
     Deviations: none; computed on logarithms, so that no candidate's probability becomes zero by underflow.
-
-    Args:
-        scores: (B, A, N) calibrated scores (raw scores divided by the assistant's temperature).
-        memberships: (F, A) bool.
-        mask: (B, N) bool, True for a valid candidate.
-
-    Returns:
-        (B, F, N) log-probabilities, -inf at masked candidates. Uses a temporary of B * F * A * N numbers.
+    Uses a temporary of B * F * A * N numbers.
     """
     log_probs = masked_log_softmax(scores, mask[:, None])
     members = log_probs[:, None].masked_fill(~memberships[None, :, :, None], -torch.inf)  # (B, F, A, N)
@@ -115,32 +115,21 @@ def weighted_mean(weights: Sequence[float]) -> Fusion:
     return fuse_weighted
 
 
-def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor, k: int = 60, spread: float = 2.0) -> Tensor:
+def fuse_rrf(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
     """Each combination's distribution follows the summed reciprocal ranks of its assistants.
 
-    Implements Cormack, Clarke and Büttcher (SIGIR 2009): RRF(d) = sum over assistants of 1 / (k + rank_a(d)), ranks
+    Implements Cormack, Clarke and Büttcher (SIGIR 2009): RRF(d) = sum over assistants of 1 / (60 + rank_a(d)), ranks
     counted from 1 within the valid candidates. Deviations: tied candidates share the average of their ranks, so that
     the order of candidates never decides; and since the student needs a distribution, the sums are standardised per
-    query (zero mean, unit population standard deviation), multiplied by ``spread`` and passed through a softmax.
-    A plain assistant keeps its own calibrated distribution, as under every rule.
-
-    Args:
-        scores: (B, A, N) calibrated scores.
-        memberships: (F, A) bool.
-        mask: (B, N) bool, True for a valid candidate.
-        k: The constant of the formula; 60 in the paper.
-        spread: Standard deviation of the fused logits. At 2.0 the distribution of 8 to 64 ranked candidates has
-            .53 to .68 of the greatest possible entropy.
-
-    Returns:
-        (B, F, N) log-probabilities, -inf at masked candidates; uniform where all sums are equal.
+    query (zero mean, unit population standard deviation), multiplied by 2 and passed through a softmax, which is
+    uniform where all sums are equal. A plain assistant keeps its own calibrated distribution, as under every rule.
     """
     ranks = _average_ranks(scores, mask)  # (B, A, N)
-    # 1 / (k + rank) less 1 / (k + 1), which standardising removes again: the differences keep all their digits.
-    reciprocal = (1 - ranks) / ((k + 1) * (k + ranks))
+    # 1 / (K + rank) less 1 / (K + 1), which standardising removes again: the differences keep all their digits.
+    reciprocal = (1 - ranks) / ((_K + 1) * (_K + ranks))
     # Products and sums instead of a matrix product, which accelerators may round to ten bits.
     sums = (reciprocal[:, None] * memberships[None, :, :, None]).sum(dim=2)  # (B, F, N)
-    fused = masked_log_softmax(spread * standardise(sums, mask[:, None]), mask[:, None])
+    fused = masked_log_softmax(_SPREAD * standardise(sums, mask[:, None]), mask[:, None])
     plain = fuse_mean(scores, memberships, mask)
     return torch.where((memberships.sum(dim=1) == 1)[None, :, None], plain, fused)
 

@@ -36,7 +36,6 @@ class AssistantPool:
                     raise InputError(
                         expected="a teacher and assistants that differ",
                         got=f"{scorer.name!r} and {seen[key]!r}, which are the same model or have the same name",
-                        consequence="the same scores would count twice",
                         remedy="leave one of them out, or give them different names",
                     )
                 seen[key] = scorer.name
@@ -52,12 +51,7 @@ class AssistantPool:
         return [assistant.name for assistant in self.assistants]
 
     def replaceable(self, quality: Mapping[str, float], student_quality: float) -> str | None:
-        """The worst assistant's name where the student beats it, else None.
-
-        Args:
-            quality: Each assistant's measure on the development split.
-            student_quality: The student's measure on the same split.
-        """
+        """The worst assistant's name where the student beats it, else None; by measures on the development split."""
         worst = min(self.assistant_names, key=lambda name: quality[name], default=None)
         return worst if worst is not None and student_quality > quality[worst] else None
 

@@ -23,14 +23,12 @@ SELECT_PER = ("batch", "query")
 _TIED = 1e-6
 """Distances closer than this are ties: rounding differs between machines and must not decide."""
 
+_PERSISTENCE = 0.9
+"""p of rank-biased overlap: the chance that a reader continues to the next candidate."""
+
 
 def kl_divergence(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
     """KL(teacher || assistant), the closeness MTA4DPR (Lu et al., EMNLP 2024) selects by. Deviations: none.
-
-    Args:
-        teacher_log_probs: (B, N) log-probabilities.
-        fused_log_probs: (B, F, N) log-probabilities.
-        mask: (B, N) bool, True for a valid candidate.
 
     Returns:
         (B, F) in nats; infinite where an assistant rules out what the teacher allows.
@@ -44,11 +42,6 @@ def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -
     d(f) = sum over valid candidates of |rank_t - rank_f|. Deviation: divided by its maximum floor(n^2 / 2) for a list
     of n, so that long lists do not outweigh short ones in the mean over a batch. Ties keep candidate order.
 
-    Args:
-        teacher_log_probs: (B, N) log-probabilities.
-        fused_log_probs: (B, F, N) log-probabilities.
-        mask: (B, N) bool, True for a valid candidate.
-
     Returns:
         (B, F) in [0, 1]; 0 for lists of fewer than two.
     """
@@ -58,7 +51,7 @@ def footrule(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -
     return moved / (lengths.square() // 2).clamp(min=1)
 
 
-def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor, p: float = 0.9) -> Tensor:
+def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask: Tensor) -> Tensor:
     """One minus the rank-biased overlap of the two rankings, in which the top of the list weighs most.
 
     From Webber, Moffat and Zobel (TOIS 2010), Eq. (4): RBO = (1 - p) * sum over depths d of p^(d - 1) * A_d, with A_d
@@ -66,12 +59,6 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
     1 - p^n, the weight of these depths, so that equal rankings have distance 0 (the extrapolated form would let the
     complete agreement at depth n count for all that follows and so give every pair of short lists distance 0).
     Ties keep candidate order.
-
-    Args:
-        teacher_log_probs: (B, N) log-probabilities.
-        fused_log_probs: (B, F, N) log-probabilities.
-        mask: (B, N) bool, True for a valid candidate.
-        p: Persistence in (0, 1): the chance that a reader continues to the next candidate.
 
     Returns:
         (B, F) in [0, 1]; 0 for lists of fewer than two.
@@ -81,7 +68,7 @@ def rank_biased_overlap(teacher_log_probs: Tensor, fused_log_probs: Tensor, mask
     joins_at = torch.maximum(teacher, fused)
     entering = torch.zeros_like(joins_at).scatter_add_(-1, joins_at - 1, torch.ones_like(joins_at))
     depth = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
-    weight = torch.where(depth <= mask.sum(dim=-1, keepdim=True), p ** (depth - 1).float(), 0.0)[:, None]
+    weight = torch.where(depth <= mask.sum(dim=-1, keepdim=True), _PERSISTENCE ** (depth - 1).float(), 0.0)[:, None]
     agreement = entering.cumsum(dim=-1) / depth
     overlap = (weight * agreement).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1)
     return torch.where(mask.any(dim=-1, keepdim=True), (1 - overlap).clamp(min=0), 0.0)
@@ -157,12 +144,8 @@ def agreement(teacher_log_probs: Tensor, member_log_probs: Tensor, mask: Tensor)
     """
     counted = mask.sum(dim=-1) >= 2
     parts = teacher_log_probs[counted], member_log_probs[counted], mask[counted]
-    by_query = {
-        "kl": kl_divergence(*parts),
-        "footrule": footrule(*parts),
-        "rbo": 1 - rank_biased_overlap(*parts),
-        "top1": _same_best(*parts),
-    }
+    by_query = {name: distance(*parts) for name, distance in SELECTIONS.items()}
+    by_query |= {"rbo": 1 - by_query["rbo"], "top1": _same_best(*parts)}
     return {name: values.double().mean(dim=0) for name, values in by_query.items()}
 
 

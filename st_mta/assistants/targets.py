@@ -122,19 +122,15 @@ class AssistantTargets:
         self._chosen = self._chosen.to(chosen.device).scatter_add(0, chosen, valid.long())
         return fused.gather(1, chosen[:, None, None].expand(-1, 1, fused.shape[-1])).squeeze(1)
 
-    def frequencies(self, reset: bool = True) -> dict[str, float]:
-        """How often each plain or fused assistant was chosen since the last reset, in this process.
-
-        Args:
-            reset: Whether to start counting anew.
+    def frequencies(self) -> dict[str, float]:
+        """How often each plain or fused assistant was chosen since the last call, in this process.
 
         Returns:
             Member name -> share of the queries with at least two valid candidates, in pool order, without members
             that were never chosen.
         """
         counts, total = self._chosen.tolist(), int(self._chosen.sum())
-        if reset:
-            self._chosen = torch.zeros_like(self._chosen)
+        self._chosen = torch.zeros_like(self._chosen)
         return {name: count / total for name, count in zip(self.members, counts) if count}
 
     def get_config_dict(self) -> dict[str, Any]:

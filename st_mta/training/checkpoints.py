@@ -152,7 +152,7 @@ class StageTrainer(SentenceTransformerTrainer):
             logs = {**logs, "sequences": self.sequences}
             self.sequences = 0
             if self.targets is not None:
-                shares = self.targets.frequencies(reset=True)
+                shares = self.targets.frequencies()
                 logs |= {f"{SELECTED}{name}": round(share, 6) for name, share in shares.items()}
             if self.schedule is not None:
                 logs["alpha"] = round(self.schedule.alpha, 6)

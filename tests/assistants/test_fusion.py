@@ -143,10 +143,10 @@ def test_rrf_by_hand():
     assert fused[0, 2].exp().tolist() == pytest.approx([high / total, low / total, low / total], rel=1e-4)
 
 
-def test_rrf_k_weighs_the_top_of_the_list():
+def test_rrf_weighs_the_top_of_the_list():
     scores = torch.tensor([[[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]]])
-    # Places (1, 3), (2, 2), (3, 1): with k = 0 the sums are 4/3, 1, 4/3, with a large k nearly equal.
-    sharp = fuse_rrf(scores, memberships(2), everyone(1, 3), k=0)[0, 2].exp()
+    # Places (1, 3), (2, 2), (3, 1): 1/61 + 1/63 is more than 2/62.
+    sharp = fuse_rrf(scores, memberships(2), everyone(1, 3))[0, 2].exp()
     assert sharp[0] == sharp[2] > sharp[1]
 
 

@@ -103,7 +103,7 @@ def test_an_assistant_equal_to_the_teacher_is_selected(scores, mask):
         torch.testing.assert_close(log_probs[:, 0], log_probs[:, 1])
 
 
-def test_frequencies_are_shares_of_the_queries_that_count_since_the_reset(scores, mask):
+def test_frequencies_are_shares_of_the_queries_that_count_since_the_last_call(scores, mask):
     targets = AssistantTargets(NAMES, (1.0, 1.0, 1.0), select_per="query")
     towards = torch.zeros(4, 3, 6)
     towards[:, 0, 0] = 5
@@ -111,10 +111,11 @@ def test_frequencies_are_shares_of_the_queries_that_count_since_the_reset(scores
     towards[3:, 1, 1], towards[3:, 2, 0] = 5, 5  # and one on which minilm does
     everyone = torch.ones(4, 6, dtype=torch.bool)
     targets(towards, everyone)
-    assert targets.frequencies(reset=False) == {"bm25": 3 / 4, "minilm": 1 / 4}
+    assert targets.frequencies() == {"bm25": 3 / 4, "minilm": 1 / 4}
     everyone[0, 1:] = False  # a list of one counts no more
     targets(towards, everyone)
-    assert targets.frequencies() == {"bm25": 5 / 7, "minilm": 2 / 7}
+    targets(towards, everyone)
+    assert targets.frequencies() == {"bm25": 2 / 3, "minilm": 1 / 3}
     assert targets.frequencies() == {}
 
 
