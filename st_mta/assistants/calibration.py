@@ -23,11 +23,6 @@ _DECADES = 6.0
 """Temperatures are searched within this many powers of ten around the scores' own standard deviation."""
 
 
-def check_calibration(calibration: str) -> None:
-    """Raises ``InputError`` unless ``calibration`` is one of ``CALIBRATIONS``."""
-    check_choice("calibration", calibration, CALIBRATIONS)
-
-
 def fit_temperatures(
     scores: Tensor,
     mask: Tensor,
@@ -54,7 +49,7 @@ def fit_temperatures(
         InputError: For an unknown calibration, scores that are not finite or constant within every query, a target
             out of reach, or ("affine") an assistant whose scores fall where the teacher's rise.
     """
-    check_calibration(calibration)
+    check_choice("calibration", calibration, CALIBRATIONS)
     names = names or ["the teacher", *(f"assistant {number}" for number in range(1, scores.shape[1]))]
     scorers = list(scores.unbind(dim=1))
     for name, one in zip(names, scorers, strict=True):
@@ -162,7 +157,6 @@ def check_scores(name: str, scores: Tensor, mask: Tensor) -> None:
     raise InputError(
         expected=f"finite scores from {name}",
         got=f"{int(bad.sum())} of {int(mask.sum())} NaN or infinite, the first is {scores[first].item()} at {first}",
-        consequence="the loss and every gradient would become NaN",
         remedy="score these pairs again in float32, or mask them",
     )
 

@@ -62,12 +62,7 @@ def memberships(num_assistants: int, combinations: str = "all") -> Tensor:
 
 
 def member_names(names: Sequence[str], memberships: Tensor) -> list[str]:
-    """The names of all members of the pool; a combination is its assistants' names joined by "+".
-
-    Args:
-        names: A names of plain assistants.
-        memberships: (F, A) bool.
-    """
+    """The names of all members (F, A) of the pool; a combination is the A assistants' names joined by "+"."""
     return ["+".join(name for name, inside in zip(names, row) if inside) for row in memberships.tolist()]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from st_mta.distributions import masked_kl
-from st_mta.lookup import check_choice, find_function
+from st_mta.lookup import check_choice
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(teacher (B, N) log-probabilities, fused (B, F, N) log-probabilities, mask (B, N) bool) -> (B, F)``."""
@@ -88,15 +88,6 @@ SELECTIONS: dict[str, Metric] = {"kl": kl_divergence, "footrule": footrule, "rbo
 def check_selection(word: str) -> None:
     """Raises ``InputError`` unless the word is one of ``SELECTIONS`` or names a function (nothing is imported)."""
     check_choice("selection", word, SELECTIONS, own=True)
-
-
-def find_selection(selection: str | Metric) -> Metric:
-    """The metric behind "kl", "footrule", "rbo" or "module:function"; a function is given back.
-
-    Raises:
-        InputError: If there is no such metric.
-    """
-    return find_function("selection", selection, SELECTIONS)
 
 
 def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -> Tensor:

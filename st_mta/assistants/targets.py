@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from st_mta.assistants.calibration import calibrate, check_calibration, check_shape
+from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_shape
 from st_mta.assistants.fusion import Fusion, find_fusion, member_names, memberships
-from st_mta.assistants.selection import SELECT_PER, Metric, find_selection, select
+from st_mta.assistants.selection import SELECT_PER, SELECTIONS, Metric, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
-from st_mta.lookup import check_choice, word_of
+from st_mta.lookup import check_choice, find_function, word_of
 
 
 class AssistantTargets:
@@ -63,9 +63,9 @@ class AssistantTargets:
         self.fusion, self.combinations, self.selection, self.select_per = fusion, combinations, selection, select_per
         self.calibration, self.weights = calibration, None if weights is None else tuple(map(float, weights))
         self.alpha, self.student_scale = alpha, student_scale
-        check_calibration(calibration)
+        check_choice("calibration", calibration, CALIBRATIONS)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
-        self._distance = find_selection(selection)
+        self._distance = find_function("selection", selection, SELECTIONS)
         check_choice("select_per", select_per, SELECT_PER)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))

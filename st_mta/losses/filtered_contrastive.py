@@ -11,7 +11,7 @@ from sentence_transformers.base.losses import CachedLossMixin
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from st_mta.citations import MD2PR
 from st_mta.errors import InputError
@@ -215,8 +215,6 @@ class FilterSchedule(TrainerCallback):  # type: ignore[misc]
     def __init__(self, loss: nn.Module) -> None:
         self.loss = loss
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Counts iterations from 0."""
         set_filter_iteration(self.loss, int(state.epoch or 0))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from st_mta.atomic import atomic_path
@@ -50,15 +50,13 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
     def __init__(self, loss: nn.Module) -> None:
         self.loss = loss
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Writes the file (main process only)."""
         if state.is_world_process_zero and (own := own_state(self.loss)):
             with atomic_path(_file(args, state)) as temporary:
                 torch.save(own, temporary)
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Loads it where training resumes."""
         if not state.global_step or not own_state(self.loss):
             return
@@ -71,9 +69,7 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
             )
         self.loss.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Clears the gradients of all that is trained, the loss's own weights included."""
         self.loss.zero_grad()
 

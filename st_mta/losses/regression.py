@@ -11,14 +11,9 @@ from st_mta.losses.batch import ListwiseBatch
 
 
 def cosine_distance(embeddings: Tensor, targets: Tensor) -> Tensor:
-    """One minus the cosine of each row with its target, in float32 or wider, also under autocast.
+    """(n, D), (n, D) -> (n,) in [0, 2]: one minus the cosine of each row with its target, which gets no gradient.
 
-    Args:
-        embeddings: (n, D).
-        targets: (n, D), of any length; no gradient reaches them.
-
-    Returns:
-        (n,) in [0, 2].
+    In float32 or wider, also under autocast.
 
     Example:
         >>> cosine_distance(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0]]))

@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from st_mta.assistants.calibration import (
-    CALIBRATIONS,
-    calibrate,
-    check_calibration,
-    check_shape,
-    fit_temperatures,
-)
+from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_shape, fit_temperatures
 from st_mta.assistants.fusion import find_fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.selection import agreement
 from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run
+from st_mta.lookup import check_choice
 from st_mta.mining import mine
 from st_mta.options import option
 from st_mta.scored import score_all
@@ -122,7 +117,7 @@ def diagnose(
         InputError: If an option is unknown, no scorer can search, or a scorer tells no candidates apart.
     """
     split, fusion, calibration = options.split, options.fusion, options.calibration
-    check_calibration(calibration)
+    check_choice("calibration", calibration, CALIBRATIONS)
     table = memberships(len(pool.assistants), options.combinations)
     rule = None if fusion == "weighted" else find_fusion(fusion, len(pool.assistants))
     queries = _sample(collection.queries_of(split), options.max_queries, options.seed)

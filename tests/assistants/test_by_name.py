@@ -6,12 +6,16 @@ import pytest
 import torch
 
 from st_mta.assistants.fusion import FUSIONS, check_fusion, find_fusion, memberships, weighted_mean
-from st_mta.assistants.selection import SELECTIONS, check_selection, find_selection
+from st_mta.assistants.selection import SELECTIONS, check_selection
 from st_mta.errors import InputError
-from st_mta.lookup import word_of
+from st_mta.lookup import find_function, word_of
 from tests.assistants import own_rules
 
 OWN = "tests.assistants.own_rules"
+
+
+def find_selection(selection):
+    return find_function("selection", selection, SELECTIONS)
 
 
 def test_words_give_their_rules():

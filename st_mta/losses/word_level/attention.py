@@ -27,13 +27,7 @@ def aligned_attention(logits: Tensor, rows: Alignment, columns: Alignment) -> Te
 
 
 def attention_distance(
-    student_logits: Tensor,
-    teacher: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    distance: Distance,
-    *,
-    mean_head: bool = False,
+    student_logits: Tensor, teacher: Tensor, rows: Tensor, columns: Tensor, distance: Distance, mean_head: bool = False
 ) -> Tensor:
     """Distance of the student's attention over compared tokens to the teacher's.
 

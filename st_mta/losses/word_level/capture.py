@@ -120,7 +120,8 @@ def capture(
 
     def recording_forward(*args: Any, **kwargs: Any) -> Any:
         if "cu_seq_lens_q" in kwargs:
-            raise _uncapturable("padded batches", "several texts in one row", "set model[0].unpad_inputs = False")
+            remedy = "set model[0].unpad_inputs = False"
+            raise InputError(expected="padded batches", got="several texts in one row", remedy=remedy)
         recorder = _Recorder(wanted=wanted)
         token = _recorder.set(recorder)
         try:
@@ -150,7 +151,7 @@ def _recording_attention(backbone: Any) -> Iterator[None]:
     if before != "sdpa" and any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
         # The backward pass computes the layers again, after the block, and must find the kernel of the forward pass.
         remedy = "load with attn_implementation='sdpa'"
-        raise _uncapturable("the sdpa kernel under gradient checkpointing", before, remedy)
+        raise InputError(expected="the sdpa kernel under gradient checkpointing", got=before, remedy=remedy)
     AttentionInterface.register(RECORDING, _attend)
     AttentionMaskInterface.register(RECORDING, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     backbone.set_attn_implementation(RECORDING)
@@ -177,8 +178,8 @@ def _attend(
 
 def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
     if kwargs.get("position_bias") is not None:
-        remedy = "use hidden states instead"
-        raise _uncapturable("attention without a learned position bias", type(module).__name__, remedy)
+        expected, remedy = "attention without a learned position bias", "use hidden states instead"
+        raise InputError(expected=expected, got=type(module).__name__, remedy=remedy)
     rows, _, length, _ = query.shape
     if mask is None:
         causal = kwargs.get("is_causal")
@@ -190,24 +191,21 @@ def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) 
 def _check_layers(backbone: Any, layers: set[int]) -> None:
     available = int(backbone.config.num_hidden_layers)
     if not layers <= {*range(available + 1)}:
-        raise _uncapturable(f"layers from 0 to {available}", str(sorted(layers)), "name layers the model has")
+        expected, remedy = f"layers from 0 to {available}", "name layers the model has"
+        raise InputError(expected=expected, got=str(sorted(layers)), remedy=remedy)
 
 
 def _check_attentions(backbone: Any, recorder: _Recorder) -> None:
     if recorder.attentions.keys() != recorder.wanted:
-        raise _uncapturable(
-            "a backbone that uses the attention interface of transformers",
-            f"{type(backbone).__name__}, which showed {recorder.layers_seen} attention layers",
-            "use hidden states instead, or another model",
+        raise InputError(
+            expected="a backbone that uses the attention interface of transformers",
+            got=f"{type(backbone).__name__}, which showed {recorder.layers_seen} attention layers",
+            remedy="use hidden states instead, or another model",
         )
     trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
     if trains and not all(attention.queries.requires_grad for attention in recorder.attentions.values()):
-        raise _uncapturable(
-            "attentions with a gradient",
-            "attentions without one, as reentrant gradient checkpointing leaves them",
-            "set gradient_checkpointing_kwargs={'use_reentrant': False}",
+        raise InputError(
+            expected="attentions with a gradient",
+            got="attentions without one, as reentrant gradient checkpointing leaves them",
+            remedy="set gradient_checkpointing_kwargs={'use_reentrant': False}",
         )
-
-
-def _uncapturable(expected: str, got: str, remedy: str) -> InputError:
-    return InputError(expected=expected, got=got, remedy=remedy)
