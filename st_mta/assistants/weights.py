@@ -1,6 +1,7 @@
 """Weights: how much each scorer should count, fitted on judged queries.
 
-Letters: Q queries, A assistants, S scorers, N candidates.
+Letters: Q queries, A assistants, S scorers, N candidates. Everywhere ``positive`` is (Q, N) bool, True for a relevant
+candidate, and ``mask`` (Q, N) bool, True for a valid one.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ def fit_weights(log_probs: Tensor, positive: Tensor, mask: Tensor) -> list[float
 
     Args:
         log_probs: (Q, A, N) calibrated log-probabilities.
-        positive: (Q, N) bool, True for a relevant candidate.
-        mask: (Q, N) bool, True for a valid candidate.
 
     Returns:
         A weights, non-negative and summing to one.
@@ -69,8 +68,6 @@ def fit_log_linear(scores: Tensor, positive: Tensor, mask: Tensor, l2: float = 1
 
     Args:
         scores: (Q, S, N) calibrated scores; masked ones may be NaN.
-        positive: (Q, N) bool, True for a relevant candidate.
-        mask: (Q, N) bool, True for a valid candidate.
         l2: Weight of the penalty, positive: without one, scorers that are always right would weigh without limit.
 
     Returns:

@@ -106,8 +106,7 @@ class HostLoss(ListLoss):
     @property
     def citation(self) -> str:
         """BibTeX of the host's loss; no attribute where it has none."""
-        citation: str = self.loss.citation
-        return citation
+        return str(self.loss.citation)
 
 
 def _full_lists(batch: ListwiseBatch, *, with_roles: bool) -> Iterator[ListwiseBatch]:
