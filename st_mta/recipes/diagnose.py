@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from st_mta.assistants.calibration import (
-    CALIBRATIONS,
-    calibrate,
-    check_calibration,
-    check_shape,
-    fit_temperatures,
-)
+from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_calibration, check_shape, fit_temperatures
 from st_mta.assistants.fusion import find_fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.selection import agreement

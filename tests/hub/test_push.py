@@ -255,6 +255,10 @@ def test_the_trainer_pushes_the_same(finished, toy_collection, hub):
     assert address.startswith(hub.endpoint) and hub.tokens == {"hf_other"}
     assert hub.files("me/small") == {f.path: content(f) for f in run_files(finished / "out", "me/small")}
     assert hub.commits[0]["summary"] == "From Python"
+    pull_request = trainer.push_to_hub("me/small", token="hf_other", exist_ok=True, revision=None, create_pr=True)
+    assert pull_request != address
+    with pytest.raises(TypeError, match="commit_mesage"):
+        trainer.push_to_hub("me/small", token="hf_other", commit_mesage="misspelt")
 
 
 LOAD = """
