@@ -158,22 +158,22 @@ def _cut(name: str, docstring: str) -> Pair | None:
 
 def _without_repeats(pairs: Iterator[Pair]) -> list[Pair]:
     """The pairs whose name, query and passage are all new; of repeats the first is kept."""
-    seen: tuple[set[str], ...] = (set(), set(), set())
+    seen: set[tuple[str, str]] = set()
     kept = []
     for pair in pairs:
-        if not any(part in known for part, known in zip(pair, seen)):
-            for part, known in zip(pair, seen):
-                known.add(part)
+        parts = set(pair._asdict().items())
+        if seen.isdisjoint(parts):
+            seen |= parts
             kept.append(pair)
     return kept
 
 
 def _qrels(pairs: list[Pair]) -> dict[str, Qrels]:
     splits = _split_of_modules(pairs)
-    qrels: dict[str, Qrels] = {"train": {}, "dev": {}, "test": {}}
-    for pair in pairs:
-        qrels[splits[pair.top_level_module]][pair.query_id] = {pair.name: 1}
-    return qrels
+    return {
+        split: {pair.query_id: {pair.name: 1} for pair in pairs if splits[pair.top_level_module] == split}
+        for split in ("train", "dev", "test")
+    }
 
 
 def _split_of_modules(pairs: list[Pair]) -> dict[str, str]:

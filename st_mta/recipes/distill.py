@@ -12,7 +12,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.hub.public import without_secrets
 from st_mta.options import option
-from st_mta.recipes.options import INPUTS
+from st_mta.recipes.options import INPUTS, SOURCES, STORE
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.scorers import load_student
@@ -28,31 +28,20 @@ MACHINE = "Machine and evaluation"
 class DistillConfig(MethodOptions):
     """Options of ``st-mta distill``, in a YAML file, as flags, or both (a flag wins)."""
 
-    collection: str = option(
-        group=INPUTS,
-        basic=True,
-        help="What to learn on: a folder in BEIR layout, a Hub data set, a BEIR name, or pydocs.",
-    )
+    collection: str = option(group=INPUTS, help=f"What to learn on: {SOURCES}.")
     teacher: str = option(
-        group=INPUTS,
-        basic=True,
-        help="The strong ranker: a Hub id, a folder, bm25, minilm, or scores (.trec, .parquet).",
+        group=INPUTS, help="The strong ranker: a Hub id, a folder, bm25, minilm, or scores (.trec, .parquet)."
     )
-    student: str = option(group=INPUTS, basic=True, help="The small model to train: a Hub id, a folder, or minilm.")
-    output_dir: str = option(group=INPUTS, basic=True, help="Folder for the student, run files, report and plots.")
+    student: str = option(group=INPUTS, help="The small model to train: a Hub id, a folder, or minilm.")
+    output_dir: str = option(group=INPUTS, help="Folder for the student, run files, report and plots.")
     assistants: list[str] = option(
-        factory=list,
-        group=INPUTS,
-        basic=True,
-        help="Other scorers between teacher and student, named like the teacher.",
+        factory=list, group=INPUTS, basic=True, help="Scorers between teacher and student, named like the teacher."
     )
     student_layers: list[int] = option(
         factory=list, group=INPUTS, basic=True, help="Layers of the student to keep, counted from 0 (default: all)."
     )
     device: str | None = option(None, group=MACHINE, help="cpu, or whatever the machine offers.")
-    store: str | None = option(
-        None, group=MACHINE, help="Folder of stored scores and embeddings (default: the user's cache)."
-    )
+    store: str | None = option(None, group=MACHINE, help=STORE)
     overwrite: bool = option(
         False,
         group=INPUTS,

@@ -16,8 +16,8 @@ from sentence_transformers import SentenceTransformer
 from st_mta.cli.main import main
 from st_mta.errors import InputError
 from st_mta.hub.files import run_files
-from st_mta.hub.push import push_run
 from st_mta.hub.results import MEASURES
+from st_mta.hub.upload import push_run
 from st_mta.report.build import _known_dataset
 from tests.hub.conftest import TOKEN, run_python
 from tests.training.toy_run import toy_trainer
