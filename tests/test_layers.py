@@ -27,7 +27,7 @@ BELOW_BASE = {
     "evaluation": ["collections", "stores", "search"],
     "run": ["stores"],
     "report": ["collections", "stores", "scorers", "mining", "evaluation", "run"],
-    "hub": ["stores", "evaluation", "report"],
+    "hub": ["stores", "evaluation", "run", "report"],
 }
 BELOW_BASE["training"] = list(BELOW_BASE)
 BELOW_BASE["recipes"] = [*BELOW_BASE]

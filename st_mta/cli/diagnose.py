@@ -59,9 +59,8 @@ def run(config: Config) -> None:
 
 def diagnosis_rows(found: Diagnosis) -> list[dict[str, str]]:
     """One printable row per scorer and fusion, the teacher first."""
-    return [_row("teacher", found.teacher)] + [
-        _row("assistant" if entry.temperature is not None else "fusion", entry) for entry in found.members
-    ]
+    roles = ["teacher", *("fusion" if entry.temperature is None else "assistant" for entry in found.members)]
+    return [_row(role, entry) for role, entry in zip(roles, [found.teacher, *found.members])]
 
 
 def _row(role: str, entry: Agreement) -> dict[str, str]:

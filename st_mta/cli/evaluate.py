@@ -46,8 +46,7 @@ class Config(Scoring):
     block_size: int | None = option(
         None,
         group=SEARCH,
-        help="Passages encoded between two writes (default: 4096), 16 times that compared at once; "
-        "fewer need less memory.",
+        help="Passages encoded between two writes (default: 4096), 16 times that compared at once; less saves memory.",
     )
     backend: str = option("exact", group=SEARCH, help="Search of bi-encoders: exact (blocks) or faiss.")
 

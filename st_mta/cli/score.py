@@ -23,9 +23,7 @@ class Config(Scoring, OnCollection):
     """Options of ``st-mta score``."""
 
     scorer: str = option(group=INPUTS, help="A Hub id, a folder, bm25, or minilm.")
-    pairs: str = option(
-        group=INPUTS, help="Candidates: a .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz)."
-    )
+    pairs: str = option(group=INPUTS, help="A .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz).")
     output: str = option(group=INPUTS, help="File to write: .parquet with query_id, passage_id, score, or .trec.")
 
 

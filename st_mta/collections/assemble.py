@@ -241,9 +241,5 @@ def _judgements(qrels: Qrels, split: str) -> Judgements:
 
 
 def _is_judgement(query_id: object, passage_id: object, grade: object) -> bool:
-    return (
-        isinstance(query_id, str)
-        and isinstance(passage_id, str)
-        and isinstance(grade, (int, float, np.number))
-        and float(grade).is_integer()
-    )
+    ids = isinstance(query_id, str) and isinstance(passage_id, str)
+    return ids and isinstance(grade, (int, float, np.number)) and float(grade).is_integer()

@@ -123,16 +123,12 @@ def _parse_record(line: str, path: Path, number: int) -> dict[str, str]:
         refuse_line(path, number, "one JSON object on each line", f"text that is no JSON ({error})")
     if not isinstance(record, dict):
         refuse_line(path, number, "one JSON object on each line", f"a {type(record).__name__}")
-    if not isinstance(record.get("_id"), (str, int)) or isinstance(record["_id"], bool):
-        refuse_line(path, number, 'a key "_id" with a string', _found(record, "_id"))
-    if not isinstance(record.get("text"), str):
-        refuse_line(path, number, 'a key "text" with a string', _found(record, "text"))
+    for key, kinds in (("_id", (str, int)), ("text", (str,))):
+        if not isinstance(record.get(key), kinds) or isinstance(record[key], bool):
+            found = f"{record[key]!r}" if key in record else f"only the keys {sorted(record)}"
+            refuse_line(path, number, f'a key "{key}" with a string', found)
     try:
         f"{record['_id']}{record.get('title')}{record['text']}".encode()
     except UnicodeEncodeError as error:
         refuse_line(path, number, "text in Unicode", f"half a character ({error})")
     return cast("dict[str, str]", record)
-
-
-def _found(record: dict[str, object], key: str) -> str:
-    return f"{record[key]!r}" if key in record else f"only the keys {sorted(record)}"

@@ -73,9 +73,8 @@ def _judgements(dataset_id: str, split_names: Mapping[str, str]) -> dict[str, Ju
 
 def _grades(table: pa.Table, dataset_id: str) -> pa.ChunkedArray:
     """The column of grades; datasets that list only relevant passages (NanoBEIR) have none."""
-    if "score" in table.column_names:
-        return _column(table, dataset_id, "score")
-    return pa.chunked_array([np.ones(len(table), dtype=np.int64)])
+    ones = pa.chunked_array([np.ones(len(table), dtype=np.int64)])
+    return _column(table, dataset_id, "score") if "score" in table.column_names else ones
 
 
 def _tables(dataset_id: str, config: str) -> dict[str, pa.Table]:
@@ -112,15 +111,14 @@ def _config_names(dataset_id: str) -> list[str]:
 
 def _not_there(dataset_id: str, config: str, error: Exception) -> InputError:
     name, known = Path(dataset_id).name, of_dataset(dataset_id)
+    check = (
+        "check the name, the network and your login (hf auth login), or put a copy in the layout of BEIR into "
+        f"$ST_MTA_DATA/{name} and name the collection {name!r}"
+    )
     return InputError(
         expected=f"a dataset {dataset_id!r} with the configuration {config!r}, on the Hub or in its cache",
         got=f"{type(error).__name__}: {error}",
-        remedy=where_to_get(known)
-        if known
-        else (
-            f"check the name, the network and your login (hf auth login), or put a copy in the layout of BEIR into "
-            f"$ST_MTA_DATA/{name} and name the collection {name!r}"
-        ),
+        remedy=where_to_get(known) if known else check,
     )
 
 

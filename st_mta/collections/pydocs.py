@@ -33,15 +33,14 @@ LARGE_MODULE = 0.03  # share of all pairs above which a module is never cut off 
 
 # Installed packages, tables written by programs, and code that is there to test or to demonstrate.
 SKIPPED_FOLDERS = frozenset(
-    (
-        "__phello__ __pycache__ dist-packages encodings idlelib lib-dynload lib2to3 "
-        "pydoc_data site-packages test tests turtledemo"
-    ).split()
+    "__phello__ __pycache__ dist-packages encodings idlelib lib-dynload lib2to3 pydoc_data site-packages test tests "
+    "turtledemo".split()
 )
 
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _BRANCHES = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 
+# Roles of reStructuredText, of which the text within stays; a signature before the summary, which goes; its end.
 _ROLE = re.compile(r":[a-z][a-z:]*:`~?([^`<]+?)(?: <[^`>]*>)?`")
 _SIGNATURE = re.compile(r"[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)(?:\s*(?:->|=)\s*\S+)?\s*(?:--+|:|\n|$)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n\s*\n|\n(?=\s*>>>)")
@@ -149,43 +148,32 @@ def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 
 def _cut(name: str, docstring: str) -> Pair | None:
     """Summary sentence and rest of a docstring; None if one has too few words or the rest repeats the summary."""
-    text = _without_markup(inspect.cleandoc(docstring))
+    text = _ROLE.sub(r"\1", inspect.cleandoc(docstring)).replace("`", "")
     if signature := _SIGNATURE.match(text):
         text = text[signature.end() :].lstrip()
-    end = _SENTENCE_END.search(text)
-    if end is None:
-        return None
-    query, passage = " ".join(text[: end.start()].split()), " ".join(text[end.end() :].split())
-    if not MIN_QUERY_WORDS <= len(query.split()) <= MAX_QUERY_WORDS or len(passage.split()) < MIN_PASSAGE_WORDS:
-        return None
-    if query.lower().rstrip(".") in passage.lower():
-        return None
-    return Pair(name, query, passage)
-
-
-def _without_markup(text: str) -> str:
-    """The text without reStructuredText roles and backquotes."""
-    return _ROLE.sub(r"\1", text).replace("`", "")
+    query, passage, *_ = [*(" ".join(part.split()) for part in _SENTENCE_END.split(text, maxsplit=1)), ""]
+    enough = MIN_QUERY_WORDS <= len(query.split()) <= MAX_QUERY_WORDS and len(passage.split()) >= MIN_PASSAGE_WORDS
+    return Pair(name, query, passage) if enough and query.lower().rstrip(".") not in passage.lower() else None
 
 
 def _without_repeats(pairs: Iterator[Pair]) -> list[Pair]:
     """The pairs whose name, query and passage are all new; of repeats the first is kept."""
-    seen: tuple[set[str], ...] = (set(), set(), set())
+    seen: set[tuple[str, str]] = set()
     kept = []
     for pair in pairs:
-        if not any(part in known for part, known in zip(pair, seen)):
-            for part, known in zip(pair, seen):
-                known.add(part)
+        parts = set(pair._asdict().items())
+        if seen.isdisjoint(parts):
+            seen |= parts
             kept.append(pair)
     return kept
 
 
 def _qrels(pairs: list[Pair]) -> dict[str, Qrels]:
     splits = _split_of_modules(pairs)
-    qrels: dict[str, Qrels] = {"train": {}, "dev": {}, "test": {}}
-    for pair in pairs:
-        qrels[splits[pair.top_level_module]][pair.query_id] = {pair.name: 1}
-    return qrels
+    return {
+        split: {pair.query_id: {pair.name: 1} for pair in pairs if splits[pair.top_level_module] == split}
+        for split in ("train", "dev", "test")
+    }
 
 
 def _split_of_modules(pairs: list[Pair]) -> dict[str, str]:

@@ -52,9 +52,8 @@ def with_dev_split(collection: Collection, seed: int, max_queries: int = 500) ->
     if len(train) < 2:
         return _with_unlabelled_dev(collection, seed, max_queries)
     ids = list(train)
-    chosen = {ids[row] for row in _part(len(ids), seed, max_queries)}
-    dev = {query_id: train[query_id] for query_id in ids if query_id in chosen}
-    rest = {query_id: train[query_id] for query_id in ids if query_id not in chosen}
+    dev = {ids[row]: train[ids[row]] for row in _part(len(ids), seed, max_queries)}
+    rest = {query_id: train[query_id] for query_id in ids if query_id not in dev}
     note = f"The dev split is {len(dev)} of {len(train)} training queries (seed {seed})."
     shared = notes_on_shared_queries(collection.queries, {"train": rest, "dev": dev})
     return _with_dev(collection, dev, note, *shared, train=rest)
@@ -115,9 +114,7 @@ def crop_queries(collection: Collection, num_queries: int, seed: int) -> Collect
         InputError: If no passage is long enough, or ``num_queries`` is below 1.
     """
     if num_queries < 1:
-        raise InputError(
-            expected="num_queries >= 1", got=f"num_queries={num_queries}", remedy="ask for at least one query"
-        )
+        raise InputError(expected="num_queries >= 1", got=str(num_queries), remedy="ask for at least one query")
     generator = np.random.default_rng(seed)
     spans: dict[str, str] = {}  # query id -> query
     known = set(collection.queries.ids)

@@ -62,10 +62,8 @@ def _failure(repo_id: str, error: Exception, text: str) -> InputError:
         expected, got = "a connection to the Hub", "offline mode (HF_HUB_OFFLINE)"
         remedy = "unset HF_HUB_OFFLINE, or add --dry-run to see what would be published"
     elif status is None and not isinstance(error, ValueError):
-        expected, got = (
-            "a connection to the Hub that lasts until the upload is complete",
-            f"{type(error).__name__}: {text}",
-        )
+        expected = "a connection to the Hub that lasts until the upload is complete"
+        got = f"{type(error).__name__}: {text}"
         consequence, remedy = "half of it would be published (a push is one commit, so nothing was)", AGAIN
     else:
         expected, got = f"the Hub to accept the upload to {repo_id}", f"{status or type(error).__name__}: {text}"

@@ -14,6 +14,7 @@ import yaml
 from st_mta.errors import InputError
 from st_mta.hub.failures import check_repo_id
 from st_mta.hub.public import HUB_TOKEN, local_paths, public, strings_of, without_secrets
+from st_mta.run.folder import file_name
 
 EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""
@@ -86,7 +87,7 @@ def _replacements(folder: Path, repo_id: str) -> dict[str, str]:
     replaced = {path: public(path) for path in local_paths([report, options])}
     replaced |= {path: PurePath(path).name for path in _relative_paths(options)}
     # Run files are named after scorers, with other signs for "/" and ":"; tags in them have none for blanks.
-    for spelt in (_as_file_name, _as_tag, lambda name: _as_tag(_as_file_name(name))):
+    for spelt in (file_name, _as_tag, lambda name: _as_tag(file_name(name))):
         replaced |= {spelt(path): spelt(name) for path, name in replaced.items()}
     students = [(root / "student").as_posix() for root in (folder, folder.absolute(), folder.resolve())]
     page = folder / "report.md"  # it loads the student from where it was, and the folder may have been moved since
@@ -101,10 +102,6 @@ def _relative_paths(options: Any) -> set[str]:
     texts = {text.partition(":")[2] or text for text in strings_of(options)} | {*filter(None, own)}
     paths = {text for text in texts if "/" in text and public(text) == text}
     return {path for path in paths if path in own or os.path.exists(path)}
-
-
-def _as_file_name(name: str) -> str:
-    return name.replace("/", "--").replace(":", "--")
 
 
 def _as_tag(name: str) -> str:

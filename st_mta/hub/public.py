@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential)s?$", re.IGNORECASE)
@@ -25,12 +26,9 @@ def without_secrets(value: Any) -> Any:
         return [without_secrets(inner) for inner in value]
     if not isinstance(value, str):
         return value
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = None
-    if isinstance(parsed, (dict, list)):
-        value = json.dumps(without_secrets(parsed))
+    with suppress(ValueError):
+        if isinstance(parsed := json.loads(value), (dict, list)):
+            value = json.dumps(without_secrets(parsed))
     return HUB_TOKEN.sub("(token)", value)
 
 

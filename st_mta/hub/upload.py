@@ -1,14 +1,16 @@
-"""One commit with a list of files, in a repository that is made if missing."""
+"""Publishes a finished run, or any list of files, as one commit in a repository that is made if missing."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from st_mta.hub.failures import check_repo_id, explained, find_token
-from st_mta.hub.files import PublishedFile
+from st_mta.hub.files import PublishedFile, run_files
 
 CARD = "README.md"
 logger = logging.getLogger(__name__)
@@ -68,3 +70,22 @@ def upload(
             create_pr=create_pr,
         )
     return str(commit.pr_url or commit.commit_url)
+
+
+def push_run(folder: str | Path, repo_id: str, *, message: str | None = None, **options: Any) -> str:
+    """Publishes the student of a finished run with its card, and the evidence in the folder "distillation".
+
+    Args:
+        folder: The output folder of the run.
+        repo_id: owner/name on the Hub.
+        message: Of the commit.
+        options: token, private, exist_ok, replace_card, revision, create_pr and endpoint, as for [`upload`].
+
+    Returns:
+        The address of the commit or pull request.
+
+    Raises:
+        InputError: If the run is not finished, or the Hub does not take it.
+    """
+    message = message or "Add the distilled student"
+    return upload(run_files(folder, repo_id), repo_id, repo_type="model", message=message, **options)

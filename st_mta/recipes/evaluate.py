@@ -117,13 +117,9 @@ def _runs(scorers: list[Scorer], task: Task, results: Results) -> dict[str, Run]
         stage = best_passages(searcher, collection, collection.queries_of(split), task.depth)  # once for all of them
     runs = {}
     for scorer in scorers:
+        level = task.protocol.relevance_level
         runs[scorer.name], results[scorer.name][collection.name] = evaluate_scorer(
-            scorer,
-            collection,
-            split,
-            depth=task.depth,
-            first_stage=stage,
-            relevance_level=task.protocol.relevance_level,
+            scorer, collection, split, depth=task.depth, first_stage=stage, relevance_level=level
         )
     return runs
 

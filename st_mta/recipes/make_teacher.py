@@ -86,10 +86,8 @@ def make_teacher(
     folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
     options = settings.scorer_options(store)
     others = [load_scorer(name, options) for name in fuse_with]
-    searchers = [scorer for scorer in others if scorer.can_retrieve] or [
-        load_scorer(load_student(base), options, name=base),
-        BM25(store=store),
-    ]
+    searchers = [scorer for scorer in others if scorer.can_retrieve]
+    searchers = searchers or [load_scorer(load_student(base), options, name=base), BM25(store=store)]
     refuse_other_configuration(folder, {"base": base, "collection": collection.fingerprint, **asdict(settings)})
     tuned = folder / "cross-encoder"
     if not tuned.exists():

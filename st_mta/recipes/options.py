@@ -9,6 +9,8 @@ from st_mta.scorers import ScorerOptions
 from st_mta.stores import Store
 
 INPUTS = "Inputs and output"
+SOURCES = "a folder in BEIR layout, a Hub data set, a BEIR name, or pydocs"
+STORE = "Folder of stored scores and embeddings (default: the user's cache)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class OnCollection:
 class Stored:
     """Of commands that keep or read scores and embeddings."""
 
-    store: str | None = option(None, help="Folder of stored scores and embeddings (default: the user's cache).")
+    store: str | None = option(None, help=STORE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from st_mta.collections import BENCHMARKS
+from st_mta.collections.benchmarks import benchmark
 from st_mta.evaluation import paired_test, per_query
 from st_mta.report.evidence import comparisons_of, distributions_of, run_file
 from st_mta.report.schema import Iteration, ModelEntry, Report, Significance, StoppedEarly, WarmUp
@@ -132,7 +132,7 @@ def installed_versions() -> dict[str, str]:
 
 def _known_dataset(name: str) -> str | None:
     """The Hub's id of a benchmark that was read from a local copy."""
-    return (BENCHMARKS[name].dataset or None) if name in BENCHMARKS else None
+    return benchmark(name).dataset or None
 
 
 def _iteration(journal: Journal, index: int) -> Iteration:
@@ -144,7 +144,7 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         queries=mined.queries,
         hard_queries=mined.hard_queries,
         candidates_per_query=scored.candidates_per_query,
-        loss=trained.loss,  # type: ignore[typeddict-item]
+        loss=trained.loss,
         selected=trained.selected,
         selected_over_steps=trained.selected_over_steps,
         dev=journal.result(f"{name}/evaluate", Evaluated).dev,
@@ -175,10 +175,6 @@ def _significance(collection: Collection, folder: RunFolder, split: str, before:
     return {
         "measure": "ndcg@10",
         "baseline": "student_before",
-        "difference": test.difference,
-        "p_value": test.p_value,
         "confidence_interval": list(test.confidence_interval),
-        "wins": test.wins,
-        "losses": test.losses,
-        "ties": test.ties,
+        **{name: getattr(test, name) for name in ("difference", "p_value", "wins", "losses", "ties")},  # type: ignore[typeddict-item]
     }

@@ -34,7 +34,14 @@ def compare_queries(student: Run, baseline: Run, qrels: Qrels, name: str) -> Com
 
     def explained(query_id: str) -> QueryDifference:
         placed = _placed(qrels[query_id], student.get(query_id, {}), baseline.get(query_id, {}))
-        return _explained(query_id, ours[query_id], theirs[query_id], placed)
+        return {
+            "query": query_id,
+            "student": ours[query_id],
+            "baseline": theirs[query_id],
+            "student_first": next((passage for passage in placed if passage["student_rank"] == 1), None),
+            "baseline_first": next((passage for passage in placed if passage["baseline_rank"] == 1), None),
+            "relevant": max((passage for passage in placed if (passage["grade"] or 0) > 0), key=_worth, default=None),
+        }
 
     return {
         "baseline": name,
@@ -65,18 +72,6 @@ def _ranks(scores: dict[str, float]) -> dict[str, int]:
     """Passage -> rank from 1, best first, ties as trec_eval breaks them: single precision, higher id first."""
     ranking = sorted(((np.float32(score), passage_id) for passage_id, score in scores.items()), reverse=True)
     return {passage_id: rank for rank, (_, passage_id) in enumerate(ranking, start=1)}
-
-
-def _explained(query_id: str, ours: float, theirs: float, placed: list[PlacedPassage]) -> QueryDifference:
-    relevant = [passage for passage in placed if (passage["grade"] or 0) > 0]
-    return {
-        "query": query_id,
-        "student": ours,
-        "baseline": theirs,
-        "student_first": next((passage for passage in placed if passage["student_rank"] == 1), None),
-        "baseline_first": next((passage for passage in placed if passage["baseline_rank"] == 1), None),
-        "relevant": max(relevant, key=_worth, default=None),
-    }
 
 
 def _worth(passage: PlacedPassage) -> tuple[int, float]:

@@ -72,10 +72,9 @@ def _ranks(placed: PlacedPassage, baseline: str) -> str:
 def _known(texts: Texts | None, ids: set[str]) -> dict[str, str]:
     if texts is None or not ids:
         return {}
-    ordered = sorted(ids)
-    found = texts.find(ordered)
-    known = [name for name, position in zip(ordered, found) if position >= 0]
-    return dict(zip(known, texts.take(found[found >= 0])))
+    found = texts.find(sorted(ids))
+    found = found[found >= 0]
+    return dict(zip(texts.take_ids(found), texts.take(found)))
 
 
 def _shortened(text: str) -> str:

@@ -128,13 +128,6 @@ class Significance(Tally):
 WarmUp = TypedDict("WarmUp", {"regressed_to": str, "steps": int, "seconds": float, "dev_ndcg@10": float})
 
 
-class FirstAndLast(TypedDict):
-    """The first and the last logged training loss."""
-
-    first: float
-    last: float
-
-
 class SelectedOverSteps(TypedDict):
     """Share of the queries for which each (fused) assistant was selected, in stretches that end at these steps."""
 
@@ -146,14 +139,15 @@ class Iteration(TypedDict):
     """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by stage.
 
     ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives, ``alpha`` the weight
-    of the teacher beside the selected assistant (at the end of the iteration, where it moves).
+    of the teacher beside the selected assistant (at the end of the iteration, where it moves), ``loss`` has the
+    "first" and the "last" logged.
     """
 
     iteration: int
     queries: int
     hard_queries: int
     candidates_per_query: float
-    loss: FirstAndLast | None
+    loss: dict[str, float] | None
     selected: dict[str, float]
     dev: dict[str, float]
     promoted: str | None

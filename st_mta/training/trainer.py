@@ -232,10 +232,9 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         token: str | None = None,
         private: bool | None = None,
         commit_message: str | None = None,
-        exist_ok: bool = True,
+        *,
         replace_model_card: bool = False,
-        revision: str | None = None,
-        create_pr: bool = False,
+        **options: Any,
     ) -> str:
         """Publishes the student with its card and the run's evidence, as ``st-mta push`` does.
 
@@ -244,10 +243,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             token: Of the Hub; by default ``args.hub_token`` or the one this machine is logged in with.
             private: Whether a new repository is private; by default ``args.hub_private_repo``.
             commit_message: Of the one commit.
-            exist_ok: Whether the repository may exist, so that an interrupted push can be repeated.
             replace_model_card: Whether a card that is already there is replaced.
-            revision: Branch, made if missing; main by default.
-            create_pr: Whether to open a pull request instead.
+            options: exist_ok, revision and create_pr, as for [`st_mta.hub.upload.upload`].
 
         Returns:
             The address of the commit or pull request.
@@ -261,10 +258,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             message=commit_message,
             token=token or self.args.hub_token,
             private=self.args.hub_private_repo if private is None else private,
-            exist_ok=exist_ok,
             replace_card=replace_model_card,
-            revision=revision,
-            create_pr=create_pr,
+            **options,
         )
 
 

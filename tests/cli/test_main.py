@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from st_mta.cli.main import VERBS, main
+from st_mta.errors import InputError
 from tests.tiny import saved, tiny_sentence_transformer
 
 
@@ -296,6 +297,15 @@ def test_an_unknown_training_argument(data, tmp_path, capsys):
 
 def test_training_arguments_that_are_no_json(data, tmp_path, capsys):
     assert "as JSON" in refused(capsys, *distill_arguments(data, tmp_path / "out", "--training", "{warmup"))
+
+
+def test_training_arguments_from_python_are_a_mapping(tmp_path):
+    from st_mta.recipes.distill import DistillConfig, training_arguments
+
+    given = dict(collection="pydocs", teacher="minilm", student="minilm", output_dir=str(tmp_path))
+    assert training_arguments(DistillConfig(**given, training={"warmup_steps": 3})).warmup_steps == 3
+    with pytest.raises(InputError, match="a mapping of training arguments"):
+        training_arguments(DistillConfig(**given, training='{"warmup_steps": 3}'))
 
 
 def test_an_argument_out_of_range(data, tmp_path, capsys):

@@ -16,8 +16,8 @@ from sentence_transformers import SentenceTransformer
 from st_mta.cli.main import main
 from st_mta.errors import InputError
 from st_mta.hub.files import run_files
-from st_mta.hub.push import push_run
 from st_mta.hub.results import MEASURES
+from st_mta.hub.upload import push_run
 from st_mta.report.build import _known_dataset
 from tests.hub.conftest import TOKEN, run_python
 from tests.training.toy_run import toy_trainer
@@ -255,6 +255,10 @@ def test_the_trainer_pushes_the_same(finished, toy_collection, hub):
     assert address.startswith(hub.endpoint) and hub.tokens == {"hf_other"}
     assert hub.files("me/small") == {f.path: content(f) for f in run_files(finished / "out", "me/small")}
     assert hub.commits[0]["summary"] == "From Python"
+    pull_request = trainer.push_to_hub("me/small", token="hf_other", exist_ok=True, revision=None, create_pr=True)
+    assert pull_request != address
+    with pytest.raises(TypeError, match="commit_mesage"):
+        trainer.push_to_hub("me/small", token="hf_other", commit_mesage="misspelt")
 
 
 LOAD = """
