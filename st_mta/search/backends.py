@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from st_mta.errors import InputError
-from st_mta.lookup import check_choice
+from st_mta.lookup import check_choice, import_extra
 from st_mta.progress import progress
 from st_mta.search.corpus import Search, tensor_over
 from st_mta.search.integer import integer_search
@@ -116,15 +115,8 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
 
 def _faiss() -> Any:
     """The module, or ``InputError``; loading its libraries takes a second that exact search need not pay."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            expected="FAISS, for the backend 'faiss'",
-            got=f"an environment without it ({error})",
-            remedy="pip install 'st-mta[faiss]' (or 'st-mta[faiss-gpu]'), or use backend='exact'",
-        ) from error
-    return faiss
+    remedy = "pip install 'st-mta[faiss]' (or 'st-mta[faiss-gpu]'), or use backend='exact'"
+    return import_extra("faiss", "FAISS, for the backend 'faiss'", remedy)
 
 
 BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact": exact_search, "faiss": faiss_search}

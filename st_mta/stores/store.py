@@ -55,6 +55,11 @@ class Store:
         self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger)
         self.tensors = TensorStore(self.folder / "tensors")
 
+    @classmethod
+    def at(cls, store: Store | Path | str | None) -> Store:
+        """The store in a folder, as by the constructor; a store is returned as it is."""
+        return store if isinstance(store, Store) else cls(store)
+
     def describe(self, fingerprint: str, name: str, kind: str) -> None:
         """Notes the name and kind of a scorer, once, for ``contents``."""
         path = self.folder / "scorers" / fingerprint / DESCRIPTION
