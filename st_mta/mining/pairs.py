@@ -70,8 +70,7 @@ def write_scores(
     Args:
         path: File to write.
         collection: Gives the ids.
-        queries: (P,) query positions.
-        passages: (P,) passage positions.
+        queries, passages: (P,) positions.
         scores: (P,) scores; those that are no finite number, as where a stored scorer knows nothing, are left out.
         tag: Name of the system in a TREC run.
 

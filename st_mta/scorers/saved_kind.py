@@ -17,10 +17,7 @@ MODEL_TYPES = {
 
 
 def saved_kind(path: str) -> str | None:
-    """The kind of a saved model.
-
-    Args:
-        path: A folder or Hub id.
+    """The kind of the model in a folder or of a Hub id.
 
     Returns:
         "bi-encoder", "cross-encoder" or "late-interaction"; the host's own word for a kind that is no scorer here

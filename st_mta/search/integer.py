@@ -83,10 +83,7 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
 
 
 def _rank_in_sample(expected: float) -> int:
-    """The rank r in a sample that lies ``DEVIATIONS`` of its standard deviations (its root) above ``expected``.
-
-    ``expected`` is how many of the wanted passages the sample holds on average.
-    """
+    """The rank in a sample, ``DEVIATIONS`` times its root above the number of wanted passages expected there."""
     return math.ceil(((DEVIATIONS + math.sqrt(DEVIATIONS**2 + 4 * expected)) / 2) ** 2)
 
 

@@ -11,13 +11,7 @@ from st_mta.errors import InputError
 
 
 def check_finite(what: str, values: npt.NDArray[np.floating], place: Callable[[int], str]) -> None:
-    """Raises ``InputError`` if some rows (n,) or (n, D) hold NaN or an infinity.
-
-    Args:
-        what: What the rows are.
-        values: The rows.
-        place: Names the row with this number.
-    """
+    """Raises ``InputError`` if some values, (n,) or (n, D), are NaN or infinite; ``place`` names the n-th row."""
     broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(broken):
         raise InputError(

@@ -44,12 +44,7 @@ class ScoreStore:
     def append(
         self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: npt.NDArray[np.floating]
     ) -> None:
-        """Writes the scores of P pairs as one part.
-
-        Args:
-            fingerprint: The scorer.
-            query_keys, passage_keys: (P,) content keys of the texts.
-            scores: (P,) finite scores.
+        """Writes the scores (P,) of pairs, given by the content keys (P,) of their texts, as one part.
 
         Raises:
             InputError: If a score is not finite (nothing is written then), or the disk is full.

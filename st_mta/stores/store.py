@@ -73,14 +73,7 @@ class Store:
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
 
     def clear(self, fingerprint: str | None = None) -> int:
-        """Deletes what one scorer stored, or everything.
-
-        Args:
-            fingerprint: The scorer, or None for all.
-
-        Returns:
-            The number of bytes freed.
-        """
+        """Deletes what one scorer stored, or everything; returns the number of bytes freed."""
         removed = [scorer for scorer in self.contents() if fingerprint in (None, scorer.fingerprint)]
         for scorer in removed:
             for folder in self._folders(scorer.fingerprint):
