@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from sentence_transformers.util import load_file_path
@@ -40,7 +41,4 @@ def saved_kind(path: str) -> str | None:
 def _read(path: str, name: str) -> Any:
     """A JSON file of the model, None where there is none."""
     found = load_file_path(path, name)
-    if found is None:
-        return None
-    with open(found, encoding="utf-8") as file:
-        return json.load(file)
+    return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The last look at numbers before they are stored for good."""
+"""The last look at numbers before they are stored permanently."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def check_finite(what: str, values: npt.NDArray[np.floating], place: Callable[[i
         raise InputError(
             expected=f"finite {what}",
             got=f"{len(broken)} of {len(values)} with NaN or infinite values, the first for {place(int(broken[0]))}",
-            consequence="they would be stored for good and turn losses into NaN",
+            consequence="they would stay in the store and turn losses into NaN",
             remedy="check the model's weights and, on a GPU, try precision='fp32'; what was stored before stays",
         )
