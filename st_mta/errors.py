@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; nothing was lost and nothing half-written.
@@ -17,3 +20,15 @@ class InputError(ValueError):
         self.expected, self.got, self.consequence, self.remedy = expected, got, consequence, remedy
         otherwise = f" Otherwise {consequence}." if consequence else ""
         super().__init__(f"Expected {expected}, got {got}.{otherwise} To do: {remedy}.")
+
+
+@contextmanager
+def loading(expected: str, name: str, remedy: str) -> Iterator[None]:
+    """Turns whatever the host, the Hub or the file system may raise inside into an ``InputError``."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        got = f"{name!r} ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise InputError(expected=expected, got=got, remedy=remedy) from error

@@ -43,6 +43,14 @@ def find_function(
     return known[value] if value in known else _load(option, value)
 
 
+def import_extra(module: str, expected: str, remedy: str) -> Any:
+    """A module that not every installation has; raises ``InputError`` with the remedy where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(expected=expected, got=f"an environment without it ({error})", remedy=remedy) from error
+
+
 def word_of(option: str | Callable[..., Any]) -> str:
     """How an option is called in reports: the word itself, or the function's name."""
     return option if isinstance(option, str) else getattr(option, "__name__", type(option).__name__)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run, Scorer
+from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run, Scorer, run_of
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,9 @@ class ScoredCandidates:
 
     def as_run(self, collection: Collection, scores: FloatArray) -> Run:
         """The candidates under these (P,) scores as a run with ids."""
-        query_ids = collection.queries.take_ids(self.candidates.queries)
-        passage_ids, values = collection.corpus.take_ids(self.candidates.passages), scores.tolist()
-        ends = self.candidates.offsets.tolist()
-        return {
-            query_id: dict(zip(passage_ids[start:end], values[start:end]))
-            for query_id, start, end in zip(query_ids, ends[:-1], ends[1:])
-        }
+        lists = self.candidates
+        query_ids, passage_ids = collection.queries.take_ids(lists.queries), collection.corpus.take_ids(lists.passages)
+        return run_of(query_ids, lists.lengths, passage_ids, scores)
 
 
 def score_all(collection: Collection, candidates: Candidates, scorers: Sequence[Scorer]) -> ScoredCandidates:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
-from st_mta.types import IntArray, Qrels, Run, numbers_within
+from st_mta.types import IntArray, Qrels, Run, by_query, numbers_within
 
 RUN_SUFFIXES = (".trec", ".run", ".res", ".txt", ".tsv", ".json", ".parquet")
 """Endings of run files, in any case and with or without ``.gz``; all but the last two hold lines of text."""
@@ -294,10 +294,7 @@ def _lines(query_id: str, passages: dict[str, float], tag: str) -> list[str]:
 def read_qrels(path: Path) -> Qrels:
     """Reads judgements as [`qrels_table`] does; of a pair judged twice the last grade counts."""
     table = qrels_table(path)
-    qrels: Qrels = {}
-    for query_id, passage_id, grade in zip(*(table[column].to_pylist() for column in QRELS.names[:3])):
-        qrels.setdefault(query_id, {})[passage_id] = grade
-    return qrels
+    return by_query(*(table[column].to_pylist() for column in QRELS.names[:3]))
 
 
 def qrels_table(path: Path) -> pa.Table:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
+
+Value = TypeVar("Value", int, float)
 
 FINGERPRINT_WINDOW = 2**16  # texts read at a time for a digest
 
@@ -307,9 +309,24 @@ class Retrieved:
     def to_run(self, queries: Texts, corpus: Texts) -> Run:
         """The same as a TREC run with ids."""
         found = self.passages >= 0
-        pairs = zip(corpus.take_ids(self.passages[found]), self.scores[found].tolist())
-        lengths = found.sum(axis=1).tolist()
-        return {query_id: dict(islice(pairs, n)) for query_id, n in zip(queries.take_ids(self.queries), lengths)}
+        query_ids, passage_ids = queries.take_ids(self.queries), corpus.take_ids(self.passages[found])
+        return run_of(query_ids, found.sum(axis=1), passage_ids, self.scores[found])
+
+
+def run_of(query_ids: Iterable[str], lengths: IntArray, passage_ids: Iterable[str], scores: FloatArray) -> Run:
+    """A run from queries with (Q,) lengths, and the ids and scores (P,) of their passages one behind the other."""
+    pairs = zip(passage_ids, scores.tolist())
+    return {query_id: dict(islice(pairs, length)) for query_id, length in zip(query_ids, lengths.tolist())}
+
+
+def by_query(
+    query_ids: Iterable[str], passage_ids: Iterable[str], values: Iterable[Value]
+) -> dict[str, dict[str, Value]]:
+    """Query id -> passage id -> value from (P,) columns; of a pair that occurs twice the last value counts."""
+    nested: dict[str, dict[str, Value]] = {}
+    for query_id, passage_id, value in zip(query_ids, passage_ids, values):
+        nested.setdefault(query_id, {})[passage_id] = value
+    return nested
 
 
 class Scorer(ABC):

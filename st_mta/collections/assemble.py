@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_mta.errors import InputError
-from st_mta.types import BoolArray, Collection, IntArray, Qrels, Texts
+from st_mta.types import BoolArray, Collection, IntArray, Qrels, Texts, by_query
 
 # Other names in use for our three splits.
 SPLIT_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev"}
@@ -117,9 +117,7 @@ def _check_known(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str
 def _to_qrels(rows: Judgements) -> tuple[Qrels, int]:
     """Query id -> passage id -> grade, and the number of rows that repeat an earlier pair."""
     grades = np.maximum(_whole_numbers(rows), 0).tolist()
-    qrels: Qrels = {}
-    for query_id, passage_id, grade in zip(rows.query_ids.to_pylist(), rows.passage_ids.to_pylist(), grades):
-        qrels.setdefault(query_id, {})[passage_id] = grade
+    qrels = by_query(rows.query_ids.to_pylist(), rows.passage_ids.to_pylist(), grades)
     return qrels, len(rows) - sum(map(len, qrels.values()))
 
 

@@ -28,9 +28,7 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
     Args:
         names: Benchmarks ("scifact"), groups of them ("nano-beir") or folders in the layout of BEIR.
         data: The folder of local copies; ``$ST_MTA_DATA`` by default.
-        measures: Names from ``MEASURES``.
-        depth: Passages retrieved per query.
-        batch_size: Texts encoded at once.
+        measures, depth, batch_size: As of ``CollectionEvaluator``.
         write_predictions: Whether to write a run file per benchmark into the output path.
 
     Attributes:

@@ -82,9 +82,7 @@ def _check(qrels: Qrels, names: list[str]) -> None:
     for name in names:
         check_choice("a measure", name, MEASURES)
     if not qrels:
-        raise InputError(
-            expected="at least one judged query", got="empty qrels", remedy="choose a split that has judgements"
-        )
+        raise InputError(expected="at least one judged query", got="empty qrels", remedy="choose a judged split")
 
 
 def _without_ties(query_id: str, passages: dict[str, float]) -> dict[str, float]:

@@ -72,6 +72,5 @@ def cut(found: Retrieved, depth: int, own: IntArray) -> Retrieved:
     # Dropped passages last even beside a real score of -inf; numpy's stable sort keeps the order of ties.
     order = np.lexsort((-scores, dropped), axis=-1)[:, :depth]
     passages = np.where(dropped, np.int64(-1), found.passages)
-    return Retrieved(
-        found.queries, np.take_along_axis(passages, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    )
+    passages, scores = (np.take_along_axis(table, order, axis=1) for table in (passages, scores))
+    return Retrieved(found.queries, passages, scores)

@@ -16,8 +16,7 @@ Results = dict[str, dict[str, dict[str, float]]]  # model -> collection -> measu
 def mean_over_sets(by_set: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Unweighted means of each measure; the sets of one family (BEIR's twelve cqadupstack forums) count as one.
 
-    Args:
-        by_set: Collection -> measure -> value, the same measures everywhere.
+    ``by_set`` holds collection -> measure -> value, with the same measures everywhere.
     """
     families: dict[str, list[Mapping[str, float]]] = {}
     for name, values in by_set.items():

@@ -62,7 +62,7 @@ def push_scores(
     Raises:
         InputError: If there is nothing to publish, or the Hub does not take it.
     """
-    files = score_files(store if isinstance(store, Store) else Store(store), repo_id, scorers, licence)
+    files = score_files(Store.at(store), repo_id, scorers, licence)
     # The card's metadata say which files belong to which scorer, so an older card would be wrong.
     return upload(files, repo_id, repo_type="dataset", message="Add scores", replace_card=True, **options)
 

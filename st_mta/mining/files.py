@@ -19,12 +19,7 @@ COLUMNS = ("passages", "positive", "source")  # lists, one for each query
 
 
 def save_candidates(path: str | Path, candidates: Candidates) -> None:
-    """Writes candidates, one row per query, atomically.
-
-    Args:
-        path: The file.
-        candidates: Their positions mean the collection they were mined from, which is not written.
-    """
+    """Writes candidates, one row per query, atomically; the collection their positions point into is not written."""
     offsets = pa.array(candidates.offsets, type=pa.int32() if candidates.offsets[-1] < 2**31 else pa.int64())
     make = pa.ListArray if candidates.offsets[-1] < 2**31 else pa.LargeListArray
     lists = {name: make.from_arrays(offsets, pa.array(getattr(candidates, name))) for name in COLUMNS}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.trec import COLUMNS, read_parquet, read_run, write_run
-from st_mta.types import Candidates, Collection, FloatArray, IntArray, Run
+from st_mta.types import Candidates, Collection, FloatArray, IntArray, by_query
 
 
 def write_pairs(path: Path, collection: Collection, candidates: Candidates) -> None:
@@ -70,8 +70,7 @@ def write_scores(
     Args:
         path: File to write.
         collection: Gives the ids.
-        queries: (P,) query positions.
-        passages: (P,) passage positions.
+        queries, passages: (P,) positions.
         scores: (P,) scores; those that are no finite number, as where a stored scorer knows nothing, are left out.
         tag: Name of the system in a TREC run.
 
@@ -88,8 +87,5 @@ def write_scores(
         with atomic_path(path) as temporary:
             pq.write_table(pa.table(columns), temporary)
     else:
-        run: Run = {}
-        for query_id, passage_id, score in zip(query_ids, passage_ids, scores[kept].tolist()):
-            run.setdefault(query_id, {})[passage_id] = score
-        write_run(path, run, tag)
+        write_run(path, by_query(query_ids, passage_ids, scores[kept].tolist()), tag)
     return len(kept)

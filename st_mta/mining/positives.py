@@ -53,16 +53,7 @@ def find_positives(collection: Collection, query_positions: IntArray, qrels: Qre
 
 
 def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:
-    """The rank, from 1, of the first positive of each query; 0 where none was retrieved.
-
-    Args:
-        retrieved: What a retriever found for Q queries.
-        collection: Where its positions point.
-        qrels: Judgements; grade 1 and above is positive.
-
-    Returns:
-        (Q,) int64.
-    """
+    """(Q,) the rank, from 1, of each query's first passage of grade 1 and above; 0 where none was retrieved."""
     positives = find_positives(collection, retrieved.queries, qrels)
     hits = positives.mark(retrieved.passages, len(collection.corpus))
     if hits.shape[1] == 0:

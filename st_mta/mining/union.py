@@ -39,25 +39,17 @@ def merge(
 
 
 def _best_picks(picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray) -> tuple[IntArray, ...]:
-    """Rows, passages and sources of the picks that win a place, best first within each row."""
-    rows, passages, source, priority = _columns(picks, shares)
-    first = np.lexsort((source, priority, passages, rows))
-    first = first[starts_of(rows[first], passages[first])]
-    order = first[np.lexsort((source[first], priority[first], rows[first]))]
-    order = order[_number_in_row(rows[order]) < slots[rows[order]]]
-    return rows[order], passages[order], source[order]
-
-
-def _columns(
-    picks: Sequence[IntArray], shares: npt.NDArray[np.float64]
-) -> tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]:
-    """All picks as flat columns: row, passage, source (from 1), priority."""
+    """Rows, passages and sources (from 1) of the picks that win a place, best first within each row."""
     places = [np.nonzero(each >= 0) for each in picks]
     rows = np.concatenate([row for row, _ in places])
     passages = np.concatenate([each[place] for each, place in zip(picks, places)])
     source = np.repeat(np.arange(1, len(picks) + 1), [len(row) for row, _ in places])
     priority = np.concatenate([(order + 0.5) / share for (_, order), share in zip(places, shares)])
-    return rows, passages, source, priority
+    first = np.lexsort((source, priority, passages, rows))
+    first = first[starts_of(rows[first], passages[first])]
+    order = first[np.lexsort((source[first], priority[first], rows[first]))]
+    order = order[_number_in_row(rows[order]) < slots[rows[order]]]
+    return rows[order], passages[order], source[order]
 
 
 def _number_in_row(rows: IntArray) -> IntArray:

@@ -72,7 +72,7 @@ def evaluate_models(
                 expected=f"at least one {what}", got="none", remedy="name one (--model, --collection or --benchmark)"
             )
     refuse_unknown(sources, data)
-    store = store if isinstance(store, Store) else Store(store)
+    store = Store.at(store)
     options = ScorerOptions(store, precision, max_length=max_length)
     scorers = [load_scorer(model, options) for model in models]
     _refuse_repeated("model", [scorer.name for scorer in scorers])

@@ -163,7 +163,7 @@ def make_assistants(
     check_kinds(kinds, teacher)
     settings = settings or TuningSettings()
     collection = tunable_collection(collection, settings)
-    folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
+    folder, store = Path(output_dir), Store.at(store)
     options = settings.scorer_options(store)
     untuned = load_scorer(load_student(base, device=settings.device), options, name=base)
     bm25 = BM25(store=store)

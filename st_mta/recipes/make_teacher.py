@@ -83,7 +83,7 @@ def make_teacher(
     """
     settings = settings or TuningSettings()
     collection = tunable_collection(collection, settings)
-    folder, store = Path(output_dir), store if isinstance(store, Store) else Store(store)
+    folder, store = Path(output_dir), Store.at(store)
     options = settings.scorer_options(store)
     others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,24 +18,84 @@ from st_mta.types import FloatArray, IntArray, Scorer, Texts, starts_of
 # Pairs computed between two writes: the most a kill can lose. A minute of work for a small cross-encoder on a CPU.
 PART_SIZE = 2**13
 
-Compute = Callable[[IntArray, IntArray], FloatArray]
+
+class StoringScorer(Scorer):
+    """A scorer that computes each distinct pair once and takes the rest from its store.
+
+    Attributes:
+        store: Where scores are kept, or None.
+        part_size: Pairs computed between two writes to the store.
+        passages_together: Whether pairs of the same passage are computed together instead of in the order given, for
+            scorers that can then encode the passage once.
+    """
+
+    store: Store | None
+    part_size = PART_SIZE
+    passages_together = False
+
+    @abstractmethod
+    def _compute(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) scores of pairs, computed now."""
+
+    def _key(self, corpus: Texts) -> str:
+        """The fingerprint that the scores are stored under."""
+        return self.fingerprint
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """Raw scores of pairs, those missing in the store computed part by part and stored; see ``Scorer.score``.
+
+        Pairs that are computed and the seconds this takes are counted, without reading and writing.
+
+        Raises:
+            InputError: If the model gives a score that is not finite; earlier parts stay in the store.
+        """
+        store, fingerprint = self.store, self._key(corpus)
+        query_positions, passage_positions = (np.asarray(p, np.int64) for p in (query_positions, passage_positions))
+        query_keys, passage_keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
+        scores = np.full(len(query_keys), np.nan, dtype=np.float32)
+        if store is not None:
+            store.describe(fingerprint, self.name, self.kind)
+            scores = store.scores.lookup(fingerprint, query_keys, passage_keys)
+        missing = np.flatnonzero(np.isnan(scores))
+        first, inverse = distinct_pairs(query_keys[missing], passage_keys[missing])
+        wanted = missing[first]
+        order = np.arange(len(wanted))
+        if self.passages_together:
+            order = np.argsort(passage_positions[wanted], kind="stable")
+        computed = np.empty(len(wanted), dtype=np.float32)
+        with progress(f"Scoring with {self.name}", len(wanted), "pairs") as bar:
+            for start in range(0, len(wanted), self.part_size):
+                places = order[start : start + self.part_size]
+                part = wanted[places]
+                pairs = query_positions[part], passage_positions[part]
+                began = time.perf_counter()
+                values = np.asarray(self._compute(queries, corpus, *pairs), dtype=np.float32)
+                self.seconds_computing += time.perf_counter() - began
+                self.pairs_computed += len(part)
+                _check_scores(self.name, values, (queries, corpus), pairs)
+                if store is not None:
+                    store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
+                computed[places] = values
+                bar.update(len(part))
+        if store is not None:
+            store.ledger.pairs_scored += len(wanted)
+            store.ledger.pairs_reused += len(scores) - len(missing)
+        scores[missing] = computed[inverse]
+        return scores
 
 
-class PairScorer(Scorer):
+class PairScorer(StoringScorer):
     """A scorer that reads pairs of texts, computes each distinct pair once and takes the rest from its store.
 
     Args:
         name: Short unique name for reports.
         store: Where scores are kept; None computes every pair on every call.
         part_size: Pairs computed between two writes to the store, the class's own number by default.
-
-    Attributes:
-        passages_together: Whether pairs of the same passage are computed together instead of in the order given, for
-            scorers that can then encode the passage once.
     """
-
-    passages_together = False
-    part_size = PART_SIZE
 
     def __init__(self, name: str, store: Store | None = None, part_size: int | None = None) -> None:
         self.name, self.store = name, store
@@ -50,81 +109,10 @@ class PairScorer(Scorer):
             (P,) float32.
         """
 
-    def score(
+    def _compute(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
-        """Raw scores of pairs; see ``Scorer.score``.
-
-        Raises:
-            InputError: If the model gives a score that is not finite; earlier parts stay in the store.
-        """
-
-        def compute(wanted_queries: IntArray, wanted_passages: IntArray) -> FloatArray:
-            return self.predict(queries.take(wanted_queries), corpus.take(wanted_passages))
-
-        pairs = queries, corpus, query_positions, passage_positions
-        how = self.part_size, self.passages_together
-        return stored_scores(self, self.store, self.fingerprint, *pairs, compute, *how)
-
-
-def stored_scores(
-    scorer: Scorer,
-    store: Store | None,
-    fingerprint: str,
-    queries: Texts,
-    corpus: Texts,
-    query_positions: IntArray,
-    passage_positions: IntArray,
-    compute: Compute,
-    part_size: int = PART_SIZE,
-    passages_together: bool = False,
-) -> FloatArray:
-    """Scores of P pairs, those missing in the store computed part by part and stored.
-
-    The scorer counts the pairs that it computes and the seconds this takes, without reading and writing.
-
-    Args:
-        scorer: Whose scores they are.
-        store: Where scores are kept, or None.
-        fingerprint: The key in the store.
-        queries, corpus: The tables that the positions (P,) point into.
-        compute: Scores pairs given by positions.
-        part_size: Pairs computed between two writes.
-        passages_together: Whether pairs of the same passage are computed together.
-
-    Returns:
-        (P,) float32.
-    """
-    query_positions, passage_positions = (np.asarray(p, dtype=np.int64) for p in (query_positions, passage_positions))
-    query_keys, passage_keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
-    scores = np.full(len(query_keys), np.nan, dtype=np.float32)
-    if store is not None:
-        store.describe(fingerprint, scorer.name, scorer.kind)
-        scores = store.scores.lookup(fingerprint, query_keys, passage_keys)
-    missing = np.flatnonzero(np.isnan(scores))
-    first, inverse = distinct_pairs(query_keys[missing], passage_keys[missing])
-    wanted = missing[first]
-    order = np.argsort(passage_positions[wanted], kind="stable") if passages_together else np.arange(len(wanted))
-    computed = np.empty(len(wanted), dtype=np.float32)
-    with progress(f"Scoring with {scorer.name}", len(wanted), "pairs") as bar:
-        for start in range(0, len(wanted), part_size):
-            places = order[start : start + part_size]
-            part = wanted[places]
-            pairs = query_positions[part], passage_positions[part]
-            began = time.perf_counter()
-            values = np.asarray(compute(*pairs), dtype=np.float32)
-            scorer.seconds_computing += time.perf_counter() - began
-            scorer.pairs_computed += len(part)
-            _check_scores(scorer.name, values, (queries, corpus), pairs)
-            if store is not None:
-                store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
-            computed[places] = values
-            bar.update(len(part))
-    if store is not None:
-        store.ledger.pairs_scored += len(wanted)
-        store.ledger.pairs_reused += len(scores) - len(missing)
-    scores[missing] = computed[inverse]
-    return scores
+        return self.predict(queries.take(query_positions), corpus.take(passage_positions))
 
 
 def distinct_pairs(first_keys: KeyArray, second_keys: KeyArray) -> tuple[IntArray, npt.NDArray[np.intp]]:

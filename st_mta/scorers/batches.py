@@ -23,11 +23,9 @@ def estimated_tokens(texts: list[str], max_length: int | None) -> IntArray:
 
 
 def token_batches(tokens: IntArray, tokens_per_batch: int) -> Iterator[IntArray]:
-    """Indices of texts, longest first, cut so that rows x longest row stays within the budget.
+    """Indices of texts with (n,) tokens, longest first, cut so that rows x longest row stays within the budget.
 
-    Args:
-        tokens: (n,) length of each text.
-        tokens_per_batch: The budget; a single longer text makes a batch of its own.
+    A single text that is longer makes a batch of its own.
     """
     order = np.argsort(-tokens, kind="stable")
     start = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -16,9 +16,9 @@ import scipy.sparse as sp
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
 from st_mta.progress import progress
-from st_mta.scorers.base import PART_SIZE, stored_scores
+from st_mta.scorers.base import PART_SIZE, StoringScorer
 from st_mta.stores import Store, fingerprint_values, text_keys
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts, offsets_of
+from st_mta.types import FloatArray, IntArray, Retrieved, Texts, offsets_of
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
@@ -29,7 +29,7 @@ ENTRIES_AT_ONCE = 2**25  # entries of the (queries, corpus) product held at once
 PAIRS_AT_ONCE = 2**16
 
 
-class BM25(Scorer):
+class BM25(StoringScorer):
     """Okapi BM25 by bm25s; the corpus given to ``score`` or ``retrieve`` is indexed on first sight and remembered.
 
     Lucene's variant (Kamphuis et al. 2020, table 1): sum over query tokens t of
@@ -50,6 +50,7 @@ class BM25(Scorer):
 
     kind = "bm25"
     can_retrieve = True
+    part_size = 64 * PART_SIZE
 
     def __init__(
         self,
@@ -77,14 +78,14 @@ class BM25(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """Scores of pairs, 0 where they share no term; see ``Scorer.score``."""
-        compute = partial(self._score_pairs, queries, corpus)
         if self.store is None:
-            return compute(np.asarray(query_positions), np.asarray(passage_positions))
-        fingerprint = fingerprint_values(self.fingerprint, _corpus_digest(corpus))
-        pairs = queries, corpus, query_positions, passage_positions
-        return stored_scores(self, self.store, fingerprint, *pairs, compute, 64 * PART_SIZE)
+            return self._compute(queries, corpus, np.asarray(query_positions), np.asarray(passage_positions))
+        return super().score(queries, corpus, query_positions, passage_positions)
 
-    def _score_pairs(
+    def _key(self, corpus: Texts) -> str:
+        return fingerprint_values(self.fingerprint, _corpus_digest(corpus))
+
+    def _compute(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         index = self._index(corpus)

@@ -9,11 +9,9 @@ import numpy as np
 from sentence_transformers.util.quantization import quantize_embeddings
 
 from st_mta.errors import InputError
-from st_mta.scorers.embedding import EmbeddingScorer, distinct
-from st_mta.search.backends import exact_search
-from st_mta.search.corpus import pair_products, search_corpus
-from st_mta.stores.embeddings import Embeddings
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
+from st_mta.scorers.embedding import BLOCK_SIZE, EmbeddingScorer
+from st_mta.stores.embeddings import Embeddings, Role
+from st_mta.types import FloatArray, IntArray, Texts
 
 BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}  # precision of stored passages -> bytes per dimension
 CALIBRATION_ROWS = 2**16
@@ -90,7 +88,7 @@ def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool)
     return replace(cut, precision=precision)
 
 
-class ServedScorer(Scorer):
+class ServedScorer(EmbeddingScorer):
     """Queries encoded by one bi-encoder, passages by the same or another, held in a compressed index.
 
     Args:
@@ -100,8 +98,7 @@ class ServedScorer(Scorer):
         precision: Of the stored passages: "float32", "int8" or "binary".
     """
 
-    kind = "bi-encoder"
-    can_retrieve = bounded = True
+    backend, block_size = "exact", BLOCK_SIZE
 
     def __init__(
         self, queries: EmbeddingScorer, passages: EmbeddingScorer, kept: int | None = None, precision: str = "float32"
@@ -109,7 +106,7 @@ class ServedScorer(Scorer):
         self.queries, self.passages, self.precision = queries, passages, precision
         self.kept = kept or queries.dimension
         self.name = f"{queries.name}-{passages.name}-{self.kept}-{precision}"
-        self.parameters = queries.parameters
+        self.parameters, self.device = queries.parameters, queries.device
 
     @property
     def fingerprint(self) -> str:
@@ -121,28 +118,26 @@ class ServedScorer(Scorer):
         """What the index holds for one passage."""
         return BYTES[self.precision] * self.kept
 
-    def score(
-        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
-    ) -> FloatArray:
-        """Gathered inner products; see ``Scorer.score``."""
-        distinct_queries, query_of = distinct(query_positions, len(queries))
-        left = self._query_rows(self.queries.embed(queries, "query", distinct_queries))
-        places = np.asarray(passage_positions, dtype=np.int64)
-        return pair_products(left.rows, self._passages(corpus).rows, query_of, places)
+    @property
+    def dimension(self) -> int:
+        """D, the leading dimensions that are kept."""
+        return self.kept
 
-    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
-        """The k best passages of the index, searched exhaustively."""
-        positions = np.asarray(query_positions, dtype=np.int64)
-        left, right = self._query_rows(self.queries.embed(queries, "query", positions)), self._passages(corpus)
-        scores, passages = search_corpus(left, right, k, exact_search(right, self.queries.device))
-        return Retrieved(positions, passages, scores)
+    def encode(self, texts: list[str], role: Role) -> FloatArray:
+        """(n, D) float32 embeddings before the index, by the model of this role."""
+        rows = self._encoder(role).encode(texts, role)
+        return truncated(rows, self.kept, self._encoder(role).similarity == "cosine")
 
-    def _query_rows(self, embeddings: Embeddings) -> CompressedEmbeddings:
-        return compress(embeddings, self.kept, "float32", self.queries.similarity == "cosine")
+    def embed(self, texts: Texts, role: Role, positions: IntArray) -> Embeddings:
+        """The embeddings as the index gives them back; that of passages holds all of them."""
+        encoder = self._encoder(role)
+        places = positions if role == "query" else np.arange(len(texts), dtype=np.int64)
+        precision = "float32" if role == "query" else self.precision
+        index = compress(encoder.embed(texts, role, places), self.kept, precision, encoder.similarity == "cosine")
+        return index if role == "query" else index.at(positions)
 
-    def _passages(self, corpus: Texts) -> CompressedEmbeddings:
-        embedded = self.passages.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
-        return compress(embedded, self.kept, self.precision, self.passages.similarity == "cosine")
+    def _encoder(self, role: Role) -> EmbeddingScorer:
+        return self.queries if role == "query" else self.passages
 
 
 def mean_cosine(first: EmbeddingScorer, second: EmbeddingScorer, texts: Texts, positions: IntArray) -> float:

@@ -24,12 +24,9 @@ class FrozenModel(Generic[Model]):
     devices changed here never reach the user's object. Weights that change in place after wrapping (a student trained
     further) are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
 
-    Args:
-        model: The user's model.
-        precision: "auto", "fp32" or "bf16".
+    Args: As of ``HostModelScorer``, and:
         max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
             length, have no limit to set.
-        device: Where to run, None for where the model is.
         owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
 

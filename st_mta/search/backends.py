@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from st_mta.errors import InputError
-from st_mta.lookup import check_choice
+from st_mta.lookup import check_choice, import_extra
 from st_mta.progress import progress
 from st_mta.search.corpus import Search, tensor_over
 from st_mta.search.integer import integer_search
@@ -35,10 +34,7 @@ def exact_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
 def float_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
     """Matrix products over blocks of the corpus, keeping the best so far; memory does not grow with the corpus.
 
-    Args:
-        corpus: (n, D).
-        device: Where to multiply.
-        block_size: Passages compared at once (fewer for very many queries).
+    With very many queries the blocks are smaller than ``block_size`` passages.
     """
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
@@ -64,12 +60,8 @@ def best_columns(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tens
     ``topk`` alone reads every score slowly. The k best lie within the k groups of columns with the highest maxima, and
     maxima are fast; so only the columns of these groups are compared.
 
-    Args:
-        scores: (Q, n).
-        k: How many.
-
     Returns:
-        Scores and column numbers, (Q, min(k, n)) each.
+        Scores and column numbers, (Q, min(k, n)) each, of scores (Q, n).
     """
     groups = scores.shape[1] // GROUP
     if groups < 4 * k:
@@ -88,10 +80,7 @@ def best_columns(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tens
 def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
     """A flat FAISS index (inner product) of the whole corpus, 4 n D bytes; on the GPU where FAISS was built for it.
 
-    Args:
-        corpus: (n, D).
-        device: A GPU's number, or the CPU.
-        block_size: Passages read at once while the index is built.
+    ``block_size`` passages are read at once while the index is built.
     """
     faiss = _faiss()
     index: Any = faiss.IndexFlatIP(corpus.dimension)
@@ -116,15 +105,8 @@ def faiss_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
 
 def _faiss() -> Any:
     """The module, or ``InputError``; loading its libraries takes a second that exact search need not pay."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            expected="FAISS, for the backend 'faiss'",
-            got=f"an environment without it ({error})",
-            remedy="pip install 'st-mta[faiss]' (or 'st-mta[faiss-gpu]'), or use backend='exact'",
-        ) from error
-    return faiss
+    remedy = "pip install 'st-mta[faiss]' (or 'st-mta[faiss-gpu]'), or use backend='exact'"
+    return import_extra("faiss", "FAISS, for the backend 'faiss'", remedy)
 
 
 BACKENDS: dict[str, Callable[[Embeddings, torch.device, int], Search]] = {"exact": exact_search, "faiss": faiss_search}

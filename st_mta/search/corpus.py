@@ -85,10 +85,8 @@ def pair_products(
     """Inner products of P pairs, each summed in the same order wherever the pair stands.
 
     Args:
-        query_rows: Gives the embeddings at some places.
-        passage_rows: The same for passages; they are read once, in ascending order.
-        queries: (P,) places of queries.
-        passages: (P,) places of passages.
+        query_rows, passage_rows: Give the embeddings at some places; passages are read once, in ascending order.
+        queries, passages: (P,) places.
 
     Returns:
         (P,) float32.
@@ -110,16 +108,9 @@ def pair_products(
 
 
 def _products_where(left: FloatArray, right: FloatArray, counts: IntArray, columns: IntArray) -> FloatArray:
-    """Inner products of some rows: of ``left[0]`` with the first ``counts[0]`` of the columns, and so on.
+    """(P,) products of (M, D) rows with (N, D) rows: of ``left[0]`` with the first ``counts[0]`` columns, and so on.
 
-    Args:
-        left: (M, D).
-        right: (N, D).
-        counts: (M,) numbers of products.
-        columns: (P,) rows of ``right``; P is the sum of the counts.
-
-    Returns:
-        (P,) float32.
+    The columns (P,) are rows of ``right``; P is the sum of the counts (M,).
     """
     if len(columns) > len(left) * len(right):  # Some pair is there twice, and torch keeps no more than the matrix has.
         right, columns = right[columns], np.arange(len(columns))

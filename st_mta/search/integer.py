@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,6 @@ MOST_HITS = 32
 """Times the passages wanted; where so many are as good (copies of one text, say), memory would not hold them all."""
 FURTHEST = 2**30  # beyond every product of two rows of integers, and within what 32 bits hold
 
-Result = TypeVar("Result")
 _Hits = tuple[npt.NDArray[np.int16], FloatArray, IntArray]
 """Rows of queries, scores in their steps, positions in the corpus; in any order."""
 _Best = tuple[FloatArray, IntArray, npt.NDArray[np.bool_]]
@@ -54,10 +53,7 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
     A sample of the corpus says which score somewhat more than the wanted passages of a query will reach, so that all
     others are dropped block by block without being sorted.
 
-    Args:
-        corpus: (n, D).
-        exact: Takes over where integers do not pay: few queries, few passages, or a large part of them wanted.
-        block_size: Passages rounded at once.
+    ``exact`` takes over where integers do not pay: few queries, few passages, or a large part of them wanted.
 
     Returns:
         A search that gives up to 1.4 times as many passages as asked for.
@@ -83,10 +79,7 @@ def integer_search(corpus: Embeddings, exact: Search, block_size: int = BLOCK_SI
 
 
 def _rank_in_sample(expected: float) -> int:
-    """The rank r in a sample that lies ``DEVIATIONS`` of its standard deviations (its root) above ``expected``.
-
-    ``expected`` is how many of the wanted passages the sample holds on average.
-    """
+    """The rank in a sample, ``DEVIATIONS`` times its root above the number of wanted passages expected there."""
     return math.ceil(((DEVIATIONS + math.sqrt(DEVIATIONS**2 + 4 * expected)) / 2) ** 2)
 
 
@@ -104,8 +97,8 @@ def _search(
         parts = list(cores.map(partial(round_queries, mean=mean), split))
         bounds = list(cores.map(partial(_bounds, drawn, rank), parts))
         compare = partial(_compare, list(zip(parts, bounds)), mean, coarsest)
-        found = _ahead(cores, compare, _blocks(corpus, block_size, bar))
-        hits = _all_or_none(found, corpus.forget, MOST_HITS * k * len(queries))
+        blocks = (cores.submit(compare, *block) for block in _blocks(corpus, block_size, bar))
+        hits = _all_or_none(blocks, corpus.forget, MOST_HITS * k * len(queries))
         if hits is None:
             return None
         scores, positions, enough = zip(*cores.map(partial(_best, k), parts, zip(*hits)))
@@ -113,11 +106,14 @@ def _search(
 
 
 def _all_or_none(
-    found: Iterable[list[_Hits] | None], forget: Callable[[], None], most: int
+    blocks: Iterator[Future[list[_Hits] | None]], forget: Callable[[], None], most: int
 ) -> list[list[_Hits]] | None:
     """The hits of all blocks; None if one is too coarse or there are more than may be kept."""
     hits: list[list[_Hits]] = []
-    for of_block in found:
+    waiting = deque(islice(blocks, BLOCKS_AHEAD + 1))  # no more blocks in advance than keep the threads busy
+    while waiting:
+        of_block = waiting.popleft().result()
+        waiting.extend(islice(blocks, 1))
         if of_block is None or (most := most - sum(len(rows) for rows, _, _ in of_block)) < 0:
             return None
         hits.append(of_block)
@@ -151,19 +147,6 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
             yield threads
     finally:
         torch.set_num_threads(cores)
-
-
-def _ahead(
-    threads: ThreadPoolExecutor, function: Callable[..., Result], items: Iterable[tuple[Any, ...]]
-) -> Iterator[Result]:
-    """Results in order; only so many items are taken in advance as keep the threads busy."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(threads.submit(function, *item))
-        if len(waiting) > BLOCKS_AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _bounds(sample: RoundedPassages, rank: int, queries: RoundedQueries) -> Tensor:

@@ -10,13 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def rename_damaged(files: Sequence[Path], reason: str, consequence: str) -> None:
-    """Renames files to ``*.damaged`` and logs a warning.
-
-    Args:
-        files: Files that belong together; those already gone (another process was faster) are skipped.
-        reason: What is wrong with them.
-        consequence: What follows for the user.
-    """
+    """Renames files to ``*.damaged`` and logs a warning; skips those that another process renamed first."""
     for file in files:
         try:
             file.rename(file.with_name(file.name + ".damaged"))

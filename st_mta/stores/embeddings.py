@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +53,7 @@ class Embeddings:
 
     def at(self, places: IntArray) -> Embeddings:
         """The embeddings at these places, still unread."""
-        return Embeddings(self.block_arrays, self.block_of[places], self.row_of[places])
+        return replace(self, block_of=self.block_of[places], row_of=self.row_of[places])
 
     def rows(self, index: IntArray | slice) -> FloatArray:
         """The embeddings at these places (0..n-1, in the order of the positions asked for).
@@ -211,13 +211,7 @@ class EmbeddingStore:
 
 
 def blocks_by_length(positions: IntArray, lengths: IntArray, block_size: int) -> Iterator[IntArray]:
-    """Cuts positions into blocks of texts of similar length, longest first within each window.
-
-    Args:
-        positions: (n,) positions in a table.
-        lengths: Length of every text of the table, in any unit.
-        block_size: Texts per block.
-    """
+    """Cuts positions (n,) in a table into blocks of texts of similar length, longest first within each window."""
     window = block_size * WINDOW_BLOCKS
     for start in range(0, len(positions), window):
         part = positions[start : start + window]

@@ -23,10 +23,6 @@ SLICE = 2**24  # pairs looked up at once: the hash table of a join over this man
 MEMORY_LIMIT = "4GB"
 
 
-def _schema_of_whole(part: Path) -> pa.Schema:
-    return pq.read_table(part).schema
-
-
 class ScoreStore:
     """Scores by scorer fingerprint and content keys, so that a pair is scored once in the life of the store.
 
@@ -44,23 +40,15 @@ class ScoreStore:
     def append(
         self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: npt.NDArray[np.floating]
     ) -> None:
-        """Writes the scores of P pairs as one part.
-
-        Args:
-            fingerprint: The scorer.
-            query_keys, passage_keys: (P,) content keys of the texts.
-            scores: (P,) finite scores.
+        """Writes the scores (P,) of pairs, given by the content keys (P,) of their texts, as one part.
 
         Raises:
             InputError: If a score is not finite (nothing is written then), or the disk is full.
         """
         if len(scores) == 0:
             return
-        check_finite(
-            f"scores of scorer {fingerprint}",
-            scores,
-            lambda pair: f"query key {query_keys[pair]} and passage key {passage_keys[pair]}",
-        )
+        keys = "query key {} and passage key {}".format
+        check_finite(f"scores of scorer {fingerprint}", scores, lambda i: keys(query_keys[i], passage_keys[i]))
         # Sorted keys compress better and let a join skip row groups.
         order = np.lexsort((passage_keys, query_keys))
         columns = [query_keys[order], passage_keys[order], np.asarray(scores, dtype=np.float32)[order]]
@@ -110,7 +98,7 @@ class ScoreStore:
             return self._join_sound(parts, query_keys, passage_keys)
         except duckdb.Error:
             # A whole footer may hide a broken page: read every part fully once, then try without the broken ones.
-            sound = [part for part in parts if part.exists() and self._is_sound(part, _schema_of_whole)]
+            sound = [p for p in parts if p.exists() and self._is_sound(p, lambda part: pq.read_table(part).schema)]
             if len(sound) == len(parts):
                 raise
             return self._join_sound(sound, query_keys, passage_keys)

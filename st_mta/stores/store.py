@@ -55,6 +55,11 @@ class Store:
         self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger)
         self.tensors = TensorStore(self.folder / "tensors")
 
+    @classmethod
+    def at(cls, store: Store | Path | str | None) -> Store:
+        """The store in a folder, as by the constructor; a store is returned as it is."""
+        return store if isinstance(store, Store) else cls(store)
+
     def describe(self, fingerprint: str, name: str, kind: str) -> None:
         """Notes the name and kind of a scorer, once, for ``contents``."""
         path = self.folder / "scorers" / fingerprint / DESCRIPTION
@@ -68,14 +73,7 @@ class Store:
         return sorted(found, key=lambda scorer: -scorer.num_bytes)
 
     def clear(self, fingerprint: str | None = None) -> int:
-        """Deletes what one scorer stored, or everything.
-
-        Args:
-            fingerprint: The scorer, or None for all.
-
-        Returns:
-            The number of bytes freed.
-        """
+        """Deletes what one scorer stored, or everything; returns the number of bytes freed."""
         removed = [scorer for scorer in self.contents() if fingerprint in (None, scorer.fingerprint)]
         for scorer in removed:
             for folder in self._folders(scorer.fingerprint):

@@ -62,7 +62,7 @@ class Distillation(RunState):
 
         The arguments, and what is raised, are those of [`MultiAssistantTrainer`]; the student is copied.
         """
-        store = store if isinstance(store, Store) else Store(store)
+        store = Store.at(store)
         precision = "bf16" if computes_in_bf16(arguments) else "fp32"
         options = ScorerOptions(store, precision, str(arguments.device), arguments.max_length)
         whole = with_dev_split(

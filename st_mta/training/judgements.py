@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from st_mta.mining import mine
-from st_mta.types import Collection, IntArray, Qrels, Scorer
+from st_mta.types import Collection, IntArray, Qrels, Scorer, by_query
 
 RELEVANT = 10
 """Passages per query that count as relevant: the teacher's best has grade 2, the others grade 1."""
@@ -41,8 +41,5 @@ def judge_by_teacher(
     order = np.lexsort((lists.passages, -scores, lists.rows))
     rank = np.arange(len(order)) - lists.offsets[lists.rows]
     best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1).tolist()
-    qrels: Qrels = {}
     query_ids = collection.queries.take_ids(lists.pair_queries[best])
-    for query_id, passage_id, grade in zip(query_ids, collection.corpus.take_ids(lists.passages[best]), grades):
-        qrels.setdefault(query_id, {})[passage_id] = grade
-    return qrels
+    return by_query(query_ids, collection.corpus.take_ids(lists.passages[best]), grades)

@@ -87,3 +87,10 @@ def test_a_space_agrees_with_itself_only(corpus):
     first, second = (BiEncoderScorer(tiny_sentence_transformer(seed), name=str(seed)) for seed in (0, 1))
     assert mean_cosine(first, first, corpus, np.arange(50)) == pytest.approx(1.0)
     assert mean_cosine(first, second, corpus, np.arange(50)) < 0.5
+
+
+def test_queries_and_passages_are_encoded_by_their_own_models(queries, corpus, pairs):
+    first, second = (BiEncoderScorer(tiny_sentence_transformer(seed), name=str(seed)) for seed in (0, 1))
+    left, right = first.embed(queries, "query", pairs[0]), second.embed(corpus, "document", pairs[1])
+    products = np.einsum("pd,pd->p", left.rows(slice(None)), right.rows(slice(None)))
+    np.testing.assert_allclose(ServedScorer(first, second).score(queries, corpus, *pairs), products, atol=1e-6)

@@ -77,3 +77,8 @@ def test_the_ledger_is_shared_and_differences_count_since_a_copy(store):
     difference = store.ledger - before
     assert difference == Ledger(passages_encoded=2, queries_encoded=2)
     assert before.as_dict()["passages_encoded"] == 2
+
+
+def test_a_store_is_its_own_and_a_folder_becomes_one(store, tmp_path):
+    assert Store.at(store) is store
+    assert Store.at(tmp_path / "other").folder == tmp_path / "other"
