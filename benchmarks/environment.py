@@ -5,23 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from st_mta.precision import resolve_precision
-
-PACKAGES = (
-    "st-mta",
-    "sentence-transformers",
-    "transformers",
-    "torch",
-    "datasets",
-    "faiss-cpu",
-    "bm25s",
-    "ir-measures",
-)
+from st_mta.report.build import installed_versions
 
 
 def environment() -> dict[str, object]:
@@ -31,8 +20,7 @@ def environment() -> dict[str, object]:
         "device": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "cores": os.cpu_count(),
         "bf16": resolve_precision("auto", torch.device(device)) == torch.bfloat16,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": installed_versions(),
         "commit": commit(),
     }
 
