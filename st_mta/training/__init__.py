@@ -1,3 +1,3 @@
-"""The order of the flow: stations, iterations, the trainer and the recipes built on it."""
+"""The order of the flow: options, stages, iterations, and the trainer."""
 
 from __future__ import annotations

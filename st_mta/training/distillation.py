@@ -25,7 +25,7 @@ from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import LOG
 from st_mta.training.judgements import unjudged
-from st_mta.training.loss import identity_of_loss, loss_of_run, refuse_unheeded
+from st_mta.training.loss import check_loss_supports, identity_of_loss, loss_of_run
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
 from st_mta.training.stages import ITERATION, finish
@@ -79,7 +79,7 @@ class Distillation(RunState):
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
         make_loss = loss_of_run(factory, arguments, settled)
         probe = make_loss(copied(students.original), make_targets(pool, arguments))
-        refuse_unheeded(probe, factory, arguments)
+        check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
             evaluator = CollectionEvaluator(whole, "dev")
         identity = run_identity(

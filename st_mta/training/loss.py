@@ -42,21 +42,21 @@ def loss_of_run(factory: LossFactory, arguments: MultiAssistantTrainingArguments
     return make
 
 
-def refuse_unheeded(loss: nn.Module, factory: LossFactory, arguments: MultiAssistantTrainingArguments) -> None:
+def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiAssistantTrainingArguments) -> None:
     """Refuses a loss that would not do what an argument says.
 
     Raises:
         InputError: If ``regression_weight`` is positive and the loss has no such weight, or there is an ``alpha_end``
             and it has no ``alpha``.
     """
-    unheeded = []
+    missing = []
     if arguments.regression_weight and "regression_weight" not in factory.supports:
-        unheeded += [] if getattr(loss, "regression_weight", 0) else ["regression_weight"]
+        missing += [] if getattr(loss, "regression_weight", 0) else ["regression_weight"]
     if arguments.alpha_end is not None and not hasattr(loss, "alpha"):
-        unheeded += ["alpha_end"]
-    for name in unheeded:
+        missing += ["alpha_end"]
+    for name in missing:
         raise InputError(
-            expected=f"a loss that heeds {name}={getattr(arguments, name)}",
+            expected=f"a loss that supports {name}={getattr(arguments, name)}",
             got=f"{type(loss).__name__} without {name.removesuffix('_end')}",
             remedy="take the argument back, or build the loss with it",
         )
