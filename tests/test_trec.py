@@ -75,8 +75,8 @@ FORMS = {
     "white space": PLAIN.replace(" ", " \t  ").replace("q", "  q").encode(),
     "plus": PLAIN.replace("3.5", "+3.5E+00").encode(),
     "blank in the tag": PLAIN.replace(" t\n", " my own run\n").encode(),
-    "gzip": gzip.compress(PLAIN.encode()),
-    "gzip in parts": gzip.compress(PLAIN[:20].encode()) + gzip.compress(PLAIN[20:].encode()),
+    "gzip": gzip.compress(PLAIN.encode(), mtime=0),
+    "gzip in parts": gzip.compress(PLAIN[:20].encode(), mtime=0) + gzip.compress(PLAIN[20:].encode(), mtime=0),
     "three columns": b"q1\td1\t3.5\nq1\td2\t-1e-3\nq2\td2\t9",
 }
 
@@ -102,7 +102,7 @@ def test_parquet_and_json_are_read(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name, content", [("r", b""), ("r.trec", b"\n \n"), ("r.json", b"{}"), ("r", gzip.compress(b""))]
+    "name, content", [("r", b""), ("r.trec", b"\n \n"), ("r.json", b"{}"), ("r", gzip.compress(b"", mtime=0))]
 )
 def test_nothing_is_an_empty_run(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -164,8 +164,8 @@ UNREADABLE = {
     "utf-16": ("r.trec", PLAIN.encode("utf-16"), "UTF-8 .*got UTF-16 at .*r.trec:1"),
     "utf-16 without a mark": ("r.trec", PLAIN.encode("utf-16-le"), "NUL byte at .*r.trec:1"),
     "latin": ("r.trec", PLAIN.replace("d2", "d\u00e9").encode("latin-1"), "other bytes .* at .*r.trec:2"),
-    "broken gzip": ("r.trec.gz", gzip.compress(PLAIN.encode() * 99)[:-20], r"EOFError .*r.trec.gz:1"),
-    "damaged gzip": ("r.gz", gzip.compress(PLAIN.encode())[:12] + b"x" * 40, r"error .*r.gz:1"),
+    "broken gzip": ("r.trec.gz", gzip.compress(PLAIN.encode() * 99, mtime=0)[:-20], r"EOFError .*r.trec.gz:1"),
+    "damaged gzip": ("r.gz", gzip.compress(PLAIN.encode(), mtime=0)[:12] + b"x" * 40, r"error .*r.gz:1"),
     "a word in the third column": ("r.tsv", b"q1 d1 2\nq1 d2 b\n", "'q1 d2 b' at .*r.tsv:2"),
     "half a character": ("r.json", b'{"q1": {"\\ud800": 1}}', "Unicode.* at .*r.json:1"),
     "no JSON": ("r.json", b'{"q1":\n {"d1": 1,}}', "at .*r.json:2"),
@@ -261,7 +261,7 @@ QRELS_FORMS = {
     "quoted": b'"query-id"\t"corpus-id"\t"score"\n"q1"\t"d1"\t"1"\nq1\td 2\t"0"\nq2\td1\t"-1"\n',
     "blank lines": ("\n" + BEIR.replace("\n", "\n\n")).encode(),
     "windows": b"\xef\xbb\xbf" + BEIR.replace("\n", "\r\n").rstrip().encode(),
-    "gzip": gzip.compress(BEIR.encode()),
+    "gzip": gzip.compress(BEIR.encode(), mtime=0),
     "floats": BEIR.replace("1\n", "1.0\n").replace("\t0\n", "\t 0e0 \n").encode(),
 }
 

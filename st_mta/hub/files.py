@@ -20,6 +20,8 @@ EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""
 CONFIG = "config.yaml"
 EVIDENCE_FILES = ("report.json", "report.md", "report.html", CONFIG, "plots/*", "runs/*.trec")
+PRIVATE = {"README.md", "training_args.bin", "trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
+"""Of the student's folder: the card is published apart, the host's training arguments may hold a token."""
 PLACEHOLDER = "sentence_transformers_model_id"
 """What the host writes in the usage example of a card whose repository is not known yet."""
 
@@ -57,7 +59,7 @@ def run_files(folder: str | Path, repo_id: str) -> list[PublishedFile]:
     files = [
         PublishedFile(path.relative_to(student).as_posix(), path)
         for path in student.rglob("*")
-        if path.is_file() and path != student / "README.md" and not path.name.startswith(".")
+        if path.is_file() and path.name not in PRIVATE and not path.name.startswith(".")
     ]
     card = (student / "README.md").read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
     files.append(PublishedFile("README.md", _replace(card, replaced).encode()))

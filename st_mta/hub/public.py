@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential)s?$", re.IGNORECASE)
+SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential|authorization)s?$|(Token|Key)$", re.IGNORECASE)
 """Names of options whose values stay private, such as ``hub_token`` and ``WANDB_API_KEY``."""
 HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _START = r"(?<![\w<./~])(?:/(?!/)|~/|\.\.?/|file:/+|[A-Za-z]:[\\/](?!/))"

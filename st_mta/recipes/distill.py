@@ -46,7 +46,8 @@ class DistillConfig(MethodOptions):
         False,
         group=INPUTS,
         basic=True,
-        help="Delete the run in the output folder, and nothing else there, once all inputs are checked.",
+        help="Delete the run in the output folder (students, iterations, run files, reports), once all inputs are "
+        "checked.",
     )
     training: dict[str, Any] | None = option(
         None,

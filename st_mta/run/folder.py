@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,13 +55,23 @@ class RunFolder:
         self.runs = root / "runs"
         self.report = root / "report.json"
 
+    @property
+    def begun(self) -> bool:
+        """Whether the journal is that of a run, and not another program's file of the same name."""
+        try:
+            record = json.loads(self.journal.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(record, dict) and {"configuration", "stations"} <= record.keys()
+
     def written(self) -> list[Path]:
-        """What is there under the names that a run writes."""
-        return [path for pattern in WRITTEN for path in sorted(self.root.glob(pattern))]
+        """What is there under the names that a run writes; nothing behind links that lead out of the folder."""
+        found = [path for pattern in WRITTEN for path in sorted(self.root.glob(pattern))]
+        return [path for path in found if path.parent.resolve().is_relative_to(self.root.resolve())]
 
     def clear(self) -> None:
-        """Deletes what a run wrote and nothing else; does nothing in a folder where no run was begun."""
-        if not self.journal.exists():
+        """Deletes the folders and files that a run writes; does nothing in a folder where no run was begun."""
+        if not self.begun:
             return
         for path in self.written():
             if path.is_dir() and not path.is_symlink():
@@ -84,7 +95,7 @@ class RunFolder:
                 got=f"the file {self.root}",
                 remedy="name another --output-dir",
             )
-        if not self.journal.exists() and (foreign := self.written()):
+        if not self.begun and (foreign := self.written()):
             raise InputError(
                 expected=f"no {foreign[0].relative_to(self.root)} in {self.root}, where no run was begun",
                 got="something of that name",
@@ -92,7 +103,8 @@ class RunFolder:
                 remedy="name another --output-dir, or move it away",
             )
         for spec in inputs:
-            path = Path(spec.partition(":")[2] if not Path(spec).exists() else spec).expanduser()
+            name = spec if Path(spec).exists() else spec.partition(":")[2].removeprefix("//").partition("#")[0]
+            path = Path(name).expanduser()
             if path.exists() and self._would_write(path.resolve()):
                 raise InputError(
                     expected=f"inputs outside of what the run writes in {self.root}",

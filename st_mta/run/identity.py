@@ -18,6 +18,7 @@ WITHOUT_EFFECT = re.compile(
     "output_dir|overwrite_output_dir|run_name|project|report_to|disable_tqdm|log(ging)?_.*|trackio_.*|save_.*|push_to_hub.*"
     "|hub_.*|dataloader_(num_workers|pin_memory|persistent_workers|prefetch_factor)|resume_from_checkpoint"
     "|skip_memory_metrics|include_(num_input_tokens_seen|tokens_per_second)|local_rank|ddp_.*|use_cpu|precision"
+    "|per_device_eval_batch_size|eval_accumulation_steps|do_(train|eval|predict)"
 )
 """Arguments that change no weight; all others are part of a run's identity. What ``precision`` and ``use_cpu`` came
 to stands there as ``bf16`` and ``device``."""

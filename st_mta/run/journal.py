@@ -123,6 +123,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             expected=f"the journal of a run in {path}",
             got=f"something else ({type(error).__name__}: {error})",
-            remedy="restore the file, name another output folder, or pass --overwrite to begin this one anew",
+            remedy="restore the file, or name another output folder",
         ) from error
     return record

@@ -12,7 +12,8 @@ import torch
 INCIDENTAL = frozenset(
     "_name_or_path transformers_version architectures dtype torch_dtype auto_map use_cache "
     "_attn_implementation_autoset attn_implementation output_hidden_states output_attentions return_dict "
-    "id2label label2id sentence_transformers __version__".split()
+    "id2label label2id sentence_transformers __version__ base_model_name_or_path peft_version inference_mode "
+    "auto_mapping revision".split()
 )
 
 
@@ -42,6 +43,8 @@ def fingerprint_model(model: torch.nn.Module, **extra: Any) -> str:
         "tokenizer": _tokenizer_digest(getattr(model, "tokenizer", None)),
         "extra": _plain(extra),
     }
+    if adapters := getattr(getattr(model, "transformers_model", None), "peft_config", None):
+        description["adapters"] = _plain({name: adapter.to_dict() for name, adapter in adapters.items()})
     digest.update(json.dumps(description, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
@@ -68,6 +71,8 @@ def _plain(value: Any) -> Any:
     """The value as nested JSON, without what is incidental."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items() if str(key) not in INCIDENTAL}
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

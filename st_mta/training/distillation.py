@@ -88,7 +88,8 @@ class Distillation(RunState):
                 "bf16": settled.bf16,
                 "device": settled.device,
                 "regression_weight": settled.regression_weight,
-                "loss": identity_of_loss(probe),
+                "loss": identity_of_loss(probe, loss),
+                "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
             },
             collection=whole,
             teacher=pool.teacher,
@@ -124,6 +125,7 @@ class Distillation(RunState):
         The untrained student, the warmed-up one and every iteration's compete on the development split.
         """
         self.journal.open()
+        self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
         self.stage("student-before", lambda: keep_student(self), Nothing)
         if len(unjudged(self.collection, "dev")):
             self.stage("judge", lambda: judge(self), Judged)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -12,6 +14,7 @@ from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.similarity import resolve_similarity
+from st_mta.stores import fingerprint_values
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.run_state import MakeLoss
 from st_mta.training.settled import Settled
@@ -62,8 +65,29 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         )
 
 
-def identity_of_loss(loss: nn.Module) -> dict[str, Any]:
-    """What tells a loss from another one: its class, its parameters, and its plain attributes."""
-    plain = {name: value for name, value in vars(loss).items() if isinstance(value, (bool, int, float, str))}
+def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
+    """What tells a loss from another one: class, parameters, plain attributes, and the user's own function."""
     described = describe_loss(loss)
-    return {"class": described["class"], "config": described["config"], "attributes": plain}
+    own = _identity_of_function(given) if callable(given) else None
+    plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}
+    return {"class": described["class"], "config": described["config"], "attributes": plain, "function": own}
+
+
+def _identity_of_function(function: Any) -> str:
+    """Digest of a function's source and of the plain values that it holds: defaults, closure, fixed arguments."""
+    held: list[Any] = [*(getattr(function, "__defaults__", None) or ())]
+    held += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    if isinstance(function, partial):
+        held += [*function.args, *function.keywords.items()]
+        function = function.func
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = getattr(function, "__qualname__", type(function).__qualname__)
+    return fingerprint_values(source, [value for value in held if _is_plain(value)])
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))

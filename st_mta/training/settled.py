@@ -102,6 +102,7 @@ def inner_arguments(
         "output_dir": str(folder),
         "bf16": settled.bf16,
         "use_cpu": settled.device == "cpu",
+        "hub_token": None,
         "push_to_hub": False,  # only the finished student is published
         "regression_weight": settled.regression_weight,
     }

@@ -55,6 +55,13 @@ def test_no_secret_of_the_options_is_published(out):
         assert b"warmup_steps" in content(published) and yaml.safe_load(content(published))["seed"] == 3
 
 
+def test_the_hosts_training_arguments_are_not_published(out):
+    """`trainer.save_model` writes them, a token among them, beside the student."""
+    for name in ("training_args.bin", "optimizer.pt"):
+        (out / "student" / name).write_bytes(b"hf_secret")
+    assert not [file.path for file in run_files(out, "me/small") if file.path.endswith((".bin", ".pt"))]
+
+
 def test_student_card_and_evidence_are_published(out):
     paths = {file.path for file in run_files(out, "me/small")}
     assert {

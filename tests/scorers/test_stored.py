@@ -54,7 +54,7 @@ def path(request, tmp_path):
     path = tmp_path / request.param
     (write_parquet if name.endswith("parquet") else write_json if ".json" in name else write_trec)(path)
     if name.endswith(".gz"):
-        path.write_bytes(gzip.compress(path.read_bytes()))
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     return path
 
 

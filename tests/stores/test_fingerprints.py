@@ -89,3 +89,18 @@ def test_using_a_model_does_not_change_its_fingerprint():
 
 def test_models_of_another_seed_differ():
     assert fingerprint_model(tiny_cross_encoder(0)) != fingerprint_model(tiny_cross_encoder(1))
+
+
+def test_adapters_of_equal_weights_are_told_apart_by_their_settings():
+    peft = pytest.importorskip("peft")
+
+    def adapted(alpha):
+        model = tiny_sentence_transformer(1)
+        config = peft.LoraConfig(
+            task_type=peft.TaskType.FEATURE_EXTRACTION, r=4, lora_alpha=alpha, target_modules=["query"]
+        )
+        torch.manual_seed(0)
+        model.add_adapter(config)
+        return model
+
+    assert fingerprint_model(adapted(4)) == fingerprint_model(adapted(4)) != fingerprint_model(adapted(64))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
+import torch
 
+from st_mta.assistants.pool import AssistantPool
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
 from st_mta.losses import ListwiseKLLoss
@@ -56,6 +59,41 @@ def test_another_loss_of_the_same_kind_is_another_loss(toy_collection, tmp_path,
     with pytest.raises(InputError, match="loss"):
         resume(tmp_path, toy_collection, **weighted(0.6))
     resume(tmp_path, toy_collection, **weighted(0.5))
+
+
+def weighted_error(weight):
+    def divergence(student_logits, target_log_probs, mask):
+        student = student_logits.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+        return weight * (student - target_log_probs.exp()).square().sum(dim=-1)
+
+    return divergence
+
+
+@pytest.mark.parametrize("make", [weighted_error, lambda weight: partial(squared, weight=weight)])
+def test_a_constant_in_the_users_function_counts(toy_collection, tmp_path, monkeypatch, make):
+    with killed(monkeypatch, "train"):
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, loss=make(1.0)).train()
+    with pytest.raises(InputError, match="loss"):
+        resume(tmp_path, toy_collection, loss=make(9.0))
+    resume(tmp_path, toy_collection, loss=make(1.0))
+
+
+def squared(student_logits, target_log_probs, mask, weight=1.0):
+    return weighted_error(weight)(student_logits, target_log_probs, mask)
+
+
+def test_frozen_weights_count(begun, toy_collection):
+    student = tiny_sentence_transformer(1)
+    student[0].auto_model.embeddings.requires_grad_(False)
+    with pytest.raises(InputError, match="frozen"):
+        resume(begun, toy_collection, student=student)
+
+
+def test_a_trainer_can_be_trained_again_after_a_promotion(toy_collection, tmp_path, monkeypatch):
+    monkeypatch.setattr(AssistantPool, "replaceable", lambda self, *_: "A" if "A" in self.assistant_names else None)
+    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection)
+    report = trainer.train()
+    assert trainer.train(resume_from_checkpoint=True)["iterations"] == report["iterations"]
 
 
 def test_other_data_are_refused(begun, toy_collection):
