@@ -69,3 +69,15 @@ def test_the_environment_reaches_scorers(monkeypatch):
         scorers[word] = BiEncoderScorer(tiny_sentence_transformer())
         assert scorers[word].fingerprint == BiEncoderScorer(tiny_sentence_transformer(), precision=word).fingerprint
     assert scorers["fp32"].fingerprint != scorers["bf16"].fingerprint
+
+
+def test_embeddings_computed_in_bf16_have_length_one_in_fp32(corpus):
+    texts = corpus.take(np.arange(20))
+    lengths = {
+        precision: np.linalg.norm(
+            BiEncoderScorer(tiny_sentence_transformer(), precision=precision).encode(texts, "document"), axis=1
+        )
+        for precision in ("fp32", "bf16")
+    }
+    np.testing.assert_allclose(lengths["bf16"], 1, atol=2e-7)
+    np.testing.assert_allclose(lengths["fp32"], 1, atol=2e-7)
