@@ -29,7 +29,16 @@ RUN_SUFFIXES = (".trec", ".run", ".res", ".txt", ".tsv", ".json", ".parquet")
 COLUMNS = ("query_id", "passage_id", "score")
 TREC, RANK_OR_SCORE = "query_id Q0 passage_id rank score tag", "query_id passage_id score"
 TREC_QRELS, BEIR_QRELS = "query_id 0 passage_id grade", "query_id passage_id grade"
-WANTED = {*COLUMNS, "grade"}
+WANTED_ORDER = (*COLUMNS, "grade")
+WANTED = {*WANTED_ORDER}
+SEPARATORS = {"\t": "tabs", "": "white space", ",": "commas", ";": "semicolons"}
+# What headers call the columns, without case, quotes, "-", "_" and blanks.
+HEADERS = {
+    **dict.fromkeys(("queryid", "qid", "query", "topicid", "topic"), "query_id"),
+    **dict.fromkeys(("corpusid", "docid", "docno", "doc", "documentid", "document"), "passage_id"),
+    **dict.fromkeys(("pid", "passageid", "passage"), "passage_id"),
+    **dict.fromkeys(("score", "grade", "relevance", "rel", "label", "judgment", "judgement"), "grade"),
+}
 QRELS = pa.schema({"query": pa.large_string(), "passage": pa.large_string(), "grade": pa.int64(), "line": pa.int64()})
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST = float(np.finfo(np.float32).max)
@@ -136,22 +145,32 @@ def _text_rows(path: Path) -> Iterator[Rows]:
         yield Rows(numbers, query_ids, passage_ids, scores)
 
 
-def _columns(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool = False) -> list[pa.Array]:
+def _columns(path: Path, numbers: IntArray, lines: pa.Array, form: str, separator: str = "") -> list[pa.Array]:
     """The ids, and the words for score or grade, from lines of a form such as "query_id passage_id score"."""
-    words = pc.split_pattern(lines, "\t") if tabs else pc.ascii_split_whitespace(pc.ascii_ltrim_whitespace(lines))
+    words = _split(lines, separator)
     count, names = pc.list_value_length(words).to_numpy(zero_copy_only=False), form.split()
     longer = count > len(names)
     if form == TREC and longer.any():
         # Blanks in the tag do no harm; blanks in an id shift the columns, so that no rank or a second number follows.
         rank, after = (_numbers(pc.list_element(words.filter(pa.array(longer)), column)) for column in (3, 5))
         longer[longer] = (rank != np.trunc(rank)) | ~np.isnan(after)
-    expected = f"{form} in columns separated by {'tabs' if tabs else 'white space'}"
+    expected = f"{form} in columns separated by {SEPARATORS[separator]}"
     _check_rows(path, numbers, lines, longer | (count < len(names)), expected)
-    columns = [pc.list_element(words, names.index(name)) for name in names if name in WANTED]
-    query_ids, passage_ids, last = map(_unquoted, columns) if tabs else columns
+    columns = [pc.list_element(words, names.index(name)) for name in sorted(WANTED & {*names}, key=WANTED_ORDER.index)]
+    query_ids, passage_ids, last = map(_unquoted, columns) if separator == "\t" else columns
     empty = pc.or_(pc.equal(query_ids, ""), pc.equal(passage_ids, "")).to_numpy(zero_copy_only=False)
     _check_rows(path, numbers, lines, empty, "ids that are not empty")
     return [_restored(query_ids), _restored(passage_ids), last]
+
+
+def _split(lines: pa.Array, separator: str) -> pa.Array:
+    """The words of each line; between commas they may be quoted as csv quotes them."""
+    if not separator:
+        return pc.ascii_split_whitespace(pc.ascii_ltrim_whitespace(lines))
+    if separator == "\t" or not pc.any(pc.match_substring(lines, '"')).as_py():
+        return pc.split_pattern(lines, separator)
+    rows = [next(csv.reader([line], delimiter=separator)) for line in lines.to_pylist()]
+    return pa.array(rows, pa.large_list(pa.large_string()))
 
 
 def _places_within(groups: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -302,28 +321,45 @@ def qrels_table(path: Path) -> pa.Table:
 
     The first row says which form the file has: BEIR's query, passage and grade, or TREC's query, 0, passage and
     grade; separated by tabs (fields may be quoted as csv does) or, where that does not make three or four columns,
-    by white space. A first row without a digit in its last column is a header.
+    by white space, commas or semicolons; in a file called ``.csv`` these come first. A first row without a digit in
+    its last column is a header; where it names query, passage and grade, it also says where they stand.
 
     Raises:
         InputError: If there is no such file, it is no text in UTF-8, a row has other columns than the first, or its
             grade is no whole number below 2**53; with file and line.
     """
     refuse_no_file(path)
-    tables, form, tabs, header = [QRELS.empty_table()], "", False, 0
+    tables, form, separator, header = [QRELS.empty_table()], "", "", 0
     for numbers, lines in read_lines(path):
         if not form:
-            first = lines[0].as_py().encode()
-            tabs = first.count(b"\t") in (2, 3)
-            fields = first.split(b"\t" if tabs else None)
-            form = TREC_QRELS if len(fields) == 4 else BEIR_QRELS
-            header = int(not re.search(rb"\d|^\W*(nan|inf)", fields[-1].lower()))
-        tables.append(_judgements(path, numbers[header:], lines[header:], form, tabs))
+            form, separator, header = _qrels_form(path, lines[0].as_py())
+        tables.append(_judgements(path, numbers[header:], lines[header:], form, separator))
         header = 0
     return pa.concat_tables(tables)
 
 
-def _judgements(path: Path, numbers: IntArray, lines: pa.Array, form: str, tabs: bool) -> pa.Table:
-    query_ids, passage_ids, words = _columns(path, numbers, lines, form, tabs)
+def _qrels_form(path: Path, first: str) -> tuple[str, str, int]:
+    """The columns and what separates them, and 1 where this first row is a header."""
+    order = (",", ";", "\t", "") if re.search(r"(?i)\.csv(\.gz)?$", path.name) else ("\t", "", ",", ";")
+    for separator in order:
+        fields = _split(pa.array([first], pa.large_string()), separator)[0].as_py()
+        if named := _named_columns(fields):
+            return named, separator, 1
+        if len(fields) in (3, 4):
+            header = int(not re.search(r"[0-9]|^\W*(nan|inf)", fields[-1].lower()))
+            return TREC_QRELS if len(fields) == 4 else BEIR_QRELS, separator, header
+    return BEIR_QRELS, order[0] if first.count(order[0] or " ") else "", 0
+
+
+def _named_columns(fields: list[str]) -> str:
+    """The form that a header describes, "" where it is none that names each column once."""
+    names = [HEADERS.get(re.sub(r"[-_ \"']", "", field.lower()), "_") for field in fields]
+    known = sorted(name for name in names if name != "_")
+    return " ".join(names) if known == ["grade", "passage_id", "query_id"] else ""
+
+
+def _judgements(path: Path, numbers: IntArray, lines: pa.Array, form: str, separator: str) -> pa.Table:
+    query_ids, passage_ids, words = _columns(path, numbers, lines, form, separator)
     grades = _numbers(pc.ascii_trim_whitespace(words))
     _check_rows(
         path, numbers, words, ~((np.abs(grades) < 2**53) & (grades == np.trunc(grades))), "a whole number as grade"

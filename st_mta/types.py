@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -25,6 +25,8 @@ from st_mta.errors import InputError
 
 Qrels = dict[str, dict[str, int]]
 """Graded judgements: query id -> passage id -> grade; a passage is relevant when its grade is at least 1."""
+Judged = Mapping[str, int] | Set[str] | Sequence[str]
+"""A query's judgements: passage id -> grade, or the ids of passages of grade 1."""
 Run = dict[str, dict[str, float]]
 """Scores of one system: query id -> passage id -> score, higher is better."""
 
@@ -327,6 +329,22 @@ def by_query(
     for query_id, passage_id, value in zip(query_ids, passage_ids, values):
         nested.setdefault(query_id, {})[passage_id] = value
     return nested
+
+
+def graded(judged: Any) -> Mapping[str, int] | None:
+    """A query's judgements (see ``Judged``) as passage id -> grade; None where they are nothing of the kind."""
+    if isinstance(judged, Mapping):
+        return judged
+    if isinstance(judged, (Set, list, tuple, np.ndarray)) and all(isinstance(entry, Hashable) for entry in judged):
+        return dict.fromkeys(sorted(judged, key=str) if isinstance(judged, Set) else judged, 1)  # always in one order
+    return None
+
+
+def is_grade(value: Any) -> bool:
+    """Whether it is a whole number that every form of judgements can hold."""
+    if not isinstance(value, (int, float, np.integer, np.floating, np.bool_)):
+        return False
+    return bool(-(2**53) < value < 2**53) and float(value).is_integer()
 
 
 class Scorer(ABC):

@@ -262,6 +262,12 @@ QRELS_FORMS = {
     "blank lines": ("\n" + BEIR.replace("\n", "\n\n")).encode(),
     "windows": b"\xef\xbb\xbf" + BEIR.replace("\n", "\r\n").rstrip().encode(),
     "gzip": gzip.compress(BEIR.encode(), mtime=0),
+    "commas": BEIR.replace("\t", ",").encode(),
+    "semicolons": BEIR.replace("\t", ";").encode(),
+    "quoted between commas": b'"query-id","corpus-id","score"\n"q1","d1","1"\nq1,"d 2","0"\nq2,d1,"-1"\n',
+    "columns in another order": b"score\tcorpus-id\tquery-id\n1\td1\tq1\n0\td 2\tq1\n-1\td1\tq2\n",
+    "the index of pandas": b",query_id,doc_id,relevance\n0,q1,d1,1\n1,q1,d 2,0\n2,q2,d1,-1\n",
+    "more columns": b'qid\titer\tdocno\trel\tcomment\nq1\t0\td1\t1\t"x"\nq1\t0\td 2\t0\ty\nq2\t0\td1\t-1\tz\n',
     "floats": BEIR.replace("1\n", "1.0\n").replace("\t0\n", "\t 0e0 \n").encode(),
 }
 
@@ -273,6 +279,23 @@ def test_every_form_of_judgements_is_read(tmp_path, monkeypatch, content, block_
     (tmp_path / "test.tsv").write_bytes(content)
     qrels = read_qrels(tmp_path / "test.tsv")
     assert qrels == QRELS and isinstance(qrels["q1"]["d1"], int)
+
+
+def test_commas_belong_to_ids_unless_the_file_is_csv(tmp_path):
+    rows = 'a,1 0 "b,2" 1\n'
+    (tmp_path / "test.txt").write_text(rows)
+    assert read_qrels(tmp_path / "test.txt") == {"a,1": {'"b,2"': 1}}
+    for name in ("test.csv", "TEST.CSV.gz"):
+        content = b'query,doc,rel\n"a,1","b ""2""",1\n"a,1",c d,2\n'
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        assert read_qrels(tmp_path / name) == {"a,1": {'b "2"': 1, "c d": 2}}
+
+
+@pytest.mark.parametrize("row", ["q1,d1,d2,1", "q1;d1;1", "q1,d1", 'q1,"d1,1'])
+def test_a_malformed_row_between_commas_is_named(tmp_path, row):
+    (tmp_path / "test.csv").write_text(f"query-id,corpus-id,score\nq0,d0,1\n{row}\n")
+    with pytest.raises(InputError, match=r"at .*test\.csv:3\b"):
+        read_qrels(tmp_path / "test.csv")
 
 
 def test_judgements_between_blanks(tmp_path):

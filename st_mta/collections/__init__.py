@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from st_mta.collections.assemble import from_dictionaries
 from st_mta.collections.beir import read_beir
 from st_mta.collections.benchmarks import BENCHMARKS, GROUPS, Benchmark
+from st_mta.collections.dictionaries import from_dictionaries
 from st_mta.collections.hub import read_hub
 from st_mta.collections.load import load_collection
 from st_mta.collections.pydocs import pydocs

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +35,16 @@ class Judgements:
     def __len__(self) -> int:
         return len(self.query_ids)
 
+    def keep(self, wanted: BoolArray) -> Judgements:
+        """Only the rows marked True, which keep their places."""
+        numbers, mask = np.flatnonzero(wanted), pa.array(wanted)
+        return Judgements(
+            self.query_ids.filter(mask),
+            self.passage_ids.filter(mask),
+            self.grades.filter(mask),
+            place=lambda row: self.place(int(numbers[row])),
+        )
+
 
 def assemble(
     name: str,
@@ -49,8 +57,10 @@ def assemble(
     """Checks the parts of a collection against each other and puts them together.
 
     Grades below 0 become 0. A query without a relevant passage leaves train and dev, since nothing can be learnt or
-    chosen by it; elsewhere it stays and counts as 0, as in BEIR; both are noted. Queries of no split become unlabelled
-    training queries. Empty texts stay, and are noted.
+    chosen by it; elsewhere it stays and counts as 0, as in BEIR; both are noted. A judged passage that the corpus does
+    not have leaves train and stays elsewhere: where it is relevant it counts as never found, as in BEIR and
+    pytrec_eval. Judgements of unknown queries are skipped. Both are noted with their first place. Queries of no split
+    become unlabelled training queries. Empty texts stay, and are noted.
 
     Args:
         name: Short name of the collection.
@@ -61,7 +71,7 @@ def assemble(
         notes: What the loader itself has to say.
 
     Raises:
-        InputError: If the corpus is empty, a judgement names an unknown query or passage, or a grade has a fraction.
+        InputError: If the corpus is empty, no judgement names a known query, or a grade has a fraction.
     """
     if not len(corpus):
         raise InputError(
@@ -71,15 +81,17 @@ def assemble(
         )
     qrels: dict[str, Qrels] = {}
     remarks = [*notes, *_notes_on_empty_texts(corpus, "passage"), *_notes_on_empty_texts(queries, "query")]
-    for split, rows in judgements.items():
-        _check_known(queries, rows.query_ids, rows, "query")
-        _check_known(corpus, rows.passage_ids, rows, "passage")
+    known = {split: _of_known_queries(queries, rows) for split, rows in judgements.items()}
+    _refuse_only_unknown(name, judgements, known)
+    for split, rows in known.items():
+        remarks += _note_on_skipped(split, queries, judgements[split])
+        rows, dangling = _findable(corpus, rows, split)
         qrels[split], repeated = _to_qrels(rows)
         remarks += [f"{repeated} repeated judgements in {split}; the last one counts."] if repeated else []
-        remarks += _settle_queries_without_positive(qrels, split)
+        remarks += [*dangling, *_settle_queries_without_positive(qrels, split)]
     remarks += notes_on_shared_queries(queries, qrels)
     unjudged = np.array(_has_words(queries))
-    for rows in judgements.values():
+    for rows in known.values():
         unjudged[queries.find(rows.query_ids.unique().to_pylist())] = False
     return Collection(name, corpus, queries, qrels, np.flatnonzero(unjudged).astype(np.int64), licence, tuple(remarks))
 
@@ -102,16 +114,50 @@ def _stripped(chunk: pa.Array) -> pa.Array:
     return chunk if unchanged else trimmed
 
 
-def _check_known(texts: Texts, ids: pa.ChunkedArray, rows: Judgements, noun: str) -> None:
-    unknown = texts.find(ids.to_pylist()) < 0
-    if not unknown.any():
+def _of_known_queries(queries: Texts, rows: Judgements) -> Judgements:
+    return rows.keep(queries.find(rows.query_ids.combine_chunks()) >= 0)
+
+
+def _refuse_only_unknown(name: str, judgements: Mapping[str, Judgements], known: Mapping[str, Judgements]) -> None:
+    """A few unknown queries are those that somebody left out; nothing but unknown ones are another collection's."""
+    if any(map(len, known.values())) or not any(map(len, judgements.values())):
         return
-    first = int(np.argmax(unknown))
+    rows = next(rows for rows in judgements.values() if len(rows))
     raise InputError(
-        expected=f"judgements of known {noun} ids only",
-        got=f"the {noun} id {ids[first].as_py()!r} at {rows.place(first)} ({int(unknown.sum())} such rows)",
-        remedy=f"add the {noun} or remove the row; ids are compared as strings, letter by letter",
+        expected=f"judgements of queries of {name!r}",
+        got=f"only unknown ids, the first is the query id {rows.query_ids[0].as_py()!r} at {rows.place(0)}",
+        remedy="check that queries and judgements belong together; ids are compared as strings, letter by letter",
     )
+
+
+def _note_on_skipped(split: str, queries: Texts, rows: Judgements) -> list[str]:
+    unknown = queries.find(rows.query_ids.combine_chunks()) < 0
+    if not unknown.any():
+        return []
+    first = int(np.argmax(unknown))
+    return [
+        f"{int(unknown.sum())} judgements of {split} are of unknown queries and were skipped, "
+        f"the first of the query id {rows.query_ids[first].as_py()!r} at {rows.place(first)}."
+    ]
+
+
+def _findable(corpus: Texts, rows: Judgements, split: str) -> tuple[Judgements, list[str]]:
+    """The rows that count in a split, and a note where passages are missing from the corpus."""
+    missing = corpus.find(rows.passage_ids.combine_chunks()) < 0
+    if not missing.any():
+        return rows, []
+    first, training = int(np.argmax(missing)), split == "train"
+    kept = rows.keep(~missing) if training else rows
+    without = pc.count_distinct(rows.query_ids).as_py() - pc.count_distinct(kept.query_ids).as_py()
+    outcome = (
+        f"were left out, and with them {without} queries"
+        if training
+        else "stay: the relevant ones count as never found, as in BEIR"
+    )
+    return kept, [
+        f"{int(missing.sum())} judgements of {split} are of passages that the corpus does not have and {outcome}; "
+        f"the first is of the passage id {rows.passage_ids[first].as_py()!r} at {rows.place(first)}."
+    ]
 
 
 def _to_qrels(rows: Judgements) -> tuple[Qrels, int]:
@@ -160,84 +206,13 @@ def _has_words(texts: Texts) -> BoolArray:
 
 
 def notes_on_shared_queries(queries: Texts, qrels: Mapping[str, Qrels]) -> list[str]:
-    """One sentence for each of dev and test that shares query texts with train; nothing is removed."""
+    """One sentence for each two of train, dev and test that share query texts; nothing is removed."""
+    texts = {split: queries.take(queries.positions(list(qrels.get(split, {})))) for split in ("train", "dev", "test")}
     notes = []
-    train = set(queries.take(queries.positions(list(qrels.get("train", {})))))
-    for split in ("dev", "test"):
-        texts = queries.take(queries.positions(list(qrels.get(split, {}))))
-        if shared := sum(text in train for text in texts):
-            notes.append(f"{shared} of {len(texts)} queries of {split} have the same text as a query of train.")
+    for split, other in (("dev", "train"), ("test", "train"), ("test", "dev")):
+        known = set(texts[other])
+        if shared := sum(text in known for text in texts[split]):
+            notes.append(
+                f"{shared} of {len(texts[split])} queries of {split} have the same text as a query of {other}."
+            )
     return notes
-
-
-def from_dictionaries(
-    name: str,
-    corpus: Mapping[str, str],
-    queries: Mapping[str, str] | None = None,
-    qrels: Qrels | Mapping[str, Qrels] | None = None,
-) -> Collection:
-    """Makes a collection from dictionaries.
-
-    Args:
-        name: Short name, used in file names and reports.
-        corpus: Passage id -> passage.
-        queries: Query id -> query; those without judgements become unlabelled training queries.
-        qrels: Judgements of the training queries (query id -> passage id -> grade), or such judgements by split
-            ("train", "dev", "test").
-
-    Raises:
-        InputError: If an id or text is no string, the corpus is empty, a grade is no whole number, or a judgement
-            names an unknown id.
-
-    Example:
-        >>> collection = from_dictionaries("pets", {"p1": "Cats purr."}, {"q1": "Who purrs?"}, {"q1": {"p1": 1}})
-        >>> collection.qrels
-        {'train': {'q1': {'p1': 1}}}
-    """
-    return assemble(
-        name=name,
-        corpus=_texts(corpus, "corpus"),
-        queries=_texts(queries or {}, "queries"),
-        judgements={split: _judgements(rows, split) for split, rows in _by_split(qrels or {}).items()},
-    )
-
-
-def _texts(texts: Mapping[str, str], noun: str) -> Texts:
-    for text_id, text in texts.items():
-        if not isinstance(text_id, str) or not isinstance(text, str):
-            raise InputError(
-                expected=f"strings as ids and texts of {noun}",
-                got=f"{type(text_id).__name__} {text_id!r} -> {type(text).__name__}",
-                remedy="convert ids with str() and join titles to their texts",
-            )
-    return Texts.from_dict(texts)
-
-
-def _by_split(qrels: Qrels | Mapping[str, Qrels]) -> dict[str, Qrels]:
-    """Judgements by split; plain judgements, recognised by their depth, are those of train."""
-    innermost = next((value for rows in qrels.values() for value in rows.values()), None)
-    if not isinstance(innermost, Mapping):
-        return {"train": cast(Qrels, qrels)} if qrels else {}
-    return {SPLIT_NAMES.get(split, split): rows for split, rows in cast("Mapping[str, Qrels]", qrels).items()}
-
-
-def _judgements(qrels: Qrels, split: str) -> Judgements:
-    rows = [(query_id, *judged) for query_id, of in qrels.items() for judged in of.items()]
-    for row in rows:
-        if not _is_judgement(*row):
-            raise InputError(
-                expected="query id and passage id as strings, and a whole number as grade",
-                got=f"{row} in the judgements of {split}",
-                remedy="convert ids with str() and grades to 0 (not relevant), 1, 2, ...",
-            )
-    return Judgements(
-        query_ids=pa.chunked_array([[row[0] for row in rows]], type=pa.large_string()),
-        passage_ids=pa.chunked_array([[row[1] for row in rows]], type=pa.large_string()),
-        grades=pa.chunked_array([[int(row[2]) for row in rows]], type=pa.int64()),
-        place=partial("row {1} of the judgements of {0}".format, split),
-    )
-
-
-def _is_judgement(query_id: object, passage_id: object, grade: object) -> bool:
-    ids = isinstance(query_id, str) and isinstance(passage_id, str)
-    return ids and isinstance(grade, (int, float, np.number)) and float(grade).is_integer()

@@ -50,7 +50,7 @@ def read_hub(dataset_id: str, *, splits: Mapping[str, str] | None = None) -> Col
         queries=Texts(_strings(queries, dataset_id, "_id", "id"), _strings(queries, dataset_id, "text")),
         judgements=_judgements(dataset_id, SPLIT_NAMES | dict(splits or {})),
         licence=_licence(dataset_id),
-        notes=(f"Read from {dataset_id}.",),
+        notes=(f"Read from {_shown(dataset_id)}.",),
     )
     return replace(collection, hub_id=None if Path(dataset_id).is_dir() else dataset_id)
 
@@ -65,10 +65,15 @@ def _judgements(dataset_id: str, split_names: Mapping[str, str]) -> dict[str, Ju
             query_ids=_strings(table, dataset_id, "query-id"),
             passage_ids=_strings(table, dataset_id, "corpus-id"),
             grades=_grades(table, dataset_id),
-            place=partial("{0}, split {1}, row {2}".format, dataset_id, split),
+            place=partial("{0}, split {1}, row {2}".format, _shown(dataset_id), split),
         )
         for split, table in _tables(dataset_id, config).items()
     }
+
+
+def _shown(dataset_id: str) -> str:
+    """The id, or the name of a folder: notes are published, and a machine's paths are not."""
+    return Path(dataset_id).name if Path(dataset_id).is_dir() else dataset_id
 
 
 def _grades(table: pa.Table, dataset_id: str) -> pa.ChunkedArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,9 +12,12 @@ from pathlib import Path
 from st_mta.collections.beir import read_beir
 from st_mta.collections.benchmarks import BENCHMARKS, GROUPS, Benchmark, of_dataset
 from st_mta.collections.hub import read_hub
+from st_mta.collections.layout import has_labels
 from st_mta.collections.pydocs import pydocs
 from st_mta.errors import InputError
 from st_mta.types import Collection
+
+logger = logging.getLogger(__name__)
 
 DATA_VARIABLE = "ST_MTA_DATA"
 """Environment variable that names a folder of collections in the layout of BEIR."""
@@ -32,7 +36,12 @@ def load_collection(source: str | Path | Collection, *, data: str | Path | None 
         InputError: If it is none of these, or what it names cannot be read. For a benchmark that is not there, it says
             what to download and where to put it.
     """
-    return source if isinstance(source, Collection) else _reader(os.fspath(source), data)()
+    if isinstance(source, Collection):
+        return source
+    collection = _reader(os.fspath(source), data)()
+    for note in collection.notes:
+        logger.info("%s: %s", collection.name, note)
+    return collection
 
 
 def refuse_unknown(sources: Iterable[str | Path | Collection], data: str | Path | None = None) -> None:
@@ -87,6 +96,6 @@ def _read_folder(folder: Path, known: Benchmark | None) -> Collection:
     """A folder in the layout of BEIR, or a downloaded dataset of the Hub, whose card lists its configurations."""
     card = folder / "README.md"
     from_hub = card.is_file() and "config_name:" in card.read_text(encoding="utf-8", errors="replace")
-    from_hub = from_hub and not any((folder / "qrels").glob("*.tsv*"))
+    from_hub = from_hub and not has_labels(folder)
     collection = _read_hub(str(folder), known) if from_hub else read_beir(folder)
     return replace(collection, name=known.name) if known else collection

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from st_mta.collections import beir, read_beir
+from st_mta.collections import read_beir, records
 from st_mta.errors import InputError
 from tests.collections.conftest import CORPUS, write_jsonl
 
 
 def read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beir, "_read_records", beir._read_line_by_line)
+    monkeypatch.setattr(records, "_read_at_once", records._read_line_by_line)
 
 
 def test_reads_titles_texts_grades_and_what_is_left_over(folder: Path) -> None:
@@ -148,7 +148,14 @@ BAD_CORPUS = {
     "no id": (b'{"text": "x"}', "only the keys ['text']"),
     "no text": (b'{"_id": "x"}', "only the keys ['_id']"),
     "null text": (b'{"_id": "x", "text": null}', "None"),
-    "number as text": (b'{"_id": "x", "text": 3}', "got 3"),
+    "a list as text": (b'{"_id": "x", "text": [3]}', "got [3]"),
+    "true as text": (b'{"_id": "x", "text": true}', "got True"),
+    "pandas' missing text": (b'{"_id": "x", "text": NaN}', "got nan"),
+    "true as title": (b'{"_id": "x", "title": true, "text": "x"}', "got True"),
+    "a list as title": (b'{"_id": "x", "title": ["x"], "text": "x"}', "got ['x']"),
+    "a fraction as id": (b'{"_id": 7.0, "text": "x"}', "got 7.0"),
+    "another id key": (b'{"id": "x", "text": "x"}', "only the keys ['id', 'text']"),
+    "nested": (b'{"_id": "x", "text": ' + b"[" * 100_000, "nested too deeply"),
     "bytes": (b'{"_id": "x", "text": "\xff"}', "UTF-8"),
     "half a character": (b'{"_id": "x", "text": "\\ud800"}', "half a character"),
     "duplicate id": (b'{"_id": "p2", "text": "x"}', "the id 'p2' of line 2 again"),
@@ -187,8 +194,6 @@ BAD_QRELS = {
     "fraction": ("q1\tp1\t0.5", r"'0\.5' at .*test\.tsv:8"),
     "word": ("q1\tp1\tyes", r"'yes' at .*test\.tsv:8"),
     "not a number": ("q1\tp1\tnan", r"'nan' at .*test\.tsv:8"),
-    "unknown query": ("q9\tp1\t1", r"query id 'q9' at .*test\.tsv:8"),
-    "unknown passage": ("q1\tp9\t1", r"passage id 'p9' at .*test\.tsv:8"),
 }
 
 
@@ -224,6 +229,6 @@ def test_truncated_gz_is_an_input_error(folder: Path) -> None:
 
 
 def test_long_lines_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beir, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(records, "BLOCK_BYTES", 64)
     write_jsonl(folder / "corpus.jsonl", [*CORPUS, {"_id": "p5", "text": "long " * 100}])
     assert read_beir(folder).corpus["p5"] == ("long " * 100).strip()

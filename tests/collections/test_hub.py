@@ -125,11 +125,15 @@ def test_fractional_grade_names_split_and_row(folder: Path) -> None:
         read_hub(str(folder))
 
 
-def test_unknown_passage_names_split_and_row(folder: Path) -> None:
+def test_unknown_ids_are_noted_with_split_and_row(folder: Path) -> None:
     as_mteb(folder)
-    write(folder / "qrels" / "test.parquet", [judgement("q2", "p2", "1"), judgement("q3", "p9", "1")])
-    with pytest.raises(InputError, match=r"passage id 'p9' at .*pets, split test, row 1"):
-        read_hub(str(folder))
+    rows = [judgement("q2", "p2", "1"), judgement("q9", "p2", "1"), judgement("q3", "p9", "1")]
+    write(folder / "qrels" / "test.parquet", rows)
+    collection = read_hub(str(folder))
+    assert collection.qrels["test"] == {"q2": {"p2": 1}, "q3": {"p9": 1}}
+    assert any("query id 'q9' at pets, split test, row 1." in note for note in collection.notes)
+    assert any("passage id 'p9' at pets, split test, row 2." in note for note in collection.notes)
+    assert not any(str(folder.parent) in note for note in collection.notes)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 import random
+import resource
 
+import numpy as np
 import pytest
 import pytrec_eval
 
@@ -136,3 +138,34 @@ def test_only_the_measures_asked_for_in_their_order():
 def test_refuses(run, qrels, measures, named):
     with pytest.raises(InputError, match=named):
         evaluate_run(run, qrels, measures)
+
+
+def test_scores_and_grades_of_numpy_and_sets_of_passages_measure_as_pythons_own():
+    run = {"q": {f"p{i}": 1 / (i + 1) for i in range(9)}, "r": {"p1": 2}}
+    qrels = {"q": {"p2": 1, "p5": 1}, "r": {"p1": 1}}
+    expected = evaluate_run(run, qrels)
+    numpy_run = {query: {key: np.float32(score) for key, score in row.items()} for query, row in run.items()}
+    numpy_qrels = {query: {key: np.int64(grade) for key, grade in row.items()} for query, row in qrels.items()}
+    assert evaluate_run(numpy_run, numpy_qrels) == expected
+    assert evaluate_run(run, {"q": {"p2", "p5"}, "r": ["p1"]}) == expected
+    assert per_query(numpy_run, {"q": ("p2", "p5")}, "map") == per_query(run, {"q": qrels["q"]}, "map")
+
+
+@pytest.mark.parametrize("judged", [{"p1": 0.5}, {"p1": "1"}, {"p1": 2**63}, "p1", None])
+def test_what_is_no_judgement_is_refused_with_its_query(judged):
+    with pytest.raises(InputError, match="for query 'q'"):
+        evaluate_run({"q": {"p1": 1.0}}, {"q": judged})
+
+
+def test_high_grades_are_measured_as_trec_eval_measures_them(monkeypatch):
+    """By our own sum, since trec_eval would need memory for every grade up to the highest."""
+    generator = np.random.default_rng(0)
+    run = {f"q{q}": {f"p{p}": float(generator.integers(0, 9)) for p in range(30)} for q in range(20)}
+    qrels = {f"q{q}": {f"p{p}": int(generator.integers(-1, 500)) for p in range(0, 40, 3)} for q in range(20)}
+    expected = evaluate_run(run, qrels, relevance_level=2)
+    monkeypatch.setattr("st_mta.evaluation.measures.LARGEST_GRADE", 300)
+    assert evaluate_run(run, qrels, relevance_level=2) == pytest.approx(expected, abs=1e-12)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    values = evaluate_run(run, {**qrels, "q0": {"p1": 10**9, "p2": 1}, "q1": {"p3": 10**15}})
+    assert 0 < values["ndcg@10"] < 1 and values["recall@100"] > 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
