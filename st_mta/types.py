@@ -394,6 +394,14 @@ class Scorer(ABC):
         """The k best passages of each query from the whole corpus; ties go to the lower corpus position."""
         raise NotImplementedError(f"{self.name} re-ranks only; give it candidates of a retriever.")
 
+    def ranking(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Run | None:
+        """The k best passages of each query that has any, where a finished ranking is at hand (a run file).
+
+        It may hold passages that the corpus does not have, which take ranks in measures; ties are broken as trec_eval
+        does. None where ``retrieve`` says everything.
+        """
+        return None
+
     def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object] | None:
         """How it answers a batch of query positions, to time it; None for a scorer that only re-ranks."""
         return (lambda batch: self.retrieve(queries, corpus, batch, depth)) if self.can_retrieve else None

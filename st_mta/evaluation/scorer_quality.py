@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
+
 import numpy as np
 
 from st_mta.errors import InputError
 from st_mta.evaluation.measures import evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
 from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_scorer(
@@ -39,6 +44,11 @@ def evaluate_scorer(
     """
     queries, qrels = judged_queries(collection, split), collection.qrels[split]
     own = own_passages(collection, queries)
+    finished = scorer.ranking(collection.queries, collection.corpus, queries, depth + 1)
+    if finished is not None:
+        run = _covering(finished, collection.queries.take_ids(queries), depth)
+        _warn_of_gaps(run, scorer.name, collection.name, split)
+        return run, evaluate_run(run, qrels, relevance_level=relevance_level)
     wanted = min(depth + int((own >= 0).any()), len(collection.corpus))  # room for the passage that is dropped
     if scorer.can_retrieve:
         found = scorer.retrieve(collection.queries, collection.corpus, queries, wanted)
@@ -48,6 +58,24 @@ def evaluate_scorer(
         found = rerank(scorer, collection, _rows_of(first_stage, queries, scorer.name), wanted)
     run = cut(found, depth, own).to_run(collection.queries, collection.corpus)
     return run, evaluate_run(run, qrels, relevance_level=relevance_level)
+
+
+def _covering(finished: Run, query_ids: list[str], depth: int) -> Run:
+    """The ranking of every query, empty where there is none; as in BEIR without the passage of the query's own id."""
+    rankings = {query_id: finished.get(query_id, {}) for query_id in query_ids}
+    return {
+        query_id: dict(islice(((key, score) for key, score in ranking.items() if key != query_id), depth))
+        for query_id, ranking in rankings.items()
+    }
+
+
+def _warn_of_gaps(run: Run, scorer: str, collection: str, split: str) -> None:
+    missing = [query_id for query_id, passages in run.items() if not passages]
+    if missing:
+        logger.warning(
+            f"{scorer} has no passage for {len(missing)} of {len(run)} judged queries of {collection}, split {split} "
+            f"(the first is {missing[0]!r}); they count as 0, as in trec_eval -c."
+        )
 
 
 def best_passages(searcher: Scorer, collection: Collection, queries: IntArray, depth: int) -> Retrieved:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from st_mta.errors import InputError
 from st_mta.lines import refuse_no_file
 from st_mta.trec import read_rows, refuse_repeated
-from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts, numbers_within
+from st_mta.types import FloatArray, IntArray, Retrieved, Run, Scorer, Texts, numbers_within, run_of
+
+logger = logging.getLogger(__name__)
+
+STRANGERS = pa.schema({"query": pa.int64(), "passage": pa.large_string(), "score": pa.float32()})
 
 
 class StoredScores(Scorer):
     """The scores of a run file, matched to a collection by its ids.
 
-    The file is read when first used with a collection; rows with ids that the collection does not have are skipped.
+    The file is read when first used with a collection; rows of queries that the collection does not have are skipped.
+    Passages that it does not have are nobody's candidates, but keep their ranks in measures, as in pytrec_eval; a
+    warning says how many there are.
 
     Args:
         path: A run in any of the forms that ``trec.read_rows`` describes.
@@ -80,6 +89,30 @@ class StoredScores(Scorer):
         passages[rows[kept], number[kept]] = pairs.codes[best] % len(corpus)
         return Retrieved(query_positions, passages, scores)
 
+    def ranking(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Run:
+        """The file's k best passages of each of its queries; equal scores by id, the higher one first."""
+        query_positions = np.asarray(query_positions, dtype=np.int64)
+        pairs, rows = self._pairs(queries, corpus), np.full(len(queries), -1, dtype=np.int64)
+        rows[query_positions] = np.arange(len(query_positions))
+        row = np.concatenate([rows[pairs.codes // len(corpus)], rows[pairs.strangers["query"].to_numpy()]])
+        wanted = np.flatnonzero(row[: len(pairs.codes)] >= 0)
+        known = corpus.take_ids(pairs.codes[wanted] % len(corpus))
+        others = pairs.strangers.filter(pa.array(row[len(pairs.codes) :] >= 0))
+        found = pa.table(
+            {
+                "row": row[row >= 0],
+                "passage": pa.concat_arrays([pa.array(known, pa.large_string()), *others["passage"].chunks]),
+                "score": np.concatenate([pairs.scores[wanted], others["score"].to_numpy()]),
+            }
+        ).sort_by([("row", "ascending"), ("score", "descending"), ("passage", "descending")])
+        lengths = np.bincount(found["row"].to_numpy(), minlength=len(query_positions))
+        best = found.filter(pa.array(numbers_within(lengths) < k))
+        answered = np.flatnonzero(lengths)
+        query_ids = queries.take_ids(query_positions[answered])
+        return run_of(
+            query_ids, np.minimum(lengths[answered], k), best["passage"].to_pylist(), best["score"].to_numpy()
+        )
+
     def _pairs(self, queries: Texts, corpus: Texts) -> Pairs:
         by_corpus = self._matched.setdefault(queries, WeakKeyDictionary())
         if corpus not in by_corpus:
@@ -88,19 +121,38 @@ class StoredScores(Scorer):
 
     def _match(self, queries: Texts, corpus: Texts) -> Pairs:
         codes, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
+        strangers, first = [STRANGERS.empty_table()], ""
         for rows in read_rows(self.path):
             query, passage = queries.find(rows.query_ids), corpus.find(rows.passage_ids)
-            known = (query >= 0) & (passage >= 0)
+            known, unknown = (query >= 0) & (passage >= 0), (query >= 0) & (passage < 0)
             codes.append(query[known] * len(corpus) + passage[known])
             scores.append(rows.scores[known].astype(np.float32))
-        all_codes = np.concatenate(codes)
+            if unknown.any():
+                place = int(unknown.argmax())
+                first = first or f"{rows.passage_ids[place].as_py()!r} at {self.path}:{rows.lines[place]}"
+                columns = query[unknown], rows.passage_ids.filter(pa.array(unknown)), rows.scores[unknown]
+                strangers.append(pa.table(list(columns), names=STRANGERS.names).cast(STRANGERS))
+        all_codes, others = np.concatenate(codes), pa.concat_tables(strangers)
         self._check_any_known(len(all_codes))
+        self._warn_of_strangers(len(others), len(all_codes), first)
         order = np.argsort(all_codes, kind="stable")
-        pairs = Pairs(all_codes[order], np.concatenate(scores)[order])
-        repeated = pairs.codes[1:][pairs.codes[1:] == pairs.codes[:-1]]
-        if len(repeated):
-            refuse_repeated(self.path, *queries.take_ids(repeated[:1] // len(corpus)))
+        pairs = Pairs(all_codes[order], np.concatenate(scores)[order], others)
+        self._check_repeated(pairs, queries, len(corpus))
         return pairs
+
+    def _warn_of_strangers(self, unknown: int, known: int, first: str) -> None:
+        if unknown:
+            logger.warning(
+                f"{self.path}: {unknown} of {unknown + known} rows are of passages that the corpus does not have, the "
+                f"first of {first}. In measures they keep their rank, as in pytrec_eval; otherwise they are left out."
+            )
+
+    def _check_repeated(self, pairs: Pairs, queries: Texts, size: int) -> None:
+        repeated = pairs.codes[1:][pairs.codes[1:] == pairs.codes[:-1]] // size
+        counts = pairs.strangers.group_by(["query", "passage"]).aggregate([([], "count_all")])
+        twice = counts.filter(pc.greater(counts["count_all"], 1))["query"].to_numpy()
+        for query in (*repeated[:1], *twice[:1]):
+            refuse_repeated(self.path, *queries.take_ids([query]))
 
     def _check_any_known(self, known: int) -> None:
         if known == 0:
@@ -118,7 +170,9 @@ class Pairs:
     Attributes:
         codes: (n,) query position x corpus size + passage position, ascending.
         scores: (n,) float32.
+        strangers: Rows of passages that the corpus does not have: ``query`` position, ``passage`` id, ``score``.
     """
 
     codes: IntArray
     scores: FloatArray
+    strangers: pa.Table = field(default_factory=STRANGERS.empty_table)
