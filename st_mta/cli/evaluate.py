@@ -7,12 +7,13 @@ Example:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from st_mta.cli.show import wide_console
 from st_mta.collections.benchmarks import benchmark, expand
-from st_mta.evaluation.side_by_side import comparison_rows, test_rows
+from st_mta.evaluation.side_by_side import Results, comparison_rows, test_rows
 from st_mta.options import option
-from st_mta.recipes.evaluate import evaluate_models
+from st_mta.recipes.evaluate import IncompleteEvaluation, evaluate_models
 from st_mta.recipes.options import INPUTS, Scoring
 from st_mta.report import console_table
 
@@ -55,7 +56,15 @@ def run(config: Config) -> None:
     """Measures every model on every collection and benchmark."""
     options = dict(vars(config))
     models, collections, benchmarks = (options.pop(name) for name in ("model", "collection", "benchmark"))
-    results, tests = evaluate_models(models, collections, benchmarks=benchmarks, **options)
+    try:
+        results, tests = evaluate_models(models, collections, benchmarks=benchmarks, **options)
+    except IncompleteEvaluation as incomplete:
+        _show(config, incomplete.measured.results, incomplete.measured.tests)
+        raise
+    _show(config, results, tests)
+
+
+def _show(config: Config, results: Results, tests: list[dict[str, Any]]) -> None:
     console = wide_console()
     console.print(console_table(comparison_rows(results), title=_title(config)))
     if tests:

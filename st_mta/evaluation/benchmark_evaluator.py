@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer import SentenceTransformer
@@ -16,6 +18,8 @@ from st_mta.evaluation.evaluator import CollectionEvaluator
 from st_mta.evaluation.measures import MEASURES
 from st_mta.evaluation.side_by_side import mean_over_sets
 
+logger = logging.getLogger(__name__)
+
 MEAN = "mean"
 
 
@@ -23,7 +27,8 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
     """Measures a model on benchmarks as published figures are measured, in a trainer or by a call.
 
     All collections are loaded at once and kept: right for NanoBEIR during training. For sets of millions of passages
-    use ``evaluate_models`` (``st-mta evaluate``), which holds one at a time.
+    use ``evaluate_models`` (``st-mta evaluate``), which holds one at a time. A benchmark that cannot be measured is
+    left out with a warning; the mean is then that of the others.
 
     Args:
         names: Benchmarks ("scifact"), groups of them ("nano-beir") or folders in the layout of BEIR.
@@ -34,9 +39,11 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
     Attributes:
         primary_metric: The measure a single benchmark is published in, or the mean over several: of the measure that
             all are published in, else of the first.
+        failed: Benchmark -> why it was left out.
 
     Raises:
-        InputError: If no benchmark or measure is named, a benchmark is unknown, or its data is missing.
+        InputError: If no benchmark or measure is named, a benchmark is unknown, two have one name, or the data of all
+            is missing.
 
     Example:
         >>> evaluator = BenchmarkEvaluator("nano-beir")  # doctest: +SKIP
@@ -65,20 +72,44 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
         refuse_unknown(names, data)
         self.measures = tuple(measures)
         self.evaluators: dict[str, CollectionEvaluator] = {}
+        self.failed: dict[str, str] = {}
+        options = {
+            "measures": measures,
+            "depth": depth,
+            "batch_size": batch_size,
+            "write_predictions": write_predictions,
+        }
         for name in names:
-            known, collection = benchmark(name), load_collection(name, data=data)
-            self.evaluators[collection.name] = CollectionEvaluator(
-                collection,
-                known.split,
-                name=collection.name,
-                measures=measures,
-                depth=depth,
-                relevance_level=known.relevance_level,
-                batch_size=batch_size,
-                write_predictions=write_predictions,
-            )
-        main_set = next(iter(self.evaluators)) if len(self.evaluators) == 1 else MEAN
+            try:
+                self._add(name, data, options)
+            except InputError as error:
+                if len(names) == 1:
+                    raise
+                self.failed[name] = str(error)
+                logger.warning("The benchmark %s is left out: %s", name, error)
+        self._refuse_none(names)
+        main_set = next(iter(self.evaluators)) if len(names) == 1 else MEAN
         self.primary_metric = f"{main_set}_{self._main_measure(names)}"
+
+    def _add(self, name: str, data: str | Path | None, options: dict[str, Any]) -> None:
+        known, collection = benchmark(name), load_collection(name, data=data)
+        if collection.name in self.evaluators:
+            raise InputError(
+                expected="every benchmark under a name of its own",
+                got=f"{collection.name!r} twice",
+                remedy="name it once, or make a copy in a folder of another name",
+            )
+        self.evaluators[collection.name] = CollectionEvaluator(
+            collection, known.split, name=collection.name, relevance_level=known.relevance_level, **options
+        )
+
+    def _refuse_none(self, names: list[str]) -> None:
+        if not self.evaluators:
+            raise InputError(
+                expected=f"data of at least one of {', '.join(names)}",
+                got="; ".join(f"{name}: {message}" for name, message in self.failed.items()),
+                remedy="mend one of them",
+            )
 
     def __call__(
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -89,7 +120,7 @@ class BenchmarkEvaluator(BaseEvaluator):  # type: ignore[misc]
         for name, evaluator in self.evaluators.items():
             values |= (measured := evaluator(model, output_path, epoch, steps))
             by_set[name] = {measure: measured[f"{name}_{measure}"] for measure in self.measures}
-        if len(by_set) > 1:
+        if len(by_set) + len(self.failed) > 1:
             mean = self.prefix_name_to_metrics(mean_over_sets(by_set), MEAN)
             self.store_metrics_in_model_card_data(model, mean, epoch, steps)
             values |= mean

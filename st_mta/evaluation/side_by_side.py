@@ -59,18 +59,23 @@ def compared_with_first(
 
 
 def comparison_rows(results: Results) -> list[dict[str, str]]:
-    """The measures as table rows, the models of a collection one below the other, the means over several last."""
+    """The measures as table rows, the models of a collection one below the other, the means over several last.
+
+    What was not measured is "n/a", and so is the mean of a model that was not measured on every collection.
+    """
     collections = list(dict.fromkeys(name for by_set in results.values() for name in by_set))
-    rows = [
-        _row(name, model, by_set[name]) for name in collections for model, by_set in results.items() if name in by_set
-    ]
+    measures = next((list(values) for by_set in results.values() for values in by_set.values()), [])
+    rows = [_row(name, model, measures, by_set.get(name)) for name in collections for model, by_set in results.items()]
     if len(collections) > 1:
-        rows += [_row(f"mean of {len(by_set)}", model, mean_over_sets(by_set)) for model, by_set in results.items()]
+        for model, by_set in results.items():
+            mean = mean_over_sets(by_set) if len(by_set) == len(collections) else None
+            rows.append(_row(f"mean of {len(collections)}", model, measures, mean))
     return rows
 
 
-def _row(collection: str, model: str, measures: Mapping[str, float]) -> dict[str, str]:
-    return {"Collection": collection, "Model": model, **{name: f"{value:.4f}" for name, value in measures.items()}}
+def _row(collection: str, model: str, measures: list[str], values: Mapping[str, float] | None) -> dict[str, str]:
+    shown = {name: "n/a" if values is None else f"{values[name]:.4f}" for name in measures}
+    return {"Collection": collection, "Model": model, **shown}
 
 
 def test_rows(tests: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from st_mta.collections.benchmarks import benchmark, expand
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.evaluation import best_passages, evaluate_scorer
+from st_mta.evaluation.rankings import judged_queries
 from st_mta.evaluation.side_by_side import Results, compared_with_first, mean_over_sets
 from st_mta.run.folder import file_name
 from st_mta.scorers import EmbeddingScorer, ScorerOptions, load_scorer
 from st_mta.stores import Store
 from st_mta.trec import write_run
-from st_mta.types import Collection, Retrieved, Run, Scorer
+from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_models(
@@ -39,7 +44,9 @@ def evaluate_models(
 ) -> tuple[Results, list[dict[str, Any]]]:
     """Measures models and writes ``results.json``, ``tests.json`` and one run file per model and collection.
 
-    With several collections, ``means.json`` has the means over them. One collection is in memory at a time.
+    With several collections, ``means.json`` has the means over them, of the models that were measured on all. One
+    collection is in memory at a time. Files are written after each, and a collection or a model on a collection that
+    cannot be measured is left out and named in ``failed.json``; all others are measured.
 
     Args:
         models: What [`load_scorer`] takes.
@@ -62,7 +69,8 @@ def evaluate_models(
         published in, p values also corrected by Holm over the models of a collection.
 
     Raises:
-        InputError: If nothing is given to measure, or on what; or two models or two collections have one name.
+        InputError: If nothing is given to measure, or on what; two models have one name, or a name means nothing.
+        IncompleteEvaluation: At the end, if something could not be measured; it holds what could.
     """
     names = expand(benchmarks)
     sources = [*collections, *names]
@@ -79,19 +87,65 @@ def evaluate_models(
     for scorer in scorers:
         if isinstance(scorer, EmbeddingScorer):
             scorer.search_with(backend, block_size)
-    results: Results = {scorer.name: {} for scorer in scorers}
-    tests: list[dict[str, Any]] = []
+    measured = Measured({scorer.name: {} for scorer in scorers}, [], {})
     folder = Path(output_dir)
     protocols = [*(_protocol(source, split) for source in collections), *map(benchmark, names)]
     for source, protocol in zip(sources, protocols):
-        task = Task(load_collection(source, data=data), protocol, depth)
-        _refuse_repeated("collection", [*results[scorers[0].name], task.collection.name])
-        runs = _runs(scorers, task, results)
-        for name, run in runs.items():
-            write_run(folder / "runs" / task.collection.name / f"{file_name(name)}.trec", run, tag=file_name(name))
-        tests += _tests(runs, task)
-        _write(folder, results, tests)  # after each, so that a set that cannot be read costs nothing measured before
-    return results, tests
+        with measured.noting(source.name if isinstance(source, Collection) else str(source)):
+            _measure(scorers, Task(load_collection(source, data=data), protocol, depth), measured, folder)
+        if any(measured.results.values()):
+            _write(folder, measured)
+    measured.refuse_incomplete()
+    return measured.results, measured.tests
+
+
+class IncompleteEvaluation(InputError):
+    """Something could not be measured, and everything else was.
+
+    Attributes:
+        measured: What was.
+    """
+
+    def __init__(self, measured: Measured) -> None:
+        self.measured = measured
+        failed = measured.failed
+        super().__init__(
+            expected="every model measured on every collection",
+            got=f"{len(failed)} failures: " + "; ".join(f"{name}: {message}" for name, message in failed.items()),
+            remedy="mend these and run the same command again; everything else was measured and is written",
+        )
+
+
+@dataclass
+class Measured:
+    """What has been measured so far.
+
+    Attributes:
+        results: Model -> collection -> measure -> value, only of what was measured.
+        tests: Of every model against the first.
+        failed: Collection, or collection and model -> why it was not measured.
+    """
+
+    results: Results
+    tests: list[dict[str, Any]]
+    failed: dict[str, str]
+
+    @contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Notes and logs what cannot be used inside, so that it does not end the others."""
+        try:
+            yield
+        except InputError as error:
+            self.failed[name] = str(error)
+            self._last = error
+            logger.warning("%s is left out: %s", name, error)
+
+    def refuse_incomplete(self) -> None:
+        """Raises ``IncompleteEvaluation``, or the error itself where there is nothing else."""
+        if len(self.failed) == 1 and not any(self.results.values()):
+            raise self._last
+        if self.failed:
+            raise IncompleteEvaluation(self)
 
 
 @dataclass(frozen=True)
@@ -108,26 +162,63 @@ def _protocol(source: Collection | str | Path, split: str) -> Benchmark:
     return replace(benchmark(source.name if isinstance(source, Collection) else str(source)), split=split)
 
 
-def _runs(scorers: list[Scorer], task: Task, results: Results) -> dict[str, Run]:
-    """One run per scorer; fills in the measures."""
-    collection, split = task.collection, task.protocol.split
-    stage: Retrieved | None = None
-    searcher = next((scorer for scorer in scorers if scorer.can_retrieve), None)
-    if searcher is not None and not all(scorer.can_retrieve for scorer in scorers):
-        stage = best_passages(searcher, collection, collection.queries_of(split), task.depth)  # once for all of them
-    runs = {}
+def _measure(scorers: list[Scorer], task: Task, measured: Measured, folder: Path) -> None:
+    """Measures every scorer on one collection and writes its run files."""
+    name, split = task.collection.name, task.protocol.split
+    _refuse_repeated("collection", [*_sets(measured.results), name])
+    queries = judged_queries(task.collection, split)
+    stage = None if all(scorer.can_retrieve for scorer in scorers) else _first_stage(scorers, task, queries)
+    runs: dict[str, Run] = {}
     for scorer in scorers:
-        level = task.protocol.relevance_level
-        runs[scorer.name], results[scorer.name][collection.name] = evaluate_scorer(
-            scorer, collection, split, depth=task.depth, first_stage=stage, relevance_level=level
+        with measured.noting(f"{scorer.name} on {name}"):
+            run, values = evaluate_scorer(
+                scorer,
+                task.collection,
+                split,
+                depth=task.depth,
+                first_stage=stage,
+                relevance_level=task.protocol.relevance_level,
+            )
+            _refuse_no_answer(scorer, run, task)
+            write_run(folder / "runs" / name / f"{file_name(scorer.name)}.trec", run, tag=file_name(scorer.name))
+            runs[scorer.name], measured.results[scorer.name][name] = run, values
+    if scorers[0].name in runs:
+        measured.tests += _tests(runs, task)
+
+
+def _sets(results: Results) -> list[str]:
+    return list(dict.fromkeys(name for by_set in results.values() for name in by_set))
+
+
+def _first_stage(scorers: list[Scorer], task: Task, queries: IntArray) -> Retrieved | None:
+    """The passages of the first scorer that can search this collection, once for all that re-rank."""
+    for scorer in scorers:
+        with suppress(InputError):  # a run file of another collection; its own turn says so
+            if scorer.can_retrieve:
+                return best_passages(scorer, task.collection, queries, task.depth)
+    return None
+
+
+def _refuse_no_answer(scorer: Scorer, run: Run, task: Task) -> None:
+    """A file of scores without any query of the split was not measured on it, which is not 0."""
+    if scorer.kind == "stored" and not any(run.values()):
+        raise InputError(
+            expected=f"scores of judged queries of {task.collection.name}, split {task.protocol.split}",
+            got=f"none for any of {len(run)} queries in {scorer.name}",
+            remedy="name the collection and the split that it was made for",
         )
-    return runs
 
 
-def _write(folder: Path, results: Results, tests: list[dict[str, Any]]) -> None:
-    files: dict[str, Any] = {"results": results, "tests": tests}
-    if any(len(by_set) > 1 for by_set in results.values()):
-        files["means"] = {model: mean_over_sets(by_set) for model, by_set in results.items()}
+def _write(folder: Path, measured: Measured) -> None:
+    results, sets = measured.results, _sets(measured.results)
+    files: dict[str, Any] = {"results": results, "tests": measured.tests}
+    if len(sets) > 1:
+        complete = {model: by_set for model, by_set in results.items() if len(by_set) == len(sets)}
+        files["means"] = {model: mean_over_sets(by_set) for model, by_set in complete.items()}
+    if measured.failed:
+        files["failed"] = measured.failed
+    else:
+        (folder / "failed.json").unlink(missing_ok=True)  # of an earlier try
     for name, content in files.items():
         atomic_write_text(folder / f"{name}.json", json.dumps(content, indent=2))
 

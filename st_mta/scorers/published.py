@@ -14,7 +14,7 @@ from st_mta.scorers.stored import Pairs, StoredScores
 from st_mta.stores import Store, text_keys
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.stores.store import DESCRIPTION, StoredScorer
-from st_mta.types import Texts
+from st_mta.types import FloatArray, IntArray, Texts
 
 
 class PublishedScores(StoredScores):
@@ -56,7 +56,19 @@ class PublishedScores(StoredScores):
                 [len(corpus)],
             ).fetchnumpy()
         self._check_any_known(len(found["code"]))
+        self._check_finite(found["score"], found["code"], queries, corpus)
         return Pairs(found["code"].astype(np.int64), found["score"].astype(np.float32))
+
+    def _check_finite(self, scores: FloatArray, codes: IntArray, queries: Texts, corpus: Texts) -> None:
+        wrong = ~np.isfinite(scores)
+        if wrong.any():
+            row = int(wrong.argmax())
+            query, passage = queries.take_ids([codes[row] // len(corpus)]), corpus.take_ids([codes[row] % len(corpus)])
+            raise InputError(
+                expected=f"finite scores in {self.path}",
+                got=f"{scores[row]} for query {query[0]!r} and passage {passage[0]!r} ({int(wrong.sum())} such pairs)",
+                remedy="leave pairs without a score out, and publish again",
+            )
 
 
 def _open(source: str, wanted: str) -> tuple[Store, StoredScorer]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from sentence_transformers import SentenceTransformerTrainer
@@ -90,6 +91,27 @@ def test_works_in_the_hosts_trainer(data, tmp_path):
         tiny_sentence_transformer(), args=arguments, loss=nn.Identity(), evaluator=evaluate
     )
     assert trainer.evaluate()["eval_mean_ndcg@10"] == evaluate(trainer.model)["mean_ndcg@10"]
+
+
+def test_one_that_cannot_be_measured_does_not_end_the_others(model, data, caplog):
+    folder = data("nq", "scifact", "msmarco")
+    (folder / "scifact" / "corpus.jsonl").write_text("spoilt")
+    (folder / "msmarco" / "qrels" / "dev.tsv").rename(folder / "msmarco" / "qrels" / "test.tsv")
+    evaluate = BenchmarkEvaluator(["scifact", "nq", "msmarco"], data=folder, measures=["map"])
+    assert list(evaluate.failed) == ["scifact", "msmarco"] and "corpus.jsonl:1" in evaluate.failed["scifact"]
+    assert "The benchmark scifact is left out" in caplog.text
+    values = evaluate(model)
+    assert values["mean_map"] == values["nq_map"] == values[evaluate.primary_metric]
+
+
+def test_two_of_one_name_and_nothing_that_can_be_measured(data, tmp_path):
+    folder = data("mine", "nq")
+    copy = shutil.copytree(folder / "mine", tmp_path / "other" / "mine")
+    assert "'mine' twice" in next(iter(BenchmarkEvaluator([str(folder / "mine"), str(copy)]).failed.values()))
+    for name in ("mine", "nq"):
+        (folder / name / "corpus.jsonl").unlink()
+    with pytest.raises(InputError, match=r"at least one of nq, .*mine.*no such file.*no such file"):
+        BenchmarkEvaluator(["nq", str(folder / "mine")], data=folder)
 
 
 @pytest.mark.parametrize(

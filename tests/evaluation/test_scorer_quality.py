@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import pytrec_eval
 
 from st_mta.errors import InputError
 from st_mta.evaluation import best_passages, evaluate_run, evaluate_scorer, rerank
+from st_mta.scorers import StoredScores
 from st_mta.types import Texts
 
 
@@ -136,3 +138,46 @@ def test_a_first_stage_must_be_complete(collection, table, table_scorer, queries
 def test_a_split_without_judgements(collection, table, table_scorer):
     with pytest.raises(InputError, match="'train'"):
         evaluate_scorer(table_scorer("t", table), collection, "train")
+
+
+def run_file(tmp_path, rows):
+    path = tmp_path / "run.trec"
+    path.write_text("".join(f"{query} Q0 {passage} 1 {score!r} t\n" for query, passage, score in rows))
+    return StoredScores(path, name="run")
+
+
+def test_a_run_of_a_larger_corpus_measures_as_in_pytrec_eval(collection, tmp_path):
+    source = np.random.default_rng(0)
+    ids = [*collection.corpus.ids, *(f"{'ax'[number % 2]}{number}" for number in range(40))]
+    rows = [(q, p, float(source.integers(0, 4))) for q in collection.queries.ids for p in source.permutation(ids)[:30]]
+    scorer, qrels = run_file(tmp_path, rows), collection.qrels["dev"]
+    run, ours = evaluate_scorer(scorer, collection, "dev")
+    whole = {q: {p: s for asked, p, s in rows if asked == q} for q in qrels}
+    assert run == whole
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map", "recall.100"}).evaluate(whole)
+    for name, measure in (("ndcg@10", "ndcg_cut_10"), ("map", "map"), ("recall@100", "recall_100")):
+        assert ours[name] == pytest.approx(np.mean([row[measure] for row in theirs.values()]))
+    best = pytrec_eval.RelevanceEvaluator(qrels, {"recall.15"}).evaluate(whole)
+    _, cut_at_15 = evaluate_scorer(scorer, collection, "dev", depth=15)
+    assert cut_at_15["recall@100"] == pytest.approx(np.mean([row["recall_15"] for row in best.values()]))
+    assert 0 < cut_at_15["recall@100"] < ours["recall@100"]
+
+
+def test_ten_unknown_passages_before_the_relevant_one_leave_nothing(collection, tmp_path):
+    rows = [(q, f"x{n}", 100.0 - n) for q in collection.qrels["test"] for n in range(10)]
+    rows += [("q4", "p10", 1.0), ("q5", "p11", 1.0)]
+    assert evaluate_scorer(run_file(tmp_path, rows), collection, "test")[1]["ndcg@10"] == 0.0
+
+
+def test_queries_that_a_run_does_not_cover_are_named(collection, tmp_path, caplog):
+    rows = [("q0", "p00", 1.0), ("q3", "p05", 1.0), ("q4", "p10", 1.0)]
+    run, _ = evaluate_scorer(run_file(tmp_path, rows), collection, "dev")
+    assert run == {"q2": {}, "q0": {"p00": 1.0}, "q1": {}, "q3": {"p05": 1.0}}
+    (record,) = caplog.records
+    assert "run has no passage for 2 of 4 judged queries of toy, split dev (the first is 'q2')" in record.message
+
+
+def test_the_query_itself_is_no_result_of_a_run_file(collection, tmp_path):
+    rows = [("q2", "q2", 3.0), ("q2", "p03", 2.0), ("q2", "p09", 1.0)]
+    run, _ = evaluate_scorer(run_file(tmp_path, rows), collection, "dev", depth=1)
+    assert run["q2"] == {"p03": 2.0}

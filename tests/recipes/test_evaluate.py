@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from st_mta import prune_layers
+from st_mta.cli.main import main
 from st_mta.collections import from_dictionaries, load_collection
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_run
-from st_mta.recipes.evaluate import evaluate_models
+from st_mta.evaluation.side_by_side import comparison_rows
+from st_mta.recipes.evaluate import IncompleteEvaluation, evaluate_models
 from st_mta.scorers import BiEncoderScorer
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.regression import regress_embeddings, warm_up_arguments
 from st_mta.training.students import DOCUMENTS
-from st_mta.trec import read_run
+from st_mta.trec import read_run, write_run
 from st_mta.types import Collection
 from tests.tiny import WORDS, saved, tiny_cross_encoder, tiny_sentence_transformer
 
@@ -140,13 +142,66 @@ def test_a_re_ranker_gets_room_for_the_passage_with_the_querys_id(toy_collection
     assert all(query_id not in passages for query_id, passages in [*run.items(), *searched.items()])
 
 
-def test_what_was_measured_stays_when_a_later_collection_cannot_be_read(toy_collection, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"corpus\.jsonl"):
-        evaluate_models(["bm25"], [toy_collection, tmp_path / "empty"], output_dir=tmp_path / "out")
+def test_a_collection_that_cannot_be_read_does_not_end_the_others(benchmarks, toy_collection, tmp_path, caplog):
+    (benchmarks / "nq" / "corpus.jsonl").write_text("spoilt")
+    arguments = {"benchmarks": ["nq", "msmarco"], "data": benchmarks, "split": "dev", "output_dir": tmp_path / "out"}
+    with pytest.raises(IncompleteEvaluation, match=r"1 failures: nq: .*corpus\.jsonl:1") as caught:
+        evaluate_models(["bm25"], [toy_collection], **arguments)
+    assert list(caught.value.measured.results["bm25"]) == ["toy", "msmarco"]
+    written = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")}
+    assert list(written["failed"]) == ["nq"] and list(written["results"]["bm25"]) == ["toy", "msmarco"]
+    assert "nq is left out" in caplog.text
+    (benchmarks / "msmarco" / "corpus.jsonl").replace(benchmarks / "nq" / "corpus.jsonl")
+    (benchmarks / "msmarco" / "corpus.jsonl").write_bytes((benchmarks / "nq" / "corpus.jsonl").read_bytes())
+    assert len(evaluate_models(["bm25"], [toy_collection], **arguments)[0]["bm25"]) == 3
+    assert not (tmp_path / "out" / "failed.json").exists()
+
+
+def test_two_collections_of_one_name(toy_collection, tmp_path):
     with pytest.raises(InputError, match="'toy' twice"):
         evaluate_models(["bm25"], [toy_collection, toy_collection], output_dir=tmp_path / "out")
     assert list(json.loads((tmp_path / "out" / "results.json").read_text())["bm25"]) == ["toy"]
+
+
+def write_run_of(collection, split, path):
+    write_run(path, {query: dict.fromkeys(judged, 1.0) for query, judged in collection.qrels[split].items()}, tag="t")
+    return str(path)
+
+
+def test_a_run_file_is_measured_where_it_belongs_and_elsewhere_not_as_zero(benchmarks, toy_collection, tmp_path):
+    other = from_dictionaries("other", {"x": "cat"}, {"y": "cat"}, {"test": {"y": {"x": 1}}})
+    run = write_run_of(toy_collection, "test", tmp_path / "perfect.trec")
+    dev_run = write_run_of(toy_collection, "dev", tmp_path / "dev.trec")
+    cross_encoder = saved(tiny_cross_encoder(), tmp_path / "cross")
+    with pytest.raises(IncompleteEvaluation) as caught:
+        evaluate_models(["bm25", run, dev_run, cross_encoder], [other, toy_collection], output_dir=tmp_path / "out")
+    measured = caught.value.measured
+    assert {name: list(by_set) for name, by_set in measured.results.items()} == {
+        "bm25": ["other", "toy"], run: ["toy"], dev_run: [], cross_encoder: ["other", "toy"],
+    }  # fmt: skip
+    assert measured.results[run]["toy"]["ndcg@10"] == 1.0
+    assert list(measured.failed) == [f"{run} on other", f"{dev_run} on other", f"{dev_run} on toy"]
+    assert "none for any of 10 queries" in measured.failed[f"{dev_run} on toy"]
+    assert list(json.loads((tmp_path / "out" / "means.json").read_text())) == ["bm25", cross_encoder]
+    rows = {(row["Collection"], row["Model"]): row["ndcg@10"] for row in comparison_rows(measured.results)}
+    assert rows["other", run] == rows["mean of 2", run] == rows["toy", dev_run] == "n/a" != rows["toy", run]
+    assert [test["model"] for test in measured.tests] == [cross_encoder, run, cross_encoder]
+
+
+def test_nothing_but_one_failure_is_that_failure(toy_collection, tmp_path):
+    run = write_run_of(toy_collection, "dev", tmp_path / "dev.trec")
+    with pytest.raises(InputError, match="^Expected scores of judged queries of toy, split test"):
+        evaluate_models([run], [toy_collection], output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_shows_what_was_measured_and_fails(benchmarks, tmp_path, capsys):
+    (benchmarks / "nq" / "corpus.jsonl").write_text("spoilt")
+    arguments = f"evaluate --model bm25 --benchmark nq msmarco --data {benchmarks} --output-dir {tmp_path / 'out'}"
+    assert main(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert "Measures on the" in shown.out and "1.0000" in shown.out
+    assert "corpus.jsonl:1" in shown.err and "Traceback" not in shown.err
 
 
 @pytest.mark.parametrize(

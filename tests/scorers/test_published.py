@@ -73,3 +73,13 @@ def test_the_fingerprint_is_that_of_the_parts(filled, toy_collection):
     assert load_scorer(f"stored:{filled.folder}#bm25").fingerprint == before
     BM25(store=filled).score(toy_collection.queries, toy_collection.corpus, np.array([30]), np.array([50]))
     assert load_scorer(f"stored:{filled.folder}#bm25").fingerprint != before
+
+
+@pytest.mark.parametrize("score", [-np.inf, np.inf, np.nan])
+def test_scores_that_are_not_finite_are_refused_with_their_pair(store, toy_collection, score, monkeypatch):
+    monkeypatch.setattr("st_mta.stores.scores.check_finite", lambda *_: None)  # other programs write stores too
+    keys = text_keys(toy_collection.queries)[[0, 3, 3]], text_keys(toy_collection.corpus)[[0, 7, 8]]
+    store.scores.append("f" * 32, *keys, np.array([1.0, 2.0, score]))
+    stored = load_scorer(f"stored:{store.folder}")
+    with pytest.raises(InputError, match=r"inf|nan.* for query 'q3' and passage 'p8' \(1 such"):
+        stored.score(toy_collection.queries, toy_collection.corpus, np.array([0]), np.array([0]))

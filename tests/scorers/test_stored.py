@@ -184,3 +184,42 @@ def test_the_file_is_read_once_per_collection(tmp_path):
     first = scorer.score(QUERIES, CORPUS, np.array([0]), np.array([3]))
     path.unlink()
     assert scorer.score(QUERIES, CORPUS, np.array([0]), np.array([3])) == first
+
+
+def test_passages_that_the_corpus_does_not_have_keep_their_rank(tmp_path, caplog):
+    rows = [("q1", "x9", 5.0), ("q1", "d3", 4.0), ("q1", "x1", 4.5), ("q2", "d0", 1.0), ("q7", "x1", 9.0)]
+    scorer = StoredScores(write_trec(tmp_path / "a.trec", rows))
+    everyone = np.arange(3)
+    assert scorer.ranking(QUERIES, CORPUS, everyone, 5) == {"q1": {"x9": 5.0, "x1": 4.5, "d3": 4.0}, "q2": {"d0": 1.0}}
+    assert list(scorer.ranking(QUERIES, CORPUS, everyone, 2)["q1"]) == ["x9", "x1"]
+    assert scorer.ranking(QUERIES, CORPUS, np.array([1]), 2) == {"q2": {"d0": 1.0}}
+    assert scorer.retrieve(QUERIES, CORPUS, everyone, 2).passages.tolist() == [[3, -1], [0, -1], [-1, -1]]
+    (record,) = caplog.records
+    assert "2 of 4 rows" in record.message and "the first of 'x9' at " in record.message
+    assert record.message.partition("a.trec:1.")[1]
+
+
+def test_equal_scores_are_cut_as_trec_eval_ranks_them(tmp_path):
+    """In single precision, the higher id first, compared byte by byte."""
+    rows = [("q1", passage, 1.0) for passage in ("d2", "x", "d4", "\u00e9", "d1")]
+    rows += [("q1", "d0", 1 + 1e-9), ("q1", "d3", 1.1)]
+    scorer = StoredScores(write_trec(tmp_path / "a.trec", rows))
+    best = [list(scorer.ranking(QUERIES, CORPUS, np.array([0]), k)["q1"]) for k in (1, 3, 9)]
+    assert best == [["d3"], ["d3", "\u00e9", "x"], ["d3", "\u00e9", "x", "d4", "d2", "d1", "d0"]]
+
+
+def test_an_unknown_passage_that_stands_twice_is_refused(tmp_path):
+    path = write_trec(tmp_path / "a.trec", [*ROWS, ("q2", "d9", 5.0)])
+    with pytest.raises(InputError, match="passage 'd9' for query 'q2', which line 6 has too, at .*a.trec:7"):
+        StoredScores(path).ranking(QUERIES, CORPUS, np.array([0]), 5)
+
+
+def test_rankings_in_blocks_are_the_same(tmp_path, monkeypatch):
+    random = np.random.default_rng(1)
+    ids = [f"d{n}" for n in range(9)]
+    rows = [(f"q{q}", ids[p], float(random.integers(3))) for q in (3, 1, 2) for p in random.permutation(9)]
+    path = write_trec(tmp_path / "a.trec", rows)
+    expected = StoredScores(path).ranking(QUERIES, CORPUS, np.array([2, 0, 1]), 4)
+    assert list(expected) == ["q3", "q1", "q2"]
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 60)
+    assert StoredScores(path).ranking(QUERIES, CORPUS, np.array([2, 0, 1]), 4) == expected
