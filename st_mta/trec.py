@@ -33,12 +33,12 @@ WANTED_ORDER = (*COLUMNS, "grade")
 WANTED = {*WANTED_ORDER}
 SEPARATORS = {"\t": "tabs", "": "white space", ",": "commas", ";": "semicolons"}
 # What headers call the columns, without case, quotes, "-", "_" and blanks.
-HEADERS = {
-    **dict.fromkeys(("queryid", "qid", "query", "topicid", "topic"), "query_id"),
-    **dict.fromkeys(("corpusid", "docid", "docno", "doc", "documentid", "document"), "passage_id"),
-    **dict.fromkeys(("pid", "passageid", "passage"), "passage_id"),
-    **dict.fromkeys(("score", "grade", "relevance", "rel", "label", "judgment", "judgement"), "grade"),
+HEADERS_OF = {
+    "query_id": ("queryid", "qid", "query", "topicid", "topic"),
+    "passage_id": ("corpusid", "docid", "docno", "doc", "documentid", "document", "pid", "passageid", "passage"),
+    "grade": ("score", "grade", "relevance", "rel", "label", "judgment", "judgement"),
 }
+HEADERS = {header: name for name, headers in HEADERS_OF.items() for header in headers}
 QRELS = pa.schema({"query": pa.large_string(), "passage": pa.large_string(), "grade": pa.int64(), "line": pa.int64()})
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST = float(np.finfo(np.float32).max)

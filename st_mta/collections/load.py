@@ -29,7 +29,7 @@ def load_collection(source: str | Path | Collection, *, data: str | Path | None 
     Args:
         source: In this order: a collection, which comes back as it is; "pydocs", the embedded collection; a folder in
             the layout of BEIR, or with a copy of a Hub dataset; the name of such a folder under ``data``; the name of
-            a benchmark ("scifact"); the id of a Hub dataset ("mteb/scifact").
+            a benchmark ("scifact"); the id of a Hub dataset ("mteb/scifact", with a language "mteb/name#en").
         data: The folder of local copies; ``$ST_MTA_DATA`` by default.
 
     Raises:
@@ -55,14 +55,15 @@ def _reader(name: str, data: str | Path | None) -> Callable[[], Collection]:
     """What will read the collection of this name."""
     if name == "pydocs":
         return pydocs
+    name, language = (name, "") if Path(name).exists() else name.partition("#")[::2]
     known = BENCHMARKS.get(name)
     for folder in (Path(name), *_local_copies(known.folders if known else (name,), data)):
         if folder.is_dir():
-            return partial(_read_folder, folder, known)
+            return partial(_read_folder, folder, known, language)
     if known:
         return lambda: replace(_read_hub(known.dataset, known), name=known.name)
     if name.count("/") == 1 and not name.startswith((".", "~", "/")) and not name.endswith("/"):
-        return partial(_read_hub, name, of_dataset(name))
+        return partial(_read_hub, f"{name}#{language}" if language else name, of_dataset(name))
     raise InputError(
         expected=(
             f"'pydocs', a folder, a folder's name under ${DATA_VARIABLE}, a Hub dataset as 'mteb/scifact', "
@@ -92,10 +93,17 @@ def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
     return [Path(folder, name) for name in names if name] if folder else []
 
 
-def _read_folder(folder: Path, known: Benchmark | None) -> Collection:
+def _read_folder(folder: Path, known: Benchmark | None, language: str) -> Collection:
     """A folder in the layout of BEIR, or a downloaded dataset of the Hub, whose card lists its configurations."""
     card = folder / "README.md"
     from_hub = card.is_file() and "config_name:" in card.read_text(encoding="utf-8", errors="replace")
     from_hub = from_hub and not has_labels(folder)
-    collection = _read_hub(str(folder), known) if from_hub else read_beir(folder)
+    if language and not from_hub:
+        raise InputError(
+            expected=f"a dataset of the Hub with several languages in {folder}",
+            got=f"a folder in the layout of BEIR, and the language {language!r}",
+            remedy="name the folder alone",
+        )
+    source = f"{folder}#{language}" if language else str(folder)
+    collection = _read_hub(source, known) if from_hub else read_beir(folder)
     return replace(collection, name=known.name) if known else collection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -83,8 +84,7 @@ def _key(
     """BEIR's key where it is there, else the one key with another usual name."""
     if wanted in record:
         return wanted
-    plain = {key: key.lower().translate({ord(sign): None for sign in "-_ "}) for key in record}
-    found = [key for key, word in plain.items() if word in names]
+    found = [key for key in record if plain_key(key) in names]
     if len({str(record[key]) for key in found}) > 1:
         refuse_line(path, number, f"one key for {wanted!r}", f"the keys {found}", f"call the right one {wanted!r}")
     if found:
@@ -93,6 +93,11 @@ def _key(
         remedy = f"call it {wanted!r}"
         refuse_line(path, number, f'a key "{wanted}" with a string', f"only the keys {sorted(record)}", remedy)
     return None
+
+
+def plain_key(key: str) -> str:
+    """A key without case, "-", "_" and blanks."""
+    return re.sub("[-_ ]", "", key.lower())
 
 
 def _read_at_once(path: Path, keys: Keys) -> pa.Table:

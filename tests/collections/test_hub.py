@@ -94,6 +94,70 @@ def test_validation_is_called_dev(folder: Path) -> None:
     assert list(read_hub(str(folder)).qrels) == ["dev", "test"]
 
 
+def as_languages(folder: Path, names: str, qrels: str) -> Path:
+    """The folder in the form of mteb with the same data in German, and English without its last passage."""
+    as_mteb(folder)
+    card = (folder / "README.md").read_text()
+    header, _, _ = card.partition("configs:")
+    text = header + "configs:\n"
+    for language in ("de", "en"):
+        for part in ("corpus", "queries"):
+            file = "corpus-en" if (part, language) == ("corpus", "en") else part
+            text += f"- config_name: {names.format(language, part)}\n  data_files: {file}.parquet\n"
+        config = names.format(language, "qrels") if qrels == "each" else qrels
+        if config not in text:
+            text += f"- config_name: {config}\n  data_files:\n  - split: test\n    path: qrels/test.parquet\n"
+    (folder / "README.md").write_text(text + "---\n")
+    pq.write_table(pq.read_table(folder / "corpus.parquet").slice(0, 3), folder / "corpus-en.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(("names", "qrels"), [("{}-{}", "each"), ("{1}-{0}", "each"), ("{}-{}", "default")])
+def test_one_language_of_several(folder: Path, names: str, qrels: str) -> None:
+    expected = read_beir(folder).qrels["test"]
+    as_languages(folder, names, qrels)
+    german, english = (load_collection(f"{folder}#{language}") for language in ("de", "en"))
+    assert (german.name, english.name) == ("pets-de", "pets-en")
+    assert (len(german.corpus), len(english.corpus)) == (4, 3)
+    assert german.qrels == {"test": expected} and german.hub_id is None
+    for source in (str(folder), f"{folder}#fr"):
+        with pytest.raises(InputError, match=r"one language of .*pets: de, en.*pets#de"):
+            load_collection(source)
+
+
+def test_a_language_where_there_is_none_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="the language 'en'.*name the folder alone"):
+        load_collection(f"{folder}#en")
+    as_mteb(folder)
+    with pytest.raises(InputError, match="got 'en'.*pets alone"):
+        load_collection(f"{folder}#en")
+
+
+def test_columns_of_other_names(folder: Path) -> None:
+    expected = read_beir(folder)
+    as_mteb(folder)
+    for file, names in (
+        ("corpus", ["docid", "title", "Contents"]),
+        ("queries", ["query_id", "query"]),
+        ("qrels/test", ["qid", "doc_id", "relevance"]),
+        ("qrels/train", ["qid", "doc_id", "relevance"]),
+    ):
+        table = pq.read_table(folder / f"{file}.parquet")
+        pq.write_table(table.rename_columns(names), folder / f"{file}.parquet")
+    collection = read_hub(str(folder))
+    assert collection.fingerprint == expected.fingerprint
+    assert collection.qrels["test"]["q2"]["p2"] == 2, "the grades are not all taken for 1"
+
+
+def test_two_splits_for_one_are_refused(folder: Path) -> None:
+    as_mteb(folder)
+    card = (folder / "README.md").read_text()
+    card = card.replace("split: train", "split: dev").replace("split: test", "split: validation")
+    (folder / "README.md").write_text(card)
+    with pytest.raises(InputError, match="for 'dev', got 'validation' beside another"):
+        read_hub(str(folder))
+
+
 def test_nano_beir_has_one_split_called_train_and_no_grades(folder: Path) -> None:
     as_mteb(folder, qrels="qrels")
     card = (folder / "README.md").read_text()
@@ -139,8 +203,8 @@ def test_unknown_ids_are_noted_with_split_and_row(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"query_id": "q1", "text": "x"}, r"column _id or id .* got the columns \['query_id', 'text'\]"),
-        ({"_id": "q1", "text": None}, "column text .* got 1 missing values"),
+        ({"key": "q1", "text": "x"}, r"column _id or id .* got the columns \['key', 'text'\]"),
+        ({"_id": "q1", "text": None}, "column text or query .* got 1 missing values"),
     ],
 )
 def test_missing_columns_and_values_are_named(folder: Path, record: dict[str, object], words: str) -> None:
