@@ -21,7 +21,8 @@ WITHOUT_POSITIVE = "8"
 def folder(tmp_path_factory):
     """120 passages, half of them with titles; queries numbered like passages, one of which is judged for its namesake.
 
-    Query 8 has no relevant passage, query 9 no judgements.
+    Query 8 has no relevant passage, query 9 no judgements. As in ArguAna, a relevant passage of query 1 and a passage
+    of query 2 that is not relevant are missing from the corpus, and so is the only relevant one of query 7.
     """
     source = random.Random(0)
     texts = [" ".join(source.choices(WORDS, k=9)) for _ in range(120)]
@@ -33,7 +34,8 @@ def folder(tmp_path_factory):
     ]
     queries = [{"_id": str(i), "text": " ".join(texts[i].split()[:5])} for i in range(10)]
     qrels = [(q, p, 1 + (q + p) % 3) for q in range(8) for p in (q, q + 10, q + 20)]
-    qrels += [(q, p, 0) for q in (3, 8) for p in (40, 41)]
+    qrels = [row for row in qrels if row[0] != 7]
+    qrels += [(q, p, 0) for q in (3, 8) for p in (40, 41)] + [(1, 1000, 2), (2, 1001, 0), (7, 1002, 1)]
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, passages)))
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
     rows = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in qrels)]
@@ -87,6 +89,10 @@ def test_each_peculiarity_changes_the_figures(folder, model):
 
     binary = with_qrels({q: {p: int(grade > 0) for p, grade in grades.items()} for q, grades in qrels.items()})
     answerable = with_qrels({q: grades for q, grades in qrels.items() if q != WITHOUT_POSITIVE})
+    findable = with_qrels(
+        {q: {p: grade for p, grade in g.items() if int(p) < 120} or {"0": 0} for q, g in qrels.items()}
+    )
+    assert findable["map"] > measured["map"]
     without_own = with_qrels({q: {p: grade for p, grade in g.items() if p != q} for q, g in qrels.items()})
     assert binary["ndcg@10"] != pytest.approx(measured["ndcg@10"], abs=1e-3)
     assert answerable["map"] == pytest.approx(measured["map"] * 9 / 8)
