@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
+from st_mta.mining.copies import first_copies, loose_keys, repeated
 from st_mta.mining.positives import Positives, find_positives
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 from st_mta.mining.union import merge
 from st_mta.progress import progress
-from st_mta.stores import text_keys
 from st_mta.types import Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
 
 QRELS = "qrels"
@@ -36,7 +36,8 @@ def mine(
     """Up to ``num_candidates`` passages per query: positives first, then the union of the retrievers' picks.
 
     Each retriever picks among its ranks ``range_min`` to ``depth``, counted without the query's positives as the
-    host does, and without passages whose text is the query's own. Its pick number o (from 0) has the priority
+    host does, and without passages whose text is the query's own or a positive's under another id. Of several
+    passages with one text the first one counts (white space and composed characters aside). Its pick number o (from 0) has the priority
     ``(o + 0.5) / quota``; the lowest priorities win, so shares follow quotas. A passage picked by several retrievers
     counts once, at its best priority. Lists may come out shorter than ``num_candidates``; they are kept.
 
@@ -69,15 +70,23 @@ def mine(
     query_positions = np.asarray(query_positions, dtype=np.int64)
     labelled = find_positives(collection, query_positions, positives)
     slots = num_candidates - np.minimum(labelled.lengths, num_candidates - 1)
+    first = first_copies(collection.corpus)
+    # More positives than ranks are not worth searching deeper for.
+    room = min(_most_taken_out(labelled, first), depth)
     picks = []
     for number, retriever in enumerate(retrievers):
-        # Room for the positives that are taken out; more of them than ranks are not worth searching deeper for.
-        k = min(depth + min(int(labelled.lengths.max(initial=0)), depth), len(collection.corpus))
+        k = min(depth + room, len(collection.corpus))
         found = retriever.retrieve(collection.queries, collection.corpus, query_positions, k)
         random = np.random.default_rng([seed, number])
         picks.append(_pick(collection, found, labelled, slots, (range_min, depth), sampling_strategy, random))
     sources = (QRELS, *(retriever.name for retriever in retrievers))
-    return _assemble(query_positions, labelled, picks, shares, num_candidates, sources)
+    return _assemble(query_positions, labelled, picks, shares, num_candidates, sources, first)
+
+
+def _most_taken_out(labelled: Positives, first: IntArray) -> int:
+    """How many ranks at most the positives of a query and their copies take."""
+    copies = np.bincount(first, minlength=len(first))[first[labelled.passages]]
+    return int(np.bincount(labelled.rows, weights=copies).max(initial=0))
 
 
 def _pick(
@@ -90,13 +99,14 @@ def _pick(
     random: np.random.Generator,
 ) -> IntArray:
     """One retriever's picks, (Q, max slots) corpus positions in the order of picking, filled with -1."""
-    sample = SAMPLING_STRATEGIES[sampling_strategy]
+    sample, first = SAMPLING_STRATEGIES[sampling_strategy], first_copies(collection.corpus)
     picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
     for rows in _blocks(len(slots)):
         passages = found.passages[rows]
         # A passage with the query's own text comes where questions are to be matched with questions.
-        excluded = text_keys(collection.corpus)[passages] == text_keys(collection.queries)[found.queries[rows], None]
-        excluded |= labelled.slice(rows).mark(passages, len(collection.corpus))
+        excluded = loose_keys(collection.corpus)[passages] == loose_keys(collection.queries)[found.queries[rows], None]
+        excluded |= labelled.slice(rows).mark(passages, first)
+        excluded |= repeated(np.where(passages >= 0, first[passages], -1))
         eligible = (passages >= 0) & ~excluded
         rank = np.cumsum(eligible, axis=1) - 1
         allowed = eligible & (rank >= ranks[0]) & (rank < ranks[1])
@@ -114,11 +124,12 @@ def _assemble(
     shares: npt.NDArray[np.float64],
     num_candidates: int,
     sources: tuple[str, ...],
+    first: IntArray,
 ) -> Candidates:
     pieces = []
     with progress("Merging candidates", len(query_positions), "queries") as bar:
         for rows in _blocks(len(query_positions)):
-            pieces.append(merge(labelled.slice(rows), [each[rows] for each in picks], shares, num_candidates))
+            pieces.append(merge(labelled.slice(rows), [each[rows] for each in picks], shares, num_candidates, first))
             bar.update(rows.stop - rows.start)
     lengths, passages, source = (
         np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(3)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from st_mta.mining.copies import first_copies
 from st_mta.types import BoolArray, Collection, IntArray, Qrels, Ragged, Retrieved, offsets_of
 
 
@@ -26,12 +27,17 @@ class Positives(Ragged):
         offsets = self.offsets[rows.start : rows.stop + 1]
         return Positives(offsets - offsets[0], self.passages[offsets[0] : offsets[-1]])
 
-    def mark(self, passages: IntArray, corpus_size: int) -> BoolArray:
-        """Which entries of a (Q, K) matrix of corpus positions are positives of their row."""
+    def mark(self, passages: IntArray, first: IntArray) -> BoolArray:
+        """Which entries of a (Q, K) matrix of corpus positions have the text of a positive of their row.
+
+        Args:
+            passages: (Q, K), -1 is padding.
+            first: (n,) as of [`first_copies`].
+        """
         if len(self.passages) == 0:
             return np.zeros(passages.shape, dtype=bool)
-        known = np.sort(self.rows * corpus_size + self.passages)
-        wanted = np.arange(len(self))[:, None] * corpus_size + passages
+        known = np.sort(self.rows * len(first) + first[self.passages])
+        wanted = np.arange(len(self))[:, None] * len(first) + first[passages]
         place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         return np.asarray((known[place] == wanted) & (passages >= 0))
 
@@ -53,9 +59,12 @@ def find_positives(collection: Collection, query_positions: IntArray, qrels: Qre
 
 
 def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:
-    """(Q,) the rank, from 1, of each query's first passage of grade 1 and above; 0 where none was retrieved."""
+    """(Q,) the rank, from 1, of each query's first passage of grade 1 and above; 0 where none was retrieved.
+
+    A passage with the text of one of grade 1 counts as that one.
+    """
     positives = find_positives(collection, retrieved.queries, qrels)
-    hits = positives.mark(retrieved.passages, len(collection.corpus))
+    hits = positives.mark(retrieved.passages, first_copies(collection.corpus))
     if hits.shape[1] == 0:
         return np.zeros(len(hits), dtype=np.int64)
     return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)

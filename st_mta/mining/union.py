@@ -12,9 +12,13 @@ from st_mta.types import IntArray, numbers_within, starts_of
 
 
 def merge(
-    labelled: Positives, picks: Sequence[IntArray], shares: npt.NDArray[np.float64], num_candidates: int
+    labelled: Positives,
+    picks: Sequence[IntArray],
+    shares: npt.NDArray[np.float64],
+    num_candidates: int,
+    first: IntArray,
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Positives first, then the picks of lowest priority ``(order + 0.5) / share``, each passage once per query.
+    """Positives first, then the picks of lowest priority ``(order + 0.5) / share``, each text once per query.
 
     Equal priorities go to the earlier retriever.
 
@@ -23,6 +27,7 @@ def merge(
         picks: For each of R retrievers (Q, picks) corpus positions in the order of picking, filled with -1.
         shares: (R,) quotas.
         num_candidates: Passages per query at most.
+        first: (n,) position of the first passage with the same text.
 
     Returns:
         Lengths (Q,), and for all lists in a row passages (P,) and sources (P,): 0 for a positive, r + 1 for
@@ -30,7 +35,7 @@ def merge(
     """
     taken = np.minimum(labelled.lengths, num_candidates - 1)
     kept = numbers_within(labelled.lengths) < taken[labelled.rows]
-    rows, passages, source = _best_picks(picks, shares, num_candidates - taken)
+    rows, passages, source = _best_picks(picks, shares, num_candidates - taken, first)
     all_rows = np.concatenate([labelled.rows[kept], rows])
     all_passages = np.concatenate([labelled.passages[kept], passages])
     all_sources = np.concatenate([np.zeros(int(kept.sum()), dtype=np.int64), source])
@@ -38,15 +43,18 @@ def merge(
     return np.bincount(all_rows, minlength=len(labelled)), all_passages[order], all_sources[order]
 
 
-def _best_picks(picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray) -> tuple[IntArray, ...]:
+def _best_picks(
+    picks: Sequence[IntArray], shares: npt.NDArray[np.float64], slots: IntArray, first_of: IntArray
+) -> tuple[IntArray, ...]:
     """Rows, passages and sources (from 1) of the picks that win a place, best first within each row."""
     places = [np.nonzero(each >= 0) for each in picks]
     rows = np.concatenate([row for row, _ in places])
     passages = np.concatenate([each[place] for each, place in zip(picks, places)])
     source = np.repeat(np.arange(1, len(picks) + 1), [len(row) for row, _ in places])
     priority = np.concatenate([(order + 0.5) / share for (_, order), share in zip(places, shares)])
-    first = np.lexsort((source, priority, passages, rows))
-    first = first[starts_of(rows[first], passages[first])]
+    texts = first_of[passages]
+    first = np.lexsort((source, priority, texts, rows))
+    first = first[starts_of(rows[first], texts[first])]
     order = first[np.lexsort((source[first], priority[first], rows[first]))]
     order = order[_number_in_row(rows[order]) < slots[rows[order]]]
     return rows[order], passages[order], source[order]

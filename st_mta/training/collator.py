@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
+from st_mta.mining.copies import first_copies
 from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.students import DOCUMENTS
@@ -46,7 +47,7 @@ def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
 
 @dataclass
 class FlatDocumentsCollator(SentenceTransformerDataCollator):
-    """Turns rows of [`listwise_dataset`] into one query column and the batch's U distinct passages.
+    """Turns rows of [`listwise_dataset`] into one query column and the batch's U distinct passages, each text once.
 
     The passages are sorted by length and spread over columns ``documents_0``, ``documents_1``, ... of at most
     ``documents_per_forward`` texts, so that little is padded; the label's ``index`` (B, N) counts through them in
@@ -70,6 +71,7 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
         batch: dict[str, Any] = super().__call__([{"query": row["query"]} for row in features])
         lengths = [len(row["passages"]) for row in features]
         flat = np.concatenate([np.asarray(row["passages"], dtype=np.int64) for row in features])
+        flat = first_copies(self.corpus)[flat]  # a copy of a query's positive is no negative of that query
         distinct, inverse = np.unique(flat, return_inverse=True)
         texts = self.corpus.take(distinct)
         order = np.argsort([len(text) for text in texts], kind="stable")

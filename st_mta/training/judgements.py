@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from st_mta.mining import mine
+from st_mta.mining.copies import first_copies, with_copies
 from st_mta.types import Collection, IntArray, Qrels, Scorer, by_query
 
 RELEVANT = 10
@@ -40,6 +41,8 @@ def judge_by_teacher(
     lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
     order = np.lexsort((lists.passages, -scores, lists.rows))
     rank = np.arange(len(order)) - lists.offsets[lists.rows]
-    best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1).tolist()
-    query_ids = collection.queries.take_ids(lists.pair_queries[best])
-    return by_query(query_ids, collection.corpus.take_ids(lists.passages[best]), grades)
+    best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1)
+    # A list holds a text once; its copies are as relevant.
+    of, passages = with_copies(lists.passages[best], first_copies(collection.corpus))
+    query_ids = collection.queries.take_ids(lists.pair_queries[best][of])
+    return by_query(query_ids, collection.corpus.take_ids(passages), grades[of].tolist())

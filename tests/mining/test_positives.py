@@ -18,11 +18,11 @@ def test_positives_are_ragged_and_best_grade_first(collection):
 
 def test_marks_do_not_leak_into_other_rows_or_empty_places(collection):
     found = find_positives(collection, np.array([0, 1]), {"q0": {"p7": 1}, "q1": {"p0": 1}})
-    marks = found.mark(np.array([[7, 0, -1], [7, 0, -1]]), 200)
+    marks = found.mark(np.array([[7, 0, -1], [7, 0, -1]]), np.arange(200))
     assert marks.tolist() == [[True, False, False], [False, True, False]]
     # p199 of the first row and "no passage" of the second have neighbouring codes.
     found = find_positives(collection, np.array([0, 1]), {"q0": {"p199": 1}})
-    assert found.mark(np.array([[199], [-1]]), 200).tolist() == [[True], [False]]
+    assert found.mark(np.array([[199], [-1]]), np.arange(200)).tolist() == [[True], [False]]
 
 
 def test_ranks_of_the_first_positive_count_from_one(collection):

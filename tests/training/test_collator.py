@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,13 @@ def test_targets_are_those_of_the_batchs_texts_in_their_order(student, per_forwa
 
 def test_without_targets_the_label_has_none(student):
     assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive"}
+
+
+def test_a_copy_of_a_positive_is_the_same_document(student):
+    """q1's list holds q0's positive under another id: in the batch it is no negative of q0."""
+    corpus = Texts.from_dict({"p0": "the cat", "p1": "a dog", "p2": "the  cat", "p3": "bread"})
+    lists = replace(LISTS, passages=np.array([0, 1, 3, 1, 2]), positive=np.array([True, False, False, True, False]))
+    rows = list(listwise_dataset(ScoredCandidates(lists, SCORES, ("T", "A")), QUERIES))
+    batch = FlatDocumentsCollator(student.preprocess, corpus=corpus)(rows)
+    index = batch["label"]["index"]
+    assert len(batch["documents_0_input_ids"]) == 3 and index[0, 0] == index[1, 1]

@@ -62,3 +62,10 @@ def test_nobody_to_search_is_refused(collection):
 def test_queries_with_empty_judgements_are_unjudged(collection):
     collection.qrels["test"]["b"] = {}
     assert unjudged(collection, "test").tolist() == [1]
+
+
+def test_copies_of_a_relevant_passage_are_as_relevant():
+    corpus = {"p0": "sun", "p1": "moon", "p2": " sun", "p3": "sun\u00a0"}
+    made = from_dictionaries("made", corpus, {"a": "one"}, {"test": {"a": {"p0": 1}}})
+    judged = judge_by_teacher(made, np.array([0]), Table(np.array([[1.0, 0.0, 1.0, 1.0]]), True), [], depth=4)
+    assert judged == {"a": {"p0": 2, "p2": 2, "p3": 2, "p1": 1}}
