@@ -36,8 +36,8 @@ def mine(
     """Up to ``num_candidates`` passages per query: positives first, then the union of the retrievers' picks.
 
     Each retriever picks among its ranks ``range_min`` to ``depth``, counted without the query's positives as the
-    host does, and without passages whose text is the query's own or a positive's under another id. Of several
-    passages with one text the first one counts (white space and composed characters aside). Its pick number o (from 0) has the priority
+    host does, and without passages whose text is the query's own or, under another id, a positive's or that of a
+    passage further up (white space and composed characters aside). Its pick number o (from 0) has the priority
     ``(o + 0.5) / quota``; the lowest priorities win, so shares follow quotas. A passage picked by several retrievers
     counts once, at its best priority. Lists may come out shorter than ``num_candidates``; they are kept.
 

@@ -79,6 +79,11 @@ def test_a_text_is_in_a_list_once_whoever_brings_it(collection):
     assert ids == ["p0", "d1", "p2", "p3"]
 
 
+def test_a_copy_takes_no_place_in_a_list(collection):
+    ids, _ = candidates_of(collection, [[2, 3, 6, 8]], collection.qrels["train"], num_candidates=3)
+    assert ids == ["p0", "p1", "p2"]
+
+
 def test_without_judgements_a_text_is_in_a_list_once_too(collection):
     assert candidates_of(collection, [range(9)], None)[0] == ["p0", "p1", "p2", "p3"]
 
