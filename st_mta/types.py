@@ -356,7 +356,8 @@ class Scorer(ABC):
         name: Short unique name for reports ("bm25", "minilm", a Hub id).
         kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25", "fusion", "stored" or a word of your own.
         can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
-        bounded: Whether scores are similarities of embeddings, so that scores from 0 to 1 are no sign of a sigmoid.
+        bounded: Whether scores are similarities or weights of terms: if all lie between 0 and 1, that is then no sign
+            of a sigmoid.
         parameters: Number of weights, 0 where there are none.
         layers: Transformer layers, None where there are none or their number is unknown.
         timed: Whether a run may take its speed; set it to False for a service that is paid for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from st_mta.errors import InputError
+from st_mta.names import refuse_unusable
 from st_mta.types import Scorer
 
 
@@ -19,7 +20,7 @@ class AssistantPool:
         promoted: Names of students that have become assistants.
 
     Raises:
-        InputError: If two scorers are the same or carry the same name.
+        InputError: If two scorers are the same or carry the same name, or a name cannot be used in a run.
     """
 
     def __init__(self, teacher: Scorer, assistants: Sequence[Scorer]) -> None:
@@ -27,6 +28,7 @@ class AssistantPool:
         self.assistants = list(assistants)
         self.promoted: set[str] = set()
         self._check_no_duplicates()
+        refuse_unusable(scorer.name for scorer in self.scorers)
 
     def _check_no_duplicates(self) -> None:
         seen: dict[str, str] = {}

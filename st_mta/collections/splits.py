@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,11 @@ import pyarrow as pa
 from st_mta.collections.assemble import notes_on_shared_queries
 from st_mta.errors import InputError
 from st_mta.progress import progress
+from st_mta.scripts import WITHOUT_BLANKS, character
 from st_mta.types import Collection, IntArray, Qrels, Texts
 
 DEV_FRACTION = 0.1  # of the training queries, where the dev split is made of them
-MIN_WORDS, MAX_WORDS = 4, 12  # of a crop, divided by white space
+MIN_WORDS, MAX_WORDS = 4, 12  # of a crop, divided by white space; without blanks two characters count as a word
 BLOCK = 4096  # passages read at a time
 PATIENCE = 10  # passes over the corpus without a new crop, after which there are taken to be no more
 
@@ -100,6 +103,7 @@ def crop_queries(collection: Collection, num_queries: int, seed: int) -> Collect
 
     Every usable passage gives one span before any gives a second. A span has 4 to 12 words and at most half of its
     passage's, so that the passage keeps something to be found by; passages of fewer than 8 words are skipped.
+    In scripts without blanks two characters count as a word.
     A very small corpus may not hold ``num_queries`` different spans; then there are fewer.
 
     Args:
@@ -131,7 +135,8 @@ def crop_queries(collection: Collection, num_queries: int, seed: int) -> Collect
             fruitless = 0 if len(spans) > before else fruitless + 1
     if not spans:
         raise InputError(
-            expected=f"passages of at least {2 * MIN_WORDS} words to crop queries from",
+            expected=f"passages of at least {2 * MIN_WORDS} words to crop queries from (without blanks between words, "
+            f"of {4 * MIN_WORDS} characters)",
             got=f"none among the {len(collection.corpus)} passages of {collection.name!r}",
             remedy="give training queries, or longer passages",
         )
@@ -145,13 +150,24 @@ def _one_of_each(corpus: Texts, generator: np.random.Generator) -> Iterator[tupl
         block = order[start : start + BLOCK]
         draws = generator.random((len(block), 2))
         for passage_id, passage, draw in zip(corpus.take_ids(block), corpus.take(block), draws):
-            words = passage.split()
+            words = _words(passage)
             longest = min(MAX_WORDS, len(words) // 2)
             if longest < MIN_WORDS:
                 continue
             length = MIN_WORDS + int(draw[0] * (longest - MIN_WORDS + 1))
             first = int(draw[1] * (len(words) - length + 1))
-            yield f"crop:{passage_id}:{first}:{length}", " ".join(words[first : first + length])
+            start, end = words[first][0], words[first + length - 1][1]
+            yield f"crop:{passage_id}:{first}:{length}", " ".join(passage[start:end].split())
+
+
+def _words(passage: str) -> list[tuple[int, int]]:
+    """Begin and end of every word."""
+    return [word.span() for word in _word_pattern().finditer(passage)]
+
+
+@cache
+def _word_pattern() -> re.Pattern[str]:
+    return re.compile(rf"(?:{character()}){{1,2}}|[^\s{WITHOUT_BLANKS}]+")
 
 
 def _with_spans(collection: Collection, spans: dict[str, str]) -> Collection:

@@ -14,7 +14,7 @@ import yaml
 from st_mta.errors import InputError
 from st_mta.hub.failures import check_repo_id
 from st_mta.hub.public import HUB_TOKEN, local_paths, public, strings_of, without_secrets
-from st_mta.run.folder import file_name
+from st_mta.names import file_name
 
 EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""

@@ -18,7 +18,7 @@ from st_mta.errors import InputError
 from st_mta.evaluation import best_passages, evaluate_scorer
 from st_mta.evaluation.rankings import judged_queries
 from st_mta.evaluation.side_by_side import Results, compared_with_first, mean_over_sets
-from st_mta.run.folder import file_name
+from st_mta.names import file_name, refuse_same_files
 from st_mta.scorers import EmbeddingScorer, ScorerOptions, load_scorer
 from st_mta.stores import Store
 from st_mta.trec import write_run
@@ -84,6 +84,7 @@ def evaluate_models(
     options = ScorerOptions(store, precision, max_length=max_length)
     scorers = [load_scorer(model, options) for model in models]
     _refuse_repeated("model", [scorer.name for scorer in scorers])
+    refuse_same_files(scorer.name for scorer in scorers)
     for scorer in scorers:
         if isinstance(scorer, EmbeddingScorer):
             scorer.search_with(backend, block_size)

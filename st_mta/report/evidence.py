@@ -10,10 +10,11 @@ import yaml
 from st_mta.collections import load_collection
 from st_mta.errors import InputError
 from st_mta.mining import load_scored
+from st_mta.names import file_name
 from st_mta.report.comparisons import compare_queries
 from st_mta.report.schema import Comparison, IterationScores, Report
 from st_mta.report.score_distributions import score_distributions
-from st_mta.run.folder import RunFolder, file_name
+from st_mta.run.folder import RunFolder
 from st_mta.trec import read_run
 from st_mta.types import Collection, Qrels
 

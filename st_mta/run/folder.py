@@ -121,8 +121,3 @@ class RunFolder:
     def iteration(self, index: int) -> Path:
         """Folder of one iteration."""
         return self.root / f"iteration-{index:02d}"
-
-
-def file_name(name: str) -> str:
-    """A scorer's name as a file name."""
-    return name.replace("/", "--").replace(":", "--")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -17,16 +18,28 @@ from st_mta.errors import InputError
 from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, StoringScorer
+from st_mta.scorers.identity import identity_of
+from st_mta.scorers.words import prepared, word_pattern
 from st_mta.stores import Store, fingerprint_values, text_keys
-from st_mta.types import FloatArray, IntArray, Retrieved, Texts, offsets_of
+from st_mta.types import BoolArray, FloatArray, IntArray, Retrieved, Texts, offsets_of
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
 METHODS: tuple[Method, ...] = get_args(Method)
 # Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
-VERSION = "bm25-1"
+VERSION = "bm25-2"
+SEPARATOR = "\x1f"  # between the words of a tokenizer of the user's
+PROBE = (
+    "running nationally generalisations universities oscillate ponies caresses agreed skies happier relational "
+    "goodness internationalisation Häuser Kinder laufenden Freundschaften continuellement chevaux générale corriendo "
+    "niños nacionalidades camminare bella libri talossanikin juoksemme huset flickorna löpningar бегущими книгами "
+    "города evlerimizden koşuyorlar كتابهم المدارس हिन्दी लड़कियों 水獭睡觉 ラッコは眠る นากทะเล 3.14 2024 a I x"
+)
+"""Words of many languages, on which stemmers and tokenizers show that they differ."""
 ENTRIES_AT_ONCE = 2**25  # entries of the (queries, corpus) product held at once, 12 bytes each
 PAIRS_AT_ONCE = 2**16
+
+logger = logging.getLogger(__name__)
 
 
 class BM25(StoringScorer):
@@ -35,21 +48,26 @@ class BM25(StoringScorer):
     Lucene's variant (Kamphuis et al. 2020, table 1): sum over query tokens t of
     ``log(1 + (N - df + .5) / (df + .5)) * tf / (tf + k1 (1 - b + b L / mean L))``. Deviations: none.
 
+    Words are runs of two and more letters, marks and digits, in lower case; what Chinese, Japanese, Korean, Thai, Lao,
+    Khmer, Burmese and the like write counts as single characters and pairs of neighbours.
+
     Args:
         k1: How slowly repeated terms saturate, 1.2 as in Lucene.
         b: How far long passages are discounted, .75 as in Lucene.
         method: "lucene", "robertson" or "atire".
         stopwords: A language code known to bm25s, a list of words, or None.
-        stemmer: A function or stemmer object as bm25s takes it (PyStemmer), or None.
+        stemmer: A function from a list of words to their stems, or a stemmer object as bm25s takes it (PyStemmer).
+        tokenizer: A function from a text to its words, instead of the rule above; stop words and stemmer still hold.
         name: Name for reports.
         store: Where scores are kept; scores of different corpora are kept apart, since they depend on the corpus.
 
     Raises:
-        InputError: If the method is unknown or a parameter out of range.
+        InputError: If the method is unknown, a parameter out of range, or stemmer or tokenizer gives something else
+            than words or the same words differently when called again.
     """
 
     kind = "bm25"
-    can_retrieve = True
+    can_retrieve = bounded = True
     part_size = 64 * PART_SIZE
 
     def __init__(
@@ -57,22 +75,25 @@ class BM25(StoringScorer):
         k1: float = 1.2,
         b: float = 0.75,
         method: Method = "lucene",
-        stopwords: str | list[str] | None = "en",
-        stemmer: Callable[..., Any] | None = None,
+        stopwords: str | Sequence[str] | None = "en",
+        stemmer: Any = None,
         name: str = "bm25",
         store: Store | None = None,
+        tokenizer: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
+        stopwords = stopwords if stopwords is None or isinstance(stopwords, str) else sorted(set(stopwords))
         _check_parameters(k1, b, method, stopwords)
         self.k1, self.b, self.method = k1, b, method
         self.stopwords, self.stemmer = stopwords, stemmer
+        self.tokenizer = tokenizer
         self.name, self.store = name, store
+        self._functions = [_identity(*part) for part in (("stemmer", stemmer, _stem), ("tokenizer", tokenizer, _cut))]
         self._indices: WeakKeyDictionary[Texts, _Index] = WeakKeyDictionary()
 
     @property
     def fingerprint(self) -> str:
         """Digest of the parameters (not of a corpus)."""
-        stemmer = None if self.stemmer is None else getattr(self.stemmer, "__qualname__", type(self.stemmer).__name__)
-        return fingerprint_values(VERSION, self.k1, self.b, self.method, self.stopwords, stemmer)
+        return fingerprint_values(VERSION, self.k1, self.b, self.method, self.stopwords, self._functions)
 
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
@@ -132,7 +153,11 @@ class BM25(StoringScorer):
         return _Index(built.vocab_dict, sp.csc_matrix(tuple(columns), shape=shape))
 
     def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
-        return bm25s.tokenize(texts, stopwords=self.stopwords or [], stemmer=self.stemmer, show_progress=show_progress)
+        options = {"stopwords": self.stopwords or [], "stemmer": self.stemmer, "show_progress": show_progress}
+        if self.tokenizer is None:
+            return bm25s.tokenize(list(map(prepared, texts)), token_pattern=word_pattern(), **options)
+        words = [SEPARATOR.join(self.tokenizer(text)) for text in texts]
+        return bm25s.tokenize(words, token_pattern=f"[^{SEPARATOR}]+", lower=False, **options)
 
     def _query_counts(self, texts: list[str], index: _Index) -> sp.csr_matrix:
         """(Q, V) how often each query holds each term of the corpus, float64 so that sums do not depend on order."""
@@ -143,8 +168,20 @@ class BM25(StoringScorer):
         rows = np.repeat(np.arange(len(texts)), [len(ids) for ids in tokens.ids])
         found = columns[np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.ids] or [rows])]
         known = (found >= 0) & (found < index.by_term.shape[1])
+        self._warn_of_lost_queries(index, np.bincount(rows[known], minlength=len(texts)) == 0)
         counts = (np.ones(int(known.sum())), (rows[known], found[known]))
         return sp.csr_matrix(counts, shape=(len(texts), index.by_term.shape[1]), dtype=np.float64)
+
+    def _warn_of_lost_queries(self, index: _Index, lost: BoolArray) -> None:
+        """Says once for a corpus that most queries find nothing: their language is probably not that of the rule."""
+        if index.warned or len(lost) < 2 or lost.mean() <= 0.5:
+            return
+        index.warned = True
+        logger.warning(
+            f"{self.name}: {int(lost.sum()):,} of {len(lost):,} queries share no word with any passage and find "
+            "nothing. If queries and passages are of one language, give BM25 a stemmer or tokenizer for it "
+            "(BM25(tokenizer=...)), or leave BM25 out."
+        )
 
 
 def _corpus_digest(corpus: Texts) -> str:
@@ -159,10 +196,12 @@ class _Index:
     Attributes:
         vocabulary: Term -> column.
         by_term: (n, V) float32 weights, sliced by column to retrieve.
+        warned: Whether it was said that most queries find nothing in it.
     """
 
     vocabulary: dict[str, int]
     by_term: sp.csc_matrix
+    warned: bool = False
 
     @cached_property
     def by_passage(self) -> sp.csr_matrix:
@@ -199,7 +238,36 @@ def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, 
     return scores[order], positions[order]
 
 
-def _check_parameters(k1: float, b: float, method: str, stopwords: str | list[str] | None) -> None:
+def _stem(stemmer: Any) -> Any:
+    return getattr(stemmer, "stemWords", stemmer)(PROBE.split())
+
+
+def _cut(tokenizer: Callable[[str], Sequence[str]]) -> Any:
+    return tokenizer(PROBE)
+
+
+def _identity(what: str, function: Any, call: Callable[[Any], Any]) -> str | None:
+    """Identity of a function of the user's; raises ``InputError`` unless it gives the same words when called again."""
+    if function is None:
+        return None
+    try:
+        words = list(call(function))
+        fits = all(isinstance(word, str) for word in words) and (what != "stemmer" or len(words) == len(PROBE.split()))
+        found = f"{len(words)} values, another time others" if fits else f"{str(words)[:80]}"
+        if fits and words == list(call(function)):
+            return identity_of(function, lambda: words)
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+    wanted = {"stemmer": "one stem for each of a list of words", "tokenizer": "the words of a text, as a list"}[what]
+    raise InputError(
+        expected=f"a {what} that gives {wanted}",
+        got=f"{function!r} ({found})",
+        consequence="stored scores could not be told from those of another one",
+        remedy="give a function that does, the same whenever it is called",
+    )
+
+
+def _check_parameters(k1: float, b: float, method: str, stopwords: str | Sequence[str] | None) -> None:
     check_choice("a BM25 method", method, METHODS)
     if not (k1 >= 0 and 0 <= b <= 1):
         raise InputError(

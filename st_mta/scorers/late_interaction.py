@@ -34,7 +34,7 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
     """
 
     kind = "late-interaction"
-    passages_together = True
+    bounded = passages_together = True
     part_size = 2**12  # all distinct queries of a part are held too
     _query_vectors: dict[str, torch.Tensor] | None = None
 

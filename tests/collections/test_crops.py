@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from st_mta.collections import crop_queries, from_dictionaries
@@ -81,3 +83,37 @@ def test_nothing_to_crop() -> None:
 def test_senseless_numbers(collection: Collection) -> None:
     with pytest.raises(InputError, match="num_queries >= 1"):
         crop_queries(collection, 0, seed=0)
+
+
+PASSAGE = "刺猬晚上出来找虫子吃，白天在落叶下睡觉。"
+WITHOUT_BLANKS = {
+    "Chinese": PASSAGE,
+    "Japanese": "カエルは春になると田んぼで鳴き始めます。",
+    "Thai": "ช้างป่ากินหญ้าและผลไม้ในป่าใหญ่ทุกวัน",
+    "Khmer": "ដំរីព្រៃស៊ីស្មៅនិងផ្លែឈើនៅក្នុងព្រៃធំរាល់ថ្ងៃ",
+    "Burmese": "တောဆင်သည်တောကြီးထဲတွင်မြက်နှင့်သစ်သီးများကိုနေ့စဉ်စားသည်",
+    "mixed": "用 Python 3 写程序的时候，我们常常需要读取 JSON 文件",
+}
+
+
+@pytest.mark.parametrize("passage", WITHOUT_BLANKS.values(), ids=WITHOUT_BLANKS)
+def test_passages_without_blanks_give_spans_of_themselves(passage: str) -> None:
+    cropped = crop_queries(from_dictionaries("made", {"p": passage}, {}, {}), 3, seed=0)
+    spans = cropped.queries.take(cropped.unlabelled)
+    assert all(span in passage and 4 < len(span) < len(passage) for span in spans)
+    assert all(unicodedata.category(span[0])[0] != "M" for span in spans)  # no letter loses its marks
+
+
+def test_two_characters_count_as_a_word() -> None:
+    with pytest.raises(InputError, match="16 characters"):
+        crop_queries(from_dictionaries("made", {"p": PASSAGE[:10]}, {}, {}), 1, seed=0)
+    (span,) = crop_queries(
+        from_dictionaries("made", {"p": "刺猬晚上出来找虫子吃白天睡觉休息"}, {}, {}), 1, seed=0
+    ).queries.take([0])
+    assert len(span) == 8
+
+
+def test_korean_is_cropped_between_its_blanks() -> None:
+    passage = "고슴도치는 밤에 나와서 벌레를 먹고 낮에는 낙엽 아래에서 잔다"
+    (span,) = crop_queries(from_dictionaries("made", {"p": passage}, {}, {}), 1, seed=0).queries.take([0])
+    assert set(span.split()) <= set(passage.split())

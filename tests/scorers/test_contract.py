@@ -66,7 +66,7 @@ def test_the_same_pair_has_the_same_score(make, queries, corpus, store):
 def test_a_kind_says_what_others_ask(make):
     scorer = make()
     assert scorer.timed and scorer.pairs_per_second is None
-    assert scorer.bounded == (scorer.kind == "bi-encoder")
+    assert scorer.bounded == (scorer.kind != "cross-encoder")
     assert scorer.layers == (None if scorer.kind == "bm25" else 2)
 
 

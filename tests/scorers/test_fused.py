@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, BiEncoderScorer, FusedScorer, load_scorer
+from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer, FusedScorer, load_scorer
 from st_mta.scorers.fused import read_fusion, write_fusion
 from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
@@ -23,8 +23,8 @@ def test_scores_are_the_weighted_sum(toy_collection):
     fused = FusedScorer(parts, [0.5, 2.0])
     assert np.allclose(fused.score(*pairs), wanted, atol=1e-6)
     assert fused.parameters == parts[1].parameters
-    assert not fused.can_retrieve and not fused.bounded
-    assert FusedScorer(parts[1:], [2.0]).bounded
+    assert not fused.can_retrieve and fused.bounded
+    assert not FusedScorer([*parts, CrossEncoderScorer(tiny_cross_encoder(1))], [1.0, 1.0, 2.0]).bounded
 
 
 def test_the_fingerprint_knows_parts_and_weights():

@@ -75,7 +75,7 @@ def _label_steps(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _levels(report: Report) -> list[Level]:
-    special = {"teacher": ("teacher", INK, "-"), "student_before": ("student, before", BLUE, ":")}
+    special = {report["teacher"]["name"]: ("teacher", INK, "-"), "student_before": ("student, before", BLUE, ":")}
     looks = [(*special.get(name, (name, SOFT, "--")), value) for name, value in report["development"].items()]
     return [Level(name, value, colour, line) for name, colour, line, value in looks]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from st_mta.evaluation import evaluate_scorer
-from st_mta.run.folder import file_name
+from st_mta.names import file_name
 from st_mta.run.results import Quality, Scored, Served, Tested
 from st_mta.training.run_state import BEFORE, STUDENT, RunState
 from st_mta.training.serving import measure_serving

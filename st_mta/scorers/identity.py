@@ -1,0 +1,78 @@
+"""What tells a user's function from another one, for fingerprints."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from types import CodeType
+from typing import Any
+
+from st_mta.stores.fingerprints import fingerprint_values
+
+
+def identity_of(function: Any, call: Callable[[], Any]) -> str:
+    """Digest of a function's name, source and plain values, and of its output on a probe.
+
+    The output tells apart what hides the rest: objects of a compiled library, functions that call others.
+
+    Args:
+        function: A function, or an object that works like one.
+        call: Calls it on the probe.
+    """
+    plain = partial(_plain, depth=0)
+    return fingerprint_values(_name(function), _source(function), plain(_held(function)), plain(call()))
+
+
+def _name(function: Any) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
+
+
+def _source(function: Any) -> Any:
+    function = function.func if isinstance(function, partial) else function
+    function = function if hasattr(function, "__code__") or inspect.ismethod(function) else type(function)
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return None if code is None else _code(code)
+
+
+def _code(code: CodeType) -> list[Any]:
+    inner = [_code(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
+    return [code.co_code.hex(), code.co_names, inner]
+
+
+def _held(function: Any) -> list[Any]:
+    """Fixed arguments, defaults, what a closure holds, and the attributes of an object."""
+    if isinstance(function, partial):
+        return [function.args, function.keywords, _held(function.func)]
+    owner = getattr(function, "__self__", None)
+    closure = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    return [
+        getattr(function, "__defaults__", None),
+        getattr(function, "__kwdefaults__", None),
+        closure,
+        getattr(function, "__dict__", None),
+        getattr(owner, "__dict__", None) if not inspect.ismodule(owner) else None,
+    ]
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Nested JSON values; anything else counts by its type."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if depth > 8:
+        return type(value).__qualname__
+    if isinstance(value, dict):
+        return sorted([str(key), _plain(inner, depth + 1)] for key, inner in value.items() if _orderly(key))
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(_plain(inner, depth + 1)) for inner in value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner, depth + 1) for inner in value]
+    return type(value).__qualname__
+
+
+def _orderly(key: Any) -> bool:
+    return isinstance(key, (str, int, float, bool))
