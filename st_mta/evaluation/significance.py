@@ -63,7 +63,7 @@ def paired_test(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = 0
         seed: Of sign flips and bootstrap; the same seed gives the same result.
 
     Raises:
-        InputError: If the systems were measured on different queries, or on none.
+        InputError: If the systems were measured on different queries, or on none, or a value is not finite.
     """
     if not a or a.keys() != b.keys():
         raise InputError(
@@ -74,6 +74,14 @@ def paired_test(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = 0
     first = np.array([a[query_id] for query_id in a], dtype=np.float64)
     second = np.array([b[query_id] for query_id in a], dtype=np.float64)
     differences = first - second
+    if not np.isfinite(differences).all():
+        query_id = list(a)[int(np.argmin(np.isfinite(differences)))]
+        raise InputError(
+            expected="finite values of both systems on every query",
+            got=f"{a[query_id]} and {b[query_id]} on query {query_id!r}",
+            consequence="no comparison with it would be true, and the difference would seem significant",
+            remedy="measure both with per_query, or leave the query out of both",
+        )
     return PairedTest(
         mean_a=float(first.mean()),
         mean_b=float(second.mean()),

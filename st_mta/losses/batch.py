@@ -144,7 +144,20 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
     return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive, *to_regress)
 
 
+def refuse_infinite(scores: Tensor) -> None:
+    """Raises ``InputError`` for +inf, which would be the best score and count as a missing one."""
+    if bool((scores == torch.inf).any()):
+        raise InputError(
+            expected="scores that are numbers, or NaN or -inf for a missing candidate",
+            got=f"+inf in a label of shape {tuple(scores.shape)}",
+            consequence="the candidate with the highest score would be left out",
+            remedy="score in float32, since float16 ends at 65504, or write NaN where there is no score",
+        )
+
+
 def _as_scorers(labels: Tensor) -> Tensor:
     """(B, N) or (B, S, N), any dtype -> (B, S, N) float32 or wider without gradient."""
     scores = widen(labels.detach())
+    if scores.device.type == "cpu":  # on an accelerator a look at every batch would hold it up: there the first one
+        refuse_infinite(scores)
     return scores[:, None] if scores.ndim == 2 else scores

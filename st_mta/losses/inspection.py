@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from st_mta.distributions import within_unit_interval
 from st_mta.errors import InputError
-from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.batch import ListwiseBatch, refuse_infinite
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,9 @@ def inspect_batch(batch: ListwiseBatch) -> None:
     Once per loss: reading values back stops an accelerator.
 
     Raises:
-        InputError: If the index names a document that is not there.
+        InputError: If the index names a document that is not there, or a score is +inf.
     """
+    refuse_infinite(batch.scores)
     highest = int(batch.index.max())
     if highest >= len(batch.documents):
         raise InputError(
@@ -35,7 +36,7 @@ def inspect_batch(batch: ListwiseBatch) -> None:
     if not bool(batch.counts.any()):
         logger.warning(
             "No query of the first batch has two candidates with a finite score from every scorer, so its loss is 0. "
-            "Check the label for NaN and infinite values: they mark missing candidates."
+            "Check the label for NaN and -inf: they mark missing candidates."
         )
 
 

@@ -79,7 +79,7 @@ class ListwiseKLLoss(ListLoss):
         |                                                | "document_targets": (U, D)                          |
         +------------------------------------------------+-----------------------------------------------------+
 
-        N >= 2. A score that is NaN or infinite in any scorer marks a missing candidate; a passage that is missing
+        N >= 2. A score that is NaN or -inf in any scorer marks a missing candidate; a passage that is missing
         wherever it is listed is no query's negative either. Both forms give the same value, but only the flat one
         knows that two queries share a passage, which matters to InfoNCE.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
+from st_mta.scorers.positions import checked_pairs
 from st_mta.stores import Store, text_keys
 from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray
@@ -51,10 +52,11 @@ class StoringScorer(Scorer):
         Pairs that are computed and the seconds this takes are counted, without reading and writing.
 
         Raises:
-            InputError: If the model gives a score that is not finite; earlier parts stay in the store.
+            InputError: If positions are none, or the model gives a score that is not finite; earlier parts stay in the
+                store.
         """
         store, fingerprint = self.store, self._key(corpus)
-        query_positions, passage_positions = (np.asarray(p, np.int64) for p in (query_positions, passage_positions))
+        query_positions, passage_positions = checked_pairs(queries, corpus, query_positions, passage_positions)
         query_keys, passage_keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
         scores = np.full(len(query_keys), np.nan, dtype=np.float32)
         if store is not None:

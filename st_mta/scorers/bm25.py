@@ -19,6 +19,7 @@ from st_mta.lookup import check_choice
 from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, StoringScorer
 from st_mta.scorers.identity import identity_of
+from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.scorers.words import prepared, word_pattern
 from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import BoolArray, FloatArray, IntArray, Retrieved, Texts, offsets_of
@@ -100,7 +101,7 @@ class BM25(StoringScorer):
     ) -> FloatArray:
         """Scores of pairs, 0 where they share no term; see ``Scorer.score``."""
         if self.store is None:
-            return self._compute(queries, corpus, np.asarray(query_positions), np.asarray(passage_positions))
+            return self._compute(queries, corpus, *checked_pairs(queries, corpus, query_positions, passage_positions))
         return super().score(queries, corpus, query_positions, passage_positions)
 
     def _key(self, corpus: Texts) -> str:
@@ -122,7 +123,7 @@ class BM25(StoringScorer):
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages that share a term with the query; ties go to the lower position."""
-        query_positions = np.asarray(query_positions, dtype=np.int64)
+        query_positions, k = checked_search(queries, query_positions, k)
         index = self._index(corpus)
         scores = np.full((len(query_positions), k), -np.inf, dtype=np.float32)
         passages = np.full((len(query_positions), k), -1, dtype=np.int64)
@@ -231,7 +232,7 @@ def _needed_terms(index: _Index, counts: sp.csr_matrix) -> sp.csr_matrix:
 
 def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
     """The k best of a sparse row; ties go to the lower position."""
-    if len(scores) > 4 * k:
+    if len(scores) > 4 * k > 0:
         kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         scores, positions = scores[kept], positions[kept]
     order = np.lexsort((positions, -scores))[:k]

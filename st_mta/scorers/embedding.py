@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from st_mta.errors import InputError
+from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.search.backends import BACKENDS, check_backend
 from st_mta.search.corpus import pair_products, search_corpus
 from st_mta.stores import Store
@@ -86,6 +87,7 @@ class EmbeddingScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """Gathered inner products; see ``Scorer.score``."""
+        query_positions, passage_positions = checked_pairs(queries, corpus, query_positions, passage_positions)
         distinct_queries, query_of = distinct(query_positions, len(queries))
         distinct_passages, passage_of = distinct(passage_positions, len(corpus))
         left, right = self.embed(queries, "query", distinct_queries), self.embed(corpus, "document", distinct_passages)
@@ -93,7 +95,7 @@ class EmbeddingScorer(Scorer):
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages of the whole corpus; ties go to the lower position."""
-        query_positions = np.asarray(query_positions, dtype=np.int64)
+        query_positions, k = checked_search(queries, query_positions, k)
         left = self.embed(queries, "query", query_positions)
         right = self.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
         search = BACKENDS[self.backend](right, self.device, BLOCKS_AT_ONCE * self.block_size)

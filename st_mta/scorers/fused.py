@@ -10,6 +10,7 @@ import numpy as np
 
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
+from st_mta.scorers.positions import checked_pairs
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Scorer, Texts
 
@@ -62,6 +63,7 @@ class FusedScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) float32; NaN where a part that only has stored scores knows nothing about the pair."""
+        query_positions, passage_positions = checked_pairs(queries, corpus, query_positions, passage_positions)
         total = np.zeros(len(query_positions), dtype=np.float64)
         for part, weight in zip(self.parts, self.weights):
             total += weight * part.score(queries, corpus, query_positions, passage_positions).astype(np.float64)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from st_mta.errors import InputError
 from st_mta.lines import refuse_no_file
+from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.trec import read_rows, refuse_repeated
 from st_mta.types import FloatArray, IntArray, Retrieved, Run, Scorer, Texts, numbers_within, run_of
 
@@ -65,14 +66,15 @@ class StoredScores(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) scores, NaN for pairs that are not in the file."""
+        query_positions, passage_positions = checked_pairs(queries, corpus, query_positions, passage_positions)
         pairs = self._pairs(queries, corpus)
-        wanted = np.asarray(query_positions, dtype=np.int64) * len(corpus) + passage_positions
+        wanted = query_positions * len(corpus) + passage_positions
         place = np.minimum(np.searchsorted(pairs.codes, wanted), len(pairs.codes) - 1)
         return np.where(pairs.codes[place] == wanted, pairs.scores[place], np.float32(np.nan))
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The file's k best passages of each query, by score; ties go to the lower position."""
-        query_positions = np.asarray(query_positions, dtype=np.int64)
+        query_positions, k = checked_search(queries, query_positions, k)
         pairs = self._pairs(queries, corpus)
         starts = np.searchsorted(pairs.codes, query_positions * len(corpus))
         lengths = np.searchsorted(pairs.codes, (query_positions + 1) * len(corpus)) - starts

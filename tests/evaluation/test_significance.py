@@ -119,3 +119,11 @@ def test_holm_never_falls_nor_exceeds_one():
     assert holm([0.9, 0.8, 0.7]) == [1.0, 1.0, 1.0]
     assert holm([0.01, 0.012]) == pytest.approx([0.02, 0.02])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_values_that_are_not_finite_are_refused_with_their_query(value, swapped):
+    systems = [{"q1": 1.0, "q2": value}, {"q1": 0.5, "q2": value if value != value else 0.2}]
+    with pytest.raises(InputError, match="'q2'"):
+        paired_test(*(reversed(systems) if swapped else systems))

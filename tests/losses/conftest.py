@@ -111,7 +111,7 @@ def flat_batch(seed, *, batch=5, scorers=2, width=6, documents=14, dim=4, dtype=
     index[torch.arange(width) >= lengths[:, None]] = -1
     scores = 3 * normal(batch, scorers, width)
     unknown = torch.rand(batch, scorers, width, generator=generator) < 0.1
-    scores[unknown] = torch.tensor([torch.nan, torch.inf, -torch.inf], dtype=dtype)[int(seed) % 3]
+    scores[unknown] = torch.tensor([torch.nan, -torch.inf], dtype=dtype)[int(seed) % 2]
     positive = torch.rand(batch, width, generator=generator) < 0.3
     queries, texts = normal(batch, dim).requires_grad_(), normal(documents, dim).requires_grad_()
     return Flat(queries, texts, scores, index, positive)

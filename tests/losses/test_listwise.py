@@ -449,3 +449,14 @@ def test_a_student_that_is_much_surer_than_its_teacher_is_named(student, caplog,
     said = [record.getMessage() for record in caplog.records if "surer" in record.msg or "less sure" in record.msg]
     assert len(said) == (words is not None)
     assert not said or (f"the student is {words} of" in said[0] and "would be 0.00 at scale=" in said[0])
+
+
+@pytest.mark.parametrize("batch", [flat_batch, column_batch])
+def test_the_highest_score_of_all_is_refused_not_left_out(student, batch):
+    """float16 ends at 65504; what it writes as inf is no missing candidate."""
+    made = batch(3)
+    embeddings, labels = made if isinstance(made, tuple) else (made.embeddings, made.label)
+    scores = labels["scores"] if isinstance(labels, dict) else labels
+    scores[0, 0, 0] = torch.inf
+    with pytest.raises(InputError, match="float32"):
+        ListwiseKLLoss(student).compute_loss_from_embeddings(embeddings, labels)
