@@ -358,6 +358,7 @@ class Scorer(ABC):
         can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
         bounded: Whether scores are similarities or weights of terms: if all lie between 0 and 1, that is then no sign
             of a sigmoid.
+        partial: Whether it knows some pairs only, and gives NaN for others: what it does not know is then no zero.
         parameters: Number of weights, 0 where there are none.
         layers: Transformer layers, None where there are none or their number is unknown.
         timed: Whether a run may take its speed; set it to False for a service that is paid for.
@@ -369,6 +370,7 @@ class Scorer(ABC):
     kind: str
     can_retrieve: bool = False
     bounded: bool = False
+    partial: bool = False
     parameters: int = 0
     layers: int | None = None
     timed: bool = True

@@ -53,8 +53,13 @@ class AssistantPool:
         return [assistant.name for assistant in self.assistants]
 
     def replaceable(self, quality: Mapping[str, float], student_quality: float) -> str | None:
-        """The worst assistant's name where the student beats it, else None; by measures on the development split."""
-        worst = min(self.assistant_names, key=lambda name: quality[name], default=None)
+        """The worst assistant's name where the student beats it, else None; by measures on the development split.
+
+        An assistant that was not measured stays.
+        """
+        worst = min(
+            (name for name in self.assistant_names if name in quality), key=lambda name: quality[name], default=None
+        )
         return worst if worst is not None and student_quality > quality[worst] else None
 
     def replace(self, name: str, student: Scorer) -> None:

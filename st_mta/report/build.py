@@ -103,6 +103,7 @@ def build_report(
         development={
             ("student_before" if name == before.name else name): measures["ndcg@10"]
             for name, measures in quality.dev.items()
+            if measures
         },
         compute={
             **journal.counted(),  # type: ignore[typeddict-item]

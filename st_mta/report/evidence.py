@@ -22,10 +22,15 @@ BASELINES = ("student_before", "teacher")
 
 
 def comparisons_of(folder: RunFolder, report: Report, qrels: Qrels) -> list[Comparison]:
-    """The student against itself before distillation and against the teacher, by the run files of the folder."""
-    names = [report[role]["name"] for role in ("student", *BASELINES)]  # type: ignore[literal-required]
-    student, *baselines = (read_run(run_file(folder, name)) for name in names)
-    return [compare_queries(student, run, qrels, name) for name, run in zip(BASELINES, baselines)]
+    """The student against itself before distillation and against the teacher, by the run files of the folder.
+
+    A teacher that was not measured is no baseline.
+    """
+    entries = {role: report[role] for role in ("student", *BASELINES)}  # type: ignore[literal-required]
+    measured = {role: entry["name"] for role, entry in entries.items() if entry.get("ndcg@10") is not None}
+    runs = {role: read_run(run_file(folder, name)) for role, name in measured.items()}
+    student = runs.pop("student")
+    return [compare_queries(student, run, qrels, role) for role, run in runs.items()]
 
 
 def run_file(folder: RunFolder, name: str) -> Path:

@@ -46,6 +46,7 @@ class FusedScorer(Scorer):
             )
         self.parameters = sum(part.parameters for part in self.parts)
         self.bounded = all(part.bounded for part in self.parts)
+        self.partial = any(part.partial for part in self.parts)
         self.timed = all(part.timed for part in self.parts)
 
     @property

@@ -41,7 +41,7 @@ class StoredScores(Scorer):
     """
 
     kind = "stored"
-    can_retrieve = True
+    can_retrieve = partial = True
     timed = False
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:

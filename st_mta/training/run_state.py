@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.evaluation import evaluate_scorer
+from st_mta.evaluation.coverage import measures_if_known
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
 from st_mta.run.results import Evaluated, Measures, Quality
@@ -70,9 +71,10 @@ class RunState:
         self.initial_scorers = list(self.pool.scorers)
 
     def measure(self, scorer: Scorer, split: str, first_stage: Scorer | None = None) -> Measures:
-        """All measures of a scorer on a split."""
+        """All measures of a scorer on a split; none where it has no scores for it."""
         depth = self.arguments.eval_depth
-        return evaluate_scorer(scorer, self.collection, split, depth=depth, first_stage=first_stage)[1]
+        found, measures = evaluate_scorer(scorer, self.collection, split, depth=depth, first_stage=first_stage)
+        return measures_if_known(scorer, found, self.collection.qrels[split], split, measures)
 
     def retrievers(self, student: Scorer) -> list[Scorer]:
         """Those who bring the candidates: the student and the assistants that can search.
@@ -92,9 +94,9 @@ class RunState:
         }
 
     def dev_quality(self) -> dict[str, float]:
-        """The main measure on the development split of everything that was or is in the pool."""
+        """The main measure on the development split of everything in the pool, now or before, that was measured."""
         measured = self.journal.result("quality", Quality).dev
-        quality = {name: measures[MAIN_MEASURE] for name, measures in measured.items()}
+        quality = {name: measures[MAIN_MEASURE] for name, measures in measured.items() if measures}
         for iteration in range(self.arguments.num_iterations):
             name = self.folder.iteration(iteration).name
             if f"{name}/evaluate" in self.journal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from st_mta.evaluation import evaluate_scorer
+from st_mta.evaluation.coverage import measures_if_known
 from st_mta.names import file_name
 from st_mta.run.results import Quality, Scored, Served, Tested
 from st_mta.training.run_state import BEFORE, STUDENT, RunState
@@ -19,11 +20,12 @@ def test(run: RunState, best: Path) -> Tested:
     split = "test" if run.collection.qrels.get("test") else "dev"
     scorers = {scorer.name: scorer for scorer in _all_systems(run, best)}
     leader = scorers[run.journal.result("quality", Quality).first_stage]
-    measured = {}
+    measured, qrels = {}, run.collection.qrels[split]
     for name, scorer in scorers.items():
-        found, measured[name] = evaluate_scorer(
+        found, measures = evaluate_scorer(
             scorer, run.collection, split, depth=run.arguments.eval_depth, first_stage=leader
         )
+        measured[name] = measures_if_known(scorer, found, qrels, split, measures)
         write_run(run.folder.runs / f"{file_name(name)}.trec", found, tag=file_name(name))
     return Tested(split, measured)
 

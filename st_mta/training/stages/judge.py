@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.run.results import Judged
 from st_mta.training.judgements import judge_by_teacher, unjudged
@@ -16,6 +17,13 @@ def judge(run: RunState) -> Judged:
     student = run.students.scorer(run.folder.student_before, BEFORE)
     queries, depth = unjudged(run.collection, "dev"), run.arguments.eval_depth
     qrels = judge_by_teacher(run.collection, queries, run.pool.teacher, run.retrievers(student), depth)
+    if not qrels and not any(run.collection.qrels["dev"].values()):
+        raise InputError(
+            expected="development queries that are judged, or that the teacher has scores for",
+            got=f"{len(queries)} queries without judgements, of which {run.pool.teacher.name!r} knows no passage",
+            consequence="there would be nothing to choose the best student by",
+            remedy="give judgements of a dev split, or scores that cover these queries",
+        )
     write_qrels(run.folder.judgements, qrels)
     return Judged(len(qrels))
 

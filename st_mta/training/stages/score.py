@@ -146,7 +146,7 @@ def fit_dev_weights(
         arguments: ``num_candidates``, ``range_max`` and ``calibration`` are read.
 
     Returns:
-        A weights that sum to one.
+        A weights that sum to one; an assistant without a score for these queries gets the mean of the others'.
 
     Raises:
         InputError: If no development query has a positive.
@@ -160,6 +160,12 @@ def fit_dev_weights(
         depth=arguments.range_max,
     )
     lists = lists.select(np.flatnonzero(lists.lengths))
-    scores, mask, positive = score_all(collection, lists, assistants).filled().dense()
+    scored = score_all(collection, lists, assistants)
+    known = torch.from_numpy(~np.isnan(scored.scores).all(axis=1))
+    scores, mask, positive = scored.filled().dense()
     log_probs = masked_log_softmax(calibrate(scores, mask, temperatures, arguments.calibration), mask[:, None])
-    return fit_weights(log_probs, positive, mask)
+    weights = torch.full((len(assistants),), 1 / len(assistants), dtype=torch.float64)
+    if bool(known.any()):
+        fitted = torch.tensor(fit_weights(log_probs[:, known], positive, mask), dtype=torch.float64)
+        weights[known] = fitted * known.double().mean()
+    return list(weights.tolist())
