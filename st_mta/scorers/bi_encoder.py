@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
@@ -14,6 +17,14 @@ from st_mta.stores.embeddings import Role
 from st_mta.types import FloatArray
 
 SHORTEST = 1e-12  # as torch's normalize: a zero vector stays one
+
+
+def _finite(encode: Callable[..., Any]) -> bool:
+    """Whether the model has an embedding for an empty text."""
+    try:
+        return bool(np.isfinite(encode([""], show_progress_bar=False)).all())
+    except (RuntimeError, ValueError, IndexError):
+        return False
 
 
 class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
@@ -61,6 +72,13 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
         encode = model.encode_query if role == "query" else model.encode_document
         embeddings = np.zeros((0, 0), dtype=np.float32)
         tokens = estimated_tokens(texts, self._frozen.max_length)
+        blank = [index for index, text in enumerate(texts) if not text.strip()]
+        if blank and not _finite(encode):
+            # Without special tokens such a text has none, and its vector is 0.
+            kept = [index for index in range(len(texts)) if texts[index].strip()]
+            embeddings = np.zeros((len(texts), self.dimension), dtype=np.float32)
+            embeddings[kept] = self.encode([texts[index] for index in kept], role) if kept else 0
+            return embeddings
         for batch in token_batches(tokens, self.tokens_per_batch):
             rows = encode(
                 [texts[index] for index in batch],

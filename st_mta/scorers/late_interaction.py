@@ -29,6 +29,8 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
     Zaharia 2020, equation 3); the host computes it. A bi-encoder is read token by token: its backbone's token
     vectors, normalised, without pooling or projection (the host would add a random projection instead).
 
+    A text without a token (nothing but marks that the model skips) has score 0.
+
     Args: As of [`HostModelScorer`] and [`PairScorer`]; token vectors are not stored, since they take a hundred times
         the space of an embedding.
     """
@@ -63,7 +65,10 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
             pairs = np.flatnonzero(place[passage_of] >= 0)
             pair_queries = [left[index] for index in query_of[pairs]]
             pair_passages = [right[index] for index in place[passage_of[pairs]]]
-            scores[pairs] = model.similarity_pairwise(pair_queries, pair_passages).float().cpu().numpy()
+            found = model.similarity_pairwise(pair_queries, pair_passages).float().cpu().numpy()
+            # The host gives -1e9 where a text has no token left, which would decide every temperature.
+            known = [min(len(left), len(right)) > 0 for left, right in zip(pair_queries, pair_passages)]
+            scores[pairs] = np.where(known, found, np.float32(0))
         return scores
 
     def _encode_queries(self, texts: list[str]) -> list[torch.Tensor]:

@@ -143,7 +143,9 @@ class StageTrainer(SentenceTransformerTrainer):
         """Counts the texts that go through the student."""
         features, label = super().collect_features(inputs)
         if self.model.training:
-            self.sequences += sum(len(column["input_ids"]) for column in features if "input_ids" in column)
+            # A StaticEmbedding has the tokens of all texts in one row, and where each text begins.
+            rows = (column.get("offsets", column.get("input_ids")) for column in features)
+            self.sequences += sum(len(row) for row in rows if row is not None)
         return features, label
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

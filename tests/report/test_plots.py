@@ -189,3 +189,18 @@ def test_labels_move_apart_as_little_as_possible(wanted, expected):
 def test_labels_never_overlap():
     wanted = np.sort(np.random.default_rng(0).random(12))
     assert (np.diff(spread(wanted, gap=0.06)) >= 0.06 - 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["_private", "__", "a$x_{$b", "$", "others", "x" * 300])
+def test_any_name_of_an_assistant_is_drawn_and_in_the_legend(report, name):
+    for entry in report["iterations"]:
+        entry["selected"] = {"minilm": 0.97, name: 0.03}
+    drawn = texts(draw_selection(report))
+    assert any(text.strip() == plot_style.shortened(name, 40) for text in drawn)
+
+
+def test_the_teachers_line_is_the_teachers_whatever_its_name(report):
+    report["teacher"]["name"] = "big-one"
+    report["development"] = {"big-one": 0.451, "teacher": 0.2, "student_before": 0.1}
+    drawn = texts(draw_quality(report))
+    assert "0.451  teacher" in drawn and "0.200  teacher" in drawn

@@ -76,12 +76,18 @@ def _draw_bars(axes: Axes, names: Sequence[str], shares: npt.NDArray[np.float64]
     for column, (name, colour) in enumerate(zip(names, PALETTE)):
         bars = axes.barh(
             range(len(shares)), shares[:, column], left=starts[:, column], height=0.72, color=colour,
-            edgecolor="white", linewidth=1.2, label=shortened(name, 40),
+            edgecolor="white", linewidth=1.2, label=_legend_label(name),
         )  # fmt: skip
         axes.bar_label(
             bars, [row[column] for row in labels], label_type="center", fontsize=SMALL_SIZE,
             color=ON_LIGHT if colour in LIGHT else "white",
         )  # fmt: skip
+
+
+def _legend_label(name: str) -> str:
+    """The name; matplotlib leaves labels that begin with an underscore out of legends."""
+    label = shortened(name, 40)
+    return f" {label}" if label.startswith("_") else label
 
 
 def _has_course(iterations: Sequence[Iteration]) -> bool:
