@@ -16,12 +16,14 @@ from st_mta.errors import InputError
 from st_mta.evaluation import best_passages, evaluate_scorer
 from st_mta.evaluation.side_by_side import Results, compared_with_first, mean_over_sets
 from st_mta.run.folder import file_name
+from st_mta.run.lock import one_at_a_time
 from st_mta.scorers import EmbeddingScorer, ScorerOptions, load_scorer
 from st_mta.stores import Store
 from st_mta.trec import write_run
 from st_mta.types import Collection, Retrieved, Run, Scorer
 
 
+@one_at_a_time
 def evaluate_models(
     models: Sequence[Any],
     collections: Sequence[Collection | str | Path] = (),
