@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         return _failed(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.")
-    _set_up_messages()
     try:
         with stopping_on_sigterm():
+            _set_up_messages()
             module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
             description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
             module.run(parse(module.Config, rest, verb, description, example.rstrip()))

@@ -33,8 +33,8 @@ WRITTEN = (
 STUDENTS = ("student", "student-before", "warm-up/student", "iteration-[0-9][0-9]/student")
 OF_A_STUDENT = (
     "README.md", "modules.json", "config*.json", "sentence_bert_config.json", "*.safetensors",
-    "*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "spiece.model",
-    "sentencepiece.bpe.model", "chat_template*", "[0-9]*_*/config.json", "[0-9]*_*/*.safetensors",
+    "*.safetensors.index.json", "tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "spiece.model", "sentencepiece.bpe.model", "chat_template*", "[0-9]*_*/config.json", "[0-9]*_*/*.safetensors",
 )  # fmt: skip
 OF_AN_ITERATION = "candidates.parquet lists.parquet queries.npz scores.npy dev.trec log_history.json".split()
 WITHOUT_MANIFEST = (
