@@ -30,8 +30,9 @@ class Stopped(SystemExit):
 
 
 class _Asked:
-    """Whether the process was asked to stop, and whether it waits for a training to save a checkpoint first."""
+    """Which process is asked to stop, whether it was, and whether it lets a training save a checkpoint first."""
 
+    process = 0
     to_stop = False
     to_wait = False
 
@@ -45,6 +46,7 @@ def stopping_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _Asked.process = os.getpid()
     former = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
@@ -67,6 +69,9 @@ def asked_to_stop() -> bool:
 
 def _stop(number: int, frame: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.getpid() != _Asked.process:  # a worker of a data loader, which its parent ends in this way
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
     _Asked.to_stop = True
     if not _Asked.to_wait:
         raise Stopped

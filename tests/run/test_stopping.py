@@ -79,3 +79,13 @@ def test_the_command_says_one_line(monkeypatch, capsys, sent):
     assert command.main(["distill"]) == (143 if sent == signal.SIGTERM else 130)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "same command resumes" in said
+
+
+def test_a_child_process_ends_as_ever():
+    with stopping_on_sigterm():
+        wait_for_checkpoint(True)
+        if not (child := os.fork()):
+            terminate()
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+        assert not asked_to_stop()
