@@ -11,7 +11,7 @@ from st_mta.errors import InputError
 
 RESERVED = re.compile(r"student|student[-_]before|warm-up|iteration-\d+|others|qrels")
 """Names that a run gives to its students, to what is left over in a plot, and to labelled passages."""
-LONGEST = 200  # bytes of a file name; the system allows 255, and endings and temporary names take 43
+LONGEST = 212  # bytes of a file name; the system allows 255, and endings and temporary names take 43
 UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # in file names, or written by no encoding
 
 

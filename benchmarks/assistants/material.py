@@ -20,6 +20,7 @@ from st_mta.recipes.diagnose import DiagnoseOptions, diagnose
 from st_mta.recipes.make_assistants import Made, make_assistants
 from st_mta.recipes.make_teacher import TeacherChoice, make_teacher
 from st_mta.recipes.tune import TuningSettings
+from st_mta.run.folder import remove_checkpoints
 from st_mta.scorers import BM25, BiEncoderScorer, PairScorer, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -179,6 +180,7 @@ class Material:
             arguments=arguments,
         )
         save_student(student, path)
+        remove_checkpoints(Path(str(arguments.output_dir)))
         return path
 
     def pruned_student(self, layers: tuple[int, ...]) -> BiEncoderScorer:

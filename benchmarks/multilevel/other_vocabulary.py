@@ -36,8 +36,9 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
 from st_mta.evaluation.significance import paired_test
 from st_mta.losses import HiddenStateMSELoss
-from st_mta.recipes.tune import column_dataset, tune, tuning_lists
+from st_mta.recipes.tune import column_dataset, remove_checkpoints, tune, tuning_lists
 from st_mta.report import markdown_table
+from st_mta.run.folder import remove_checkpoints as remove_warm_up
 from st_mta.scorers import BiEncoderScorer, model_path
 from st_mta.training.regression import regress_embeddings, regression_embeddings, regression_positions
 from st_mta.training.students import DOCUMENTS, prune_layers
@@ -105,6 +106,7 @@ def byte_level(material: Material) -> SentenceTransformer:
         arguments=arguments,
     )
     teacher.save(str(folder))
+    remove_warm_up(Path(str(arguments.output_dir)))
     return teacher
 
 
@@ -173,6 +175,7 @@ def students(material: Material, teachers: dict[str, SentenceTransformer], seeds
             settings = replace(material.tuning(), batch_size=16, learning_rate=LEARNING_RATE, seed=seed)
             folder = material.folder / f"hidden-states-{seed}"
             cost[name] = tune(student, dataset, loss, settings, folder)
+            remove_checkpoints(folder)
             after[name][str(seed)], of_queries = measured(student, material)
             every_seed.append(of_queries)
             coverage[name] = float(loss.coverage)

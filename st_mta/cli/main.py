@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
-import os
 import sys
 
 from st_mta import __version__
+from st_mta.atomic import is_full_disk
 from st_mta.cli.parse import parse
 from st_mta.errors import InputError
+from st_mta.run.stopping import Stopped, stopping_on_sigterm
 
 # Imported only when asked for, so that --help answers at once.
 VERBS = {
@@ -30,7 +30,7 @@ VERBS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command line; the exit code is 0, or 2 where the input was wrong."""
+    """Runs a command line; the exit code is 0, 2 where the input was wrong, 130 or 143 where it was stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
@@ -41,16 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         return _failed(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.")
-    _set_up_messages()
     try:
-        module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
-        description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
-        module.run(parse(module.Config, rest, verb, description, example.rstrip()))
+        with stopping_on_sigterm():
+            _set_up_messages()
+            module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
+            description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
+            module.run(parse(module.Config, rest, verb, description, example.rstrip()))
+    except Stopped as stop:
+        return _failed(f"st-mta {verb}: {stop}", code=stop.code)
     except InputError as error:
         return _failed(f"st-mta {verb}: {' '.join(str(error).split())}")
     except Exception as error:
         # Full disks come as errors of many kinds: from the system, from safetensors, from torch.
-        if os.strerror(errno.ENOSPC) not in str(error):
+        if not is_full_disk(error):
             raise
         return _failed(
             f"st-mta {verb}: The disk is full ({' '.join(str(error).split())}). Everything finished before is whole; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from st_mta.options import option
 from st_mta.recipes.options import INPUTS, SOURCES, STORE
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
+from st_mta.run.lock import one_at_a_time
 from st_mta.scorers import load_student
+from st_mta.stores.store import default_folder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.options import MethodOptions
 from st_mta.training.students import prune_layers
 from st_mta.training.trainer import MultiAssistantTrainer
+
+logger = logging.getLogger(__name__)
 
 MACHINE = "Machine and evaluation"
 
@@ -56,6 +61,7 @@ class DistillConfig(MethodOptions):
     )
 
 
+@one_at_a_time
 def distill(config: DistillConfig) -> Report:
     """Runs, or resumes, the distillation a configuration describes; a finished one answers from what is there.
 
@@ -68,8 +74,14 @@ def distill(config: DistillConfig) -> Report:
     Raises:
         InputError: For everything a user can mend; nothing is written before all inputs are loaded and checked.
     """
-    inputs = [config.collection, config.teacher, config.student, *config.assistants, *filter(None, [config.store])]
-    RunFolder(Path(config.output_dir)).refuse_unusable(inputs)
+    inputs = [
+        config.collection,
+        config.teacher,
+        config.student,
+        *config.assistants,
+        str(config.store or default_folder()),
+    ]
+    RunFolder(Path(config.output_dir)).refuse_unusable(inputs, overwrite=config.overwrite)
     student = load_student(config.student, device=config.device)
     trainer = MultiAssistantTrainer(
         prune_layers(student, config.student_layers) if config.student_layers else student,
@@ -85,11 +97,13 @@ def distill(config: DistillConfig) -> Report:
 def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:
     """Trains, resuming what the folder holds, and keeps the configuration beside the result."""
     folder = trainer.distillation.folder
-    if config.overwrite:
-        folder.clear()
-    report = trainer.train(resume_from_checkpoint=folder.journal.exists())
+    if config.overwrite and (others := folder.clear()):
+        shown = ", ".join(str(path) for path in others[:3])
+        logger.warning("Left in place, since the run did not write them: %d files (%s).", len(others), shown)
+    report = trainer.train(resume_from_checkpoint=folder.begun)
     options = {name: value for name, value in asdict(config).items() if name != "overwrite"}
-    atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
+    with folder.manifest.recording("report"):
+        atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
     return report
 
 

@@ -19,6 +19,7 @@ from st_mta.evaluation import best_passages, evaluate_scorer
 from st_mta.evaluation.rankings import judged_queries
 from st_mta.evaluation.side_by_side import Results, compared_with_first, mean_over_sets
 from st_mta.names import file_name, refuse_same_files
+from st_mta.run.lock import one_at_a_time
 from st_mta.scorers import EmbeddingScorer, ScorerOptions, load_scorer
 from st_mta.stores import Store
 from st_mta.trec import write_run
@@ -27,6 +28,7 @@ from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
 logger = logging.getLogger(__name__)
 
 
+@one_at_a_time
 def evaluate_models(
     models: Sequence[Any],
     collections: Sequence[Collection | str | Path] = (),

@@ -22,8 +22,17 @@ from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
-from st_mta.recipes.tune import Model, TuningSettings, column_dataset, tunable_collection, tune, tuning_lists
+from st_mta.recipes.tune import (
+    Model,
+    TuningSettings,
+    column_dataset,
+    remove_checkpoints,
+    tunable_collection,
+    tune,
+    tuning_lists,
+)
 from st_mta.run.identity import refuse_other_configuration
+from st_mta.run.lock import one_at_a_time
 from st_mta.scored import score_all
 from st_mta.scorers import BM25, load_scorer, load_student
 from st_mta.scorers.late_interaction import token_by_token
@@ -131,6 +140,7 @@ class Made:
     dev: dict[str, float] = field(default_factory=dict)
 
 
+@one_at_a_time
 def make_assistants(
     base: str,
     collection: Collection | str | Path,
@@ -177,6 +187,7 @@ def make_assistants(
         if not (folder / kind).exists():
             material = Material(base, collection, lists, settings, folder / f"{kind}.tuning", scorer)
             save_student(ASSISTANTS[kind](material), folder / kind)
+            remove_checkpoints(material.folder)
         assistant = load_scorer(str(folder / kind), options)
         made.append(_measured(assistant, str(folder / kind), collection, untuned, kind))
         atomic_write_text(folder / "assistants.json", json.dumps([asdict(one) for one in made], indent=2) + "\n")

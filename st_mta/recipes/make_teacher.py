@@ -19,8 +19,9 @@ from st_mta.assistants.weights import fit_log_linear
 from st_mta.atomic import atomic_write_text
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
-from st_mta.recipes.tune import TuningSettings, tunable_collection, tune, tuning_lists
+from st_mta.recipes.tune import TuningSettings, remove_checkpoints, tunable_collection, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
+from st_mta.run.lock import one_at_a_time
 from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import BM25, load_scorer, load_student, model_path
 from st_mta.scorers.fused import SUFFIX, write_fusion
@@ -57,6 +58,7 @@ class TeacherChoice:
     candidates: float
 
 
+@one_at_a_time
 def make_teacher(
     base: str,
     collection: Collection | str | Path,
@@ -91,7 +93,9 @@ def make_teacher(
     refuse_other_configuration(folder, {"base": base, "collection": collection.fingerprint, **asdict(settings)})
     tuned = folder / "cross-encoder"
     if not tuned.exists():
-        save_student(_tuned_cross_encoder(base, collection, searchers, settings, folder), tuned)
+        checkpoints = folder / "cross-encoder.tuning"
+        save_student(_tuned_cross_encoder(base, collection, searchers, settings, checkpoints), tuned)
+        remove_checkpoints(checkpoints)
     scorers = [load_scorer(str(tuned), options), *others]
     choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
     atomic_write_text(folder / "teacher.json", json.dumps(asdict(choice), indent=2) + "\n")
@@ -149,7 +153,7 @@ def _tuned_cross_encoder(
         "labels": [labels[start:end] for start, end in rows],
     }
     loss = ListNetLoss(model, mini_batch_size=PAIRS_AT_ONCE)
-    tune(model, Dataset.from_dict(columns), loss, settings, folder / "cross-encoder.tuning")
+    tune(model, Dataset.from_dict(columns), loss, settings, folder)
     return model
 
 

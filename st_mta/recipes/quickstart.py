@@ -12,6 +12,7 @@ from st_mta.recipes.distill import run_trainer
 from st_mta.recipes.options import Stored
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
+from st_mta.run.lock import one_at_a_time
 from st_mta.scorers import BM25, ScorerOptions, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -31,6 +32,7 @@ class QuickstartConfig(Stored):
     overwrite: bool = option(False, help="Begin anew where the output folder holds another run.")
 
 
+@one_at_a_time
 def quickstart(config: QuickstartConfig) -> Report:
     """Distils the six layers of all-MiniLM-L6-v2 into three of them.
 
@@ -44,7 +46,7 @@ def quickstart(config: QuickstartConfig) -> Report:
     Returns:
         The report, as in ``report.json``.
     """
-    RunFolder(Path(config.output_dir)).refuse_unusable()
+    RunFolder(Path(config.output_dir)).refuse_unusable(filter(None, [config.store]), overwrite=config.overwrite)
     weights, store = model_path("minilm"), Store(config.store)
     options = ScorerOptions(store, device="cpu", max_length=MAX_LENGTH)
 

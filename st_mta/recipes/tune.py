@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,12 +23,15 @@ from st_mta.mining import mine
 from st_mta.options import option
 from st_mta.precision import resolve_precision
 from st_mta.recipes.options import ModelSettings
+from st_mta.run.folder import remove_checkpoints as _remove_checkpoints
 from st_mta.scorers import ScorerOptions
 from st_mta.stores import Store
-from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
+from st_mta.training.checkpoints import StepBarCallback
+from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
 from st_mta.types import Candidates, Collection, Scorer
 
 TUNING = "Tuning"
+CHECKPOINTS = "checkpoints"
 Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
 
 TRAINERS: dict[type, tuple[Any, Any]] = {
@@ -118,14 +121,14 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
         dataset: Columns as the loss wants them.
         loss: A loss of the host around the model.
         settings: How to train.
-        folder: For checkpoints, removed at the end; its name is shown on the bar.
+        folder: For checkpoints, which stay until [`remove_checkpoints`]; its name is shown on the bar.
 
     Returns:
         ``steps`` and ``seconds``.
     """
     trainer_class, arguments_class = TRAINERS[type(model)]
     device = torch.device(settings.device or model.device)
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     arguments = arguments_class(
         str(checkpoints),
         num_train_epochs=settings.epochs,
@@ -136,17 +139,26 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
         use_cpu=device.type == "cpu",
         bf16=resolve_precision(settings.precision, device) == torch.bfloat16,
         save_steps=settings.save_steps,
-        save_total_limit=1,
         logging_steps=10,
         report_to="none",
         batch_sampler="no_duplicates" if type(model) is not CrossEncoder else "batch_sampler",
     )
     trainer = trainer_class(
-        model=model, args=arguments, train_dataset=dataset, loss=loss, callbacks=[MarkCompleteCallback()]
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        loss=loss,
+        callbacks=[MarkComplete(limit=1), StopWhenAsked()],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBarCallback(f"Tuning {folder.name}"))
     result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(checkpoints))
-    shutil.rmtree(folder, ignore_errors=True)
     return {"steps": trainer.state.global_step, "seconds": round(result.metrics["train_runtime"], 1)}
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Removes what [`tune`] left in a folder, and the folder where nothing else is in it; once the model is saved."""
+    _remove_checkpoints(folder / CHECKPOINTS)
+    with suppress(OSError):
+        folder.rmdir()

@@ -16,9 +16,16 @@ import transformers
 from st_mta import __version__
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
+from st_mta.run.manifest import Content, Manifest, is_damaged
 from st_mta.stores import Ledger
+from st_mta.stores.damage import rename_damaged
 
 logger = logging.getLogger(__name__)
+
+LOG = "log_history.json"
+"""What the host's trainer logged in a stage."""
+BACKUP = ".bak"
+"""Suffix of the journal's copy beside it."""
 
 Result = TypeVar("Result")
 VERSIONS = {
@@ -33,7 +40,8 @@ class Journal:
     """Runs stages once: a finished stage answers from the file, an unfinished one works and is then recorded.
 
     A stage writes its own files atomically and returns what the later ones need, as JSON. The journal also keeps
-    the seconds a stage took and what the ledger counted meanwhile.
+    the digests of these files, the seconds a stage took and what the ledger counted meanwhile. A stage whose files
+    are no longer as it wrote them is repeated; those after it are repeated only if it writes other files this time.
 
     Args:
         path: The file.
@@ -43,20 +51,53 @@ class Journal:
 
     def __init__(self, path: Path, configuration: dict[str, Any], ledger: Ledger) -> None:
         self.path = path
+        self.backup = path.with_name(path.name + BACKUP)
+        self.manifest = Manifest(path.parent)
         self.ledger = ledger
         self._record: dict[str, Any] = {"versions": VERSIONS, "configuration": configuration, "stations": {}}
+        self._damaged: set[str] = set()
 
     def open(self) -> None:
         """Reads the file, or makes it, so that whatever is then written beside it is known to be the run's.
 
         Raises:
-            InputError: If it was begun under another configuration, or cannot be read.
+            InputError: If it was begun under another configuration, or neither it nor its copy can be read.
         """
-        if self.path.exists():
-            configuration, self._record = self._record["configuration"], _read(self.path)
+        if self.path.exists() or self.backup.exists():
+            configuration, self._record = self._record["configuration"], self._read()
             self._refuse_other(configuration)
+            self._damaged = self._find_damaged()
         else:
             self._save()
+
+    def _read(self) -> dict[str, Any]:
+        """The record, or where it is damaged its copy, which at most lacks the last stage."""
+        try:
+            return _read(self.path)
+        except InputError as error:
+            try:
+                record = _read(self.backup)
+            except InputError:
+                raise error from None
+            rename_damaged([self.path], "not the journal of a run", f"the run resumes by {self.backup.name}")
+            atomic_write_text(self.path, json.dumps(record, indent=1))
+            return record
+
+    def _find_damaged(self) -> set[str]:
+        """The stages of whose files some are not as they were written."""
+        root = self.path.parent
+        found: dict[str, str] = {}
+        for stage, entry in self._record["stations"].items():
+            files = entry.get("files", {})
+            found |= {path: stage for path, content in files.items() if is_damaged(root / path, content)}
+        if found:
+            logger.warning(
+                "Missing from %s, or changed since they were written: %s. Repeating: %s.",
+                root,
+                ", ".join(found),
+                ", ".join(dict.fromkeys(found.values())),
+            )
+        return set(found.values())
 
     def _refuse_other(self, configuration: dict[str, Any]) -> None:
         before, now = self._record["configuration"], json.loads(json.dumps(configuration))
@@ -84,16 +125,27 @@ class Journal:
             work: Does it.
             kind: The class of its result, a dataclass or dict.
         """
-        if stage not in self:
+        if stage not in self or stage in self._damaged:
             start, before = time.perf_counter(), self.ledger.copy()
-            result: Any = work()
+            with self.manifest.recording(stage) as files:
+                result: Any = work()
             counted = (self.ledger - before).as_dict()
             seconds = time.perf_counter() - start
             recorded = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-            self._record["stations"][stage] = {"result": recorded, "seconds": seconds, "counted": counted}
-            self._save()
+            self._take(stage, {"result": recorded, "seconds": seconds, "counted": counted, "files": files})
             logger.info("%-22s %7.1f s", stage, seconds)
         return self.result(stage, kind)
+
+    def _take(self, stage: str, entry: dict[str, Any]) -> None:
+        """Records a stage, and drops the later ones where it was repeated and wrote other files than before."""
+        stations = self._record["stations"]
+        if stage in stations and _lasting(stations[stage]) != _lasting(entry):
+            later = list(stations)[list(stations).index(stage) + 1 :]
+            for name in later:
+                del stations[name]
+        self._damaged.discard(stage)
+        stations[stage] = entry
+        self._save()
 
     def result(self, stage: str, kind: Callable[..., Result]) -> Result:
         """What a finished stage returned; fields that this version does not know are passed over."""
@@ -102,8 +154,9 @@ class Journal:
         return kind(**{name: value for name, value in recorded.items() if name in known})
 
     def _save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(self.path, json.dumps(self._record, indent=1))
+        text = json.dumps(self._record, indent=1)
+        for path in (self.path, self.backup):
+            atomic_write_text(path, text)
 
     def seconds(self) -> dict[str, float]:
         """Seconds by stage."""
@@ -115,14 +168,19 @@ class Journal:
         return {field.name: sum(entry.get(field.name, 0) for entry in entries) for field in fields(Ledger)}
 
 
+def _lasting(entry: dict[str, Any]) -> dict[str, Content]:
+    """The files of a stage that are the same whenever it is repeated; logs hold times of day."""
+    return {path: content for path, content in entry.get("files", {}).items() if not path.endswith(LOG)}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         record["configuration"].keys(), record["stations"].keys()
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             expected=f"the journal of a run in {path}",
             got=f"something else ({type(error).__name__}: {error})",
-            remedy="restore the file, or name another output folder",
+            remedy="restore the file, name another output folder, or pass --overwrite to begin this one anew",
         ) from error
     return record

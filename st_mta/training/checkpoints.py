@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +25,23 @@ from transformers import (
 )
 
 from st_mta.assistants.targets import AssistantTargets
-from st_mta.atomic import atomic_write_text
+from st_mta.atomic import atomic_write_text, full_disk_explained
 from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
 from st_mta.report.schema import SelectedOverSteps
+from st_mta.run.journal import LOG
 from st_mta.run.results import Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
 from st_mta.training.students import set_dropout
 
-LOG = "log_history.json"
-"""What the host's trainer logged, beside the folder of its checkpoints."""
-COMPLETE = "complete"
-"""Name of the empty file that marks a checkpoint as wholly written."""
 SELECTED = "selected/"
 """Prefix of the log entries with the share of queries for which an assistant was selected."""
 MOST_POINTS = 40
 """Stretches of steps that a report keeps of an iteration: a plot shows no more."""
 
 Log = Sequence[dict[str, float]]
-
-
-class MarkCompleteCallback(TrainerCallback):
-    """Marks a checkpoint once every file of it is on disk; a half-written one is never resumed from."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Writes the mark (main process only)."""
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class StepBarCallback(TrainerCallback):
@@ -178,7 +167,7 @@ def train_with_checkpoints(
 
     Args:
         student: The model to train.
-        arguments: Of this training; checkpoints are in the output folder, which is removed at the end. The
+        arguments: Of this training; checkpoints are in the output folder, and stay until the student is saved. The
             log history is kept beside that folder.
         dataset: Rows for the collator.
         collator: Makes the batches.
@@ -196,21 +185,27 @@ def train_with_checkpoints(
         targets=targets,
         schedule=schedule,
         model=student,
-        args=arguments,
+        args=replace(arguments, save_total_limit=None),  # the older ones go once the newer one is marked
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,
         evaluator=evaluator,
-        callbacks=[KeepLossWeights(loss), MarkCompleteCallback(), *([schedule] if schedule else []), *callbacks],
+        callbacks=[
+            KeepLossWeights(loss),
+            MarkComplete(arguments.save_total_limit),
+            *([schedule] if schedule else []),
+            *callbacks,
+            StopWhenAsked(),
+        ],
     )
     for unwanted in (ProgressCallback, PrinterCallback, *unwanted_callbacks):
         trainer.remove_callback(unwanted)
     trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
-    trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+    with full_disk_explained(folder / "checkpoint"):
+        trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]
     atomic_write_text(folder.with_name(LOG), json.dumps(log))
-    shutil.rmtree(folder, ignore_errors=True)
     return Trained(
         steps=trainer.state.global_step,
         sequences=int(sum(entry.get("sequences", 0) for entry in log)),
@@ -219,18 +214,6 @@ def train_with_checkpoints(
         selected_over_steps=selected_over_steps(log),
         trained_with=describe_loss(loss),
     )
-
-
-def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that carries the mark; half-written ones are removed."""
-    complete = []
-    for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / COMPLETE).exists():
-            complete.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint)
-    newest = max(complete, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
-    return None if newest is None else str(newest)
 
 
 def selected_shares(log: Log) -> dict[str, float]:

@@ -18,12 +18,11 @@ from st_mta.losses.by_name import find_loss
 from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
-from st_mta.run.journal import Journal
-from st_mta.run.results import Judged, Nothing, Quality, Served, Tested, WarmedUp
+from st_mta.run.journal import LOG, Journal
+from st_mta.run.results import Judged, Nothing, Quality, Served, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.checkpoints import LOG
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, loss_of_run
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
@@ -124,6 +123,7 @@ class Distillation(RunState):
 
         The untrained student, the warmed-up one and every iteration's compete on the development split.
         """
+        self.folder.prepare()
         self.journal.open()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
         self.stage("student-before", lambda: keep_student(self), Nothing)
@@ -153,7 +153,10 @@ class Distillation(RunState):
 
     def stage(self, name: str, work: Callable[[], Result], kind: Callable[..., Result]) -> Result:
         """Works, or reads from the journal what was worked out before."""
-        return self.journal.run(name, work, kind)
+        result = self.journal.run(name, work, kind)
+        if kind in (Trained, WarmedUp):  # only now, when the student is saved and the stage recorded
+            self.folder.remove_checkpoints(name)
+        return result
 
     def logs(self) -> Iterator[tuple[str, Path]]:
         """Name and log history of every training so far, in their order."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
 
+from st_mta.atomic import atomic_folder
 from st_mta.errors import InputError
 from st_mta.scorers import BiEncoderScorer
 from st_mta.stores import Store
@@ -110,9 +110,6 @@ def copied(model: SentenceTransformer) -> SentenceTransformer:
 
 
 def save_student(student: SentenceTransformer, folder: Path) -> None:
-    """Saves a model so that the folder exists only when it is whole."""
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    student.save_pretrained(str(unfinished))
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    """Saves a model so that the folder exists only when it is whole; other files in it stay."""
+    with atomic_folder(folder) as unfinished:
+        student.save_pretrained(str(unfinished))

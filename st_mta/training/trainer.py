@@ -18,6 +18,7 @@ from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
+from st_mta.run.lock import locked
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
@@ -130,9 +131,14 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """
         if trial is not None or ignore_keys_for_eval is not None:
             self._refuse("hyperparameter_search and ignore_keys_for_eval")
+        with locked(self.distillation.folder.root):
+            return self._train(resume_from_checkpoint)
+
+    def _train(self, resume: bool | str | None) -> Report:
         run = self.distillation
-        self._refuse_begun(resume_from_checkpoint)
+        self._refuse_begun(resume)
         run.folder.refuse_unusable()
+        run.folder.refuse_long_names([scorer.name for scorer in run.initial_scorers])
         run.callbacks = [c for c in self.callback_handler.callbacks if c not in self._own_callbacks]
         run.unwanted_callbacks = [type(c) for c in self._own_callbacks if c not in self.callback_handler.callbacks]
         best = run.run()
@@ -154,8 +160,9 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             },
         )
         attach_lineage(student, report, made_from=self.model)
-        run.students.save(student, run.folder.student)
-        write_report(run.folder.root, report, collection=run.collection)
+        with run.folder.manifest.recording("report"):
+            run.students.save(student, run.folder.student)
+            write_report(run.folder.root, report, collection=run.collection)
         self.model.load_state_dict(student.state_dict())
         if self.args.max_length is not None:
             self.model.max_seq_length = self.args.max_length
@@ -204,7 +211,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         if isinstance(resume, str) and Path(resume).resolve() != root.resolve():
             expected = f"resume_from_checkpoint=True, or the output folder {root}"
             raise InputError(expected=expected, got=resume, remedy="name that folder as output_dir")
-        if self.distillation.folder.journal.exists() and not resume:
+        if self.distillation.folder.begun and not resume:
             raise InputError(
                 expected="an output folder without a run in it",
                 got=f"{root}, where one was begun",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from st_mta.cli.main import main
+from st_mta.run.folder import RunFolder
 from tests.cli.test_main import data, distill_arguments, refused  # noqa: F401
 
 
@@ -55,29 +57,66 @@ def test_a_mistake_costs_nothing(data, out, capsys, mistake):  # noqa: F811
     assert snapshot(out) == before
 
 
-def test_files_of_others_stay(data, out):  # noqa: F811
-    shutil.copytree(data / "data", out, dirs_exist_ok=True)
-    for name in ("thesis.tex", "runs/of-somebody.txt", "plots/mine.svg", "notes/a.md"):
+def test_files_of_others_stay(data, out, caplog):  # noqa: F811
+    names = ("thesis.tex", "runs/of-somebody.trec", "plots/mine.png", "notes/a.md", "student/mine.py")
+    names += ("student/1_Pooling/mine.txt", "student-embeddings/mine.npy", "warm-up/a.csv", "iteration-00/mine.json")
+    for name in names:
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text(name)
-    theirs = {path: text for path, text in snapshot(out).items() if path.suffix in (".tex", ".txt", ".svg", ".jsonl")}
-    arguments = changed(distill_arguments(data, out), "--collection", out)
-    assert main([str(a) for a in [*arguments, "--seed", "7", "--overwrite"]]) == 0
-    after = snapshot(out)
-    assert {path: after[path] for path in theirs} == theirs
-    assert (out / "notes/a.md").exists() and (out / "student/modules.json").exists()
+    assert main([str(a) for a in [*distill_arguments(data, out), "--seed", "7", "--overwrite"]]) == 0
+    assert {name: (out / name).read_text() for name in names} == {name: name for name in names}
+    assert (out / "student/modules.json").exists() and not list(out.rglob("*.tmp"))
+    assert "Left in place" in caplog.text and "7 files" in caplog.text
 
 
-def test_the_working_folder_and_a_link_can_be_output_folders(data, out, tmp_path, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("inside", ["data", "store"])
+def test_a_folder_that_holds_an_input_is_no_output_folder(data, finished, tmp_path, capsys, inside):  # noqa: F811
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    for name in ("data", "teacher", "student"):
+        shutil.copytree(data / name, (project if name == inside else tmp_path) / "deep" / name)
+    (project / "deep" / "store").mkdir(parents=True, exist_ok=True)
+    arguments = distill_arguments(data, project)
+    if inside == "store":
+        arguments += ["--store", project / "deep" / "store"]
+    else:
+        arguments = changed(arguments, {"data": "--collection"}.get(inside, f"--{inside}"), project / "deep" / inside)
+    before = snapshot(project)
+    assert "of the run's own" in refused(capsys, *arguments, "--seed", "7", "--overwrite")
+    assert snapshot(project) == before
+
+
+def test_the_collections_folder_is_no_output_folder(data, tmp_path, capsys):  # noqa: F811
+    shutil.copytree(data / "data", tmp_path / "data")
+    before = snapshot(tmp_path)
+    arguments = changed(distill_arguments(data, tmp_path / "data"), "--collection", tmp_path / "data")
+    for more in ([], ["--overwrite"]):
+        assert "itself" in refused(capsys, *arguments, *more)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_link_can_be_an_output_folder(data, out, tmp_path):  # noqa: F811
     (tmp_path / "link").symlink_to(out, target_is_directory=True)
     arguments = [*distill_arguments(data, tmp_path / "link"), "--seed", "8", "--overwrite"]
     assert main([str(a) for a in arguments]) == 0
     assert (tmp_path / "link").is_symlink() and (out / "report.json").exists()
-    monkeypatch.chdir(out)
+
+
+@pytest.mark.parametrize("spelt", [".", ".."])
+def test_the_working_folder_is_no_output_folder_for_a_new_run(data, out, capsys, monkeypatch, spelt):  # noqa: F811
+    (out / "work").mkdir()
+    monkeypatch.chdir(out / "work" if spelt == ".." else out)
     (out / "mine.py").write_text("x")
-    arguments = [*distill_arguments(data, "."), "--seed", "9", "--overwrite"]
-    assert main([str(a) for a in arguments]) == 0
-    assert (out / "mine.py").exists()
+    before = snapshot(out)
+    assert "working folder" in refused(capsys, *distill_arguments(data, spelt), "--seed", "9", "--overwrite")
+    assert snapshot(out) == before
+    RunFolder(Path(spelt)).refuse_unusable([str(data)])  # the run that is there resumes
+
+
+def test_a_home_folder_is_no_output_folder(data, tmp_path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert "home folder" in refused(capsys, *distill_arguments(data, tmp_path / "home"))
 
 
 @pytest.mark.parametrize("role", ["--teacher", "--student", "--assistants"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from st_mta.atomic import atomic_path
 from st_mta.mining import mine, positive_ranks, save_candidates
 from st_mta.run.results import Mined
 from st_mta.training.curriculum import count_hard, draw_queries, training_positives, training_queries
@@ -33,9 +34,9 @@ def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
         sampling_strategy=arguments.sampling_strategy,
         seed=arguments.seed + iteration,
     )
-    folder.mkdir(parents=True, exist_ok=True)
     save_candidates(folder / "candidates.parquet", mined)
-    np.savez(folder / "queries.npz", sample=sample, hard=hard)
+    with atomic_path(folder / "queries.npz") as temporary, open(temporary, "wb") as file:
+        np.savez(file, sample=sample, hard=hard)
     return Mined(len(sample), count_hard(sample, hard, available, ranks), len(mined.passages))
 
 
