@@ -8,12 +8,25 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+DAMAGED = ".damaged"
+
 
 def rename_damaged(files: Sequence[Path], reason: str, consequence: str) -> None:
-    """Renames files to ``*.damaged`` and logs a warning; skips those that another process renamed first."""
-    for file in files:
-        try:
-            file.rename(file.with_name(file.name + ".damaged"))
-        except FileNotFoundError:
-            continue
-        logger.warning("Renamed the damaged file %s to *.damaged (%s): %s.", file, reason, consequence)
+    """Renames the files of one part to ``*.damaged`` and logs one warning; none if another process did so first.
+
+    On a disk that can only be read they keep their names; whoever calls this uses them no longer.
+    """
+    renamed = [file for file in files if _rename(file)]
+    if renamed:
+        logger.warning("Renamed the damaged file %s to *.damaged (%s): %s.", renamed[0], reason, consequence)
+
+
+def _rename(file: Path) -> bool:
+    try:
+        file.rename(file.with_name(file.name + DAMAGED))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        logger.warning("The damaged file %s cannot be renamed (%s).", file, error.strerror)
+        return True
+    return True

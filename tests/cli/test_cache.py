@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,11 +50,20 @@ def test_names_are_printed_as_they_are(store, capsys, name):
 def test_what_cannot_be_deleted_is_not_said_to_be_freed(store, capsys, monkeypatch):
     store.describe("f" * 32, "x", "y")
     used = store.contents()[0].num_bytes
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as on a disk that can only be read
+
+    def refuse(path, **_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
     assert store.clear() == 0
     assert main(["cache", "--store", str(store.folder), "--clear", "all"]) == 2
     message = capsys.readouterr().err
-    assert "could not be deleted (0 B freed)" in message and message.count("\n") == 1
+    assert (
+        "could not be deleted" in message
+        and "Read-only" in message
+        and "0 B freed" in message
+        and message.count("\n") == 1
+    )
     monkeypatch.undo()
     assert store.clear() == used
 
