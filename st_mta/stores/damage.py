@@ -8,7 +8,9 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-DAMAGED = ".damaged"
+DAMAGED, GONE = ".damaged", "gone"
+
+_said: set[Path] = set()
 
 
 def rename_damaged(files: Sequence[Path], reason: str, consequence: str) -> None:
@@ -16,17 +18,23 @@ def rename_damaged(files: Sequence[Path], reason: str, consequence: str) -> None
 
     On a disk that can only be read they keep their names; whoever calls this uses them no longer.
     """
-    renamed = [file for file in files if _rename(file)]
-    if renamed:
-        logger.warning("Renamed the damaged file %s to *.damaged (%s): %s.", renamed[0], reason, consequence)
+    failures = [_rename(file) for file in files]
+    if "" in failures:
+        name = files[failures.index("")]
+        logger.warning("Renamed the damaged file %s to *.damaged (%s): %s.", name, reason, consequence)
+    elif refused := [failure for failure in failures if failure != GONE]:
+        if files[0] in _said:
+            return
+        _said.add(files[0])
+        logger.warning("%s is damaged (%s) and cannot be renamed (%s): %s.", files[0], reason, refused[0], consequence)
 
 
-def _rename(file: Path) -> bool:
+def _rename(file: Path) -> str:
+    """Why a file could not be renamed, "" if it was."""
     try:
         file.rename(file.with_name(file.name + DAMAGED))
     except FileNotFoundError:
-        return False
+        return GONE
     except OSError as error:
-        logger.warning("The damaged file %s cannot be renamed (%s).", file, error.strerror)
-        return True
-    return True
+        return error.strerror or str(error)
+    return ""

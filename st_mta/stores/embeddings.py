@@ -110,7 +110,7 @@ class EmbeddingStore:
     ) -> int:
         """Encodes and stores texts block by block, but for those that another process stores meanwhile."""
         folder, keys = self.folder / fingerprint / role, text_keys(texts)
-        news = _News(folder, self._index(fingerprint, role), self._verified)
+        news = _News(folder, self._index(fingerprint, role), self._verified, self._unusable)
         blocks = [missing[start : start + block_size] for start in range(0, len(missing), block_size)]
         encoded = 0
         unit = "queries" if role == "query" else "passages"
@@ -164,9 +164,9 @@ class EmbeddingStore:
 class _News:
     """Keys that stand in blocks written since an index was read."""
 
-    def __init__(self, folder: Path, index: Index, verified: Verified) -> None:
+    def __init__(self, folder: Path, index: Index, verified: Verified, unusable: set[str]) -> None:
         self.folder, self.index, self._verified = folder, index, verified
-        self._seen = set(index.names)
+        self._seen = {*index.names, *unusable}
         self._keys = np.zeros(0, dtype=np.uint64)
 
     def add(self, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -76,10 +76,11 @@ class ScoreStore:
         self._mark(fingerprint)
         lock = self.folder / LOCKS / f"{fingerprint}.merge"
         compact(self.folder / fingerprint, lock, SUFFIX, SMALL, partial(self._merge, fingerprint))
-        scores = np.full(len(query_keys), np.nan, dtype=np.float32)
+        scores, seen = np.full(len(query_keys), np.nan, dtype=np.float32), self._names(fingerprint)
         for start in range(0, len(scores), SLICE):
             part_of = slice(start, start + SLICE)
             scores[part_of] = self._join(fingerprint, query_keys[part_of], passage_keys[part_of])
+        self._seen[fingerprint] = seen
         return scores
 
     @contextmanager
@@ -141,27 +142,29 @@ class ScoreStore:
             _set_aside(part, problem)
         return not problem
 
-    def _news(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
-        """Scores of pairs in the parts that others wrote since the last look."""
-        folder, seen = self.folder / fingerprint, self._seen.setdefault(fingerprint, set())
-        new = [entry.name for entry in listed(folder, SUFFIX) if entry.name not in seen]
-        if not new:
-            return np.full(len(query_keys), np.nan, dtype=np.float32)
-        return self._join(fingerprint, query_keys, passage_keys)
+    def _names(self, fingerprint: str) -> set[str]:
+        return {entry.name for entry in listed(self.folder / fingerprint, SUFFIX)}
 
-    def _join(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
+    def _news(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
+        """Scores of pairs in the parts that others wrote since the last look-up."""
+        seen = self._seen.get(fingerprint, set())
+        if self._names(fingerprint) <= seen:
+            return np.full(len(query_keys), np.nan, dtype=np.float32)
+        return self._join(fingerprint, query_keys, passage_keys, seen)
+
+    def _join(
+        self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, seen: Collection[str] = ()
+    ) -> FloatArray:
+        """Scores of pairs in the parts that are not among those ``seen``, NaN where there are none."""
         for left in reversed(range(ATTEMPTS)):
-            parts = self.parts(fingerprint)
+            parts = [part for part in self.parts(fingerprint) if part.name not in seen]
             try:
-                scores = self._join_whole(parts, query_keys, passage_keys)
+                return self._join_whole(parts, query_keys, passage_keys)
             except duckdb.Error:
                 vanished = not all(part.exists() for part in parts)  # merged or cleared by another process
                 if not left or not (vanished or _set_aside_unreadable(parts)):
                     raise
-            else:
-                self._seen[fingerprint] = {part.name for part in parts}
-                break
-        return scores
+        raise AssertionError("the last attempt returns or raises")
 
     def _join_whole(self, parts: list[Path], query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
         scores = np.full(len(query_keys), np.inf if parts else np.nan, dtype=np.float32)
@@ -194,14 +197,16 @@ class ScoreStore:
         """Writes parts anew as few large ones; gives those that are no longer needed."""
         tables: list[pa.Table] = []
         merged: list[Path] = []
+        rows = 0
         for part in parts:
             if self._is_whole(part) and (table := _table_of(part)) is not None:
                 tables.append(table)
                 merged.append(part)
-            if merged and (part is parts[-1] or sum(len(table) for table in tables) >= MERGED_ROWS):
+                rows += len(table)
+            if merged and (part is parts[-1] or rows >= MERGED_ROWS):
                 self._write(fingerprint, *_distinct(pa.concat_tables(tables)))
                 yield merged
-                tables, merged = [], []
+                tables, merged, rows = [], [], 0
 
 
 def _distinct(table: pa.Table) -> tuple[KeyArray, KeyArray, FloatArray]:
@@ -216,7 +221,8 @@ def _distinct(table: pa.Table) -> tuple[KeyArray, KeyArray, FloatArray]:
 def _table_of(part: Path) -> pa.Table | None:
     """A part's rows; None after renaming one that cannot be read, or if it is gone."""
     try:
-        table = pq.read_table(part)
+        with pq.ParquetFile(part, memory_map=False) as file:
+            table = file.read(use_threads=False)
         if not table.schema.equals(SCHEMA):
             raise pa.ArrowInvalid("its columns are not query, passage, score")
     except FileNotFoundError:
