@@ -222,7 +222,7 @@ def test_runs_at_once_encode_each_text_once(store):
 HOLD = """
 import fcntl, sys, time
 file = open(sys.argv[1], "rb+")
-fcntl.flock(file, fcntl.LOCK_EX)
+fcntl.flock(file, fcntl.LOCK_SH)
 print("held", flush=True)
 time.sleep(60)
 """
