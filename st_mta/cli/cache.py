@@ -1,19 +1,26 @@
-"""Lists or clears stored scores and embeddings.
+"""Lists, clears or shrinks stored scores and embeddings.
 
 Example:
-  st-mta cache --clear all
+  st-mta cache --max-size 20GB --older-than 30d
 """
 
 from __future__ import annotations
 
+import math
+import re
+import time
 from dataclasses import dataclass
 
-from st_mta.cli.show import readable_size, wide_console
+from st_mta.cli.show import PlainConsole, readable_size, wide_console
 from st_mta.errors import InputError
 from st_mta.options import option
 from st_mta.recipes.options import Stored
 from st_mta.report import console_table
-from st_mta.stores import Store
+from st_mta.stores import Store, StoredScorer
+from st_mta.stores.clearing import Deleted
+
+SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+AGES = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +30,101 @@ class Config(Stored):
     clear: str | None = option(
         None, help="Delete what this scorer stored: the beginning of its fingerprint in the list, or all."
     )
+    max_size: str | None = option(
+        None, help="Delete what was used least recently until the store is no larger, such as 20GB."
+    )
+    older_than: str | None = option(None, help="Delete what was not used for so long, such as 30d or 12h.")
+
+    def __post_init__(self) -> None:
+        if self.clear is not None and (self.max_size, self.older_than) != (None, None):
+            raise InputError(
+                expected="--clear alone, or --max-size and --older-than",
+                got="--clear together with another",
+                remedy="leave one out",
+            )
+        if self.max_size is not None:
+            bytes_in(self.max_size)
+        if self.older_than is not None:
+            seconds_in(self.older_than)
 
 
 def run(config: Config) -> None:
-    """Lists the store, or clears it."""
-    store = Store(config.store)
-    console = wide_console()
-    if config.clear is None:
-        console.print(console_table(_rows(store), title="Stored scores and embeddings"))
-        console.print(str(store.folder))
-        return
-    fingerprint = None if config.clear == "all" else _known(store, config.clear)
-    freed = readable_size(store.clear(fingerprint))
-    if left := sum(one.num_bytes for one in store.contents() if fingerprint in (None, one.fingerprint)):
+    """Lists the store, clears it or shrinks it."""
+    store, console = Store(config.store), wide_console()
+    if config.clear is not None:
+        _clear(store, console, config.clear)
+    elif config.max_size is not None or config.older_than is not None:
+        _evict(store, console, config)
+    else:
+        _list(store, console)
+
+
+def bytes_in(size: str) -> int:
+    """The bytes of a size such as "20GB", "500 MB", "1.5TiB" or "1000".
+
+    Raises:
+        InputError: If it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?", size.strip().upper(), re.ASCII)
+    if not found:
+        raise InputError(expected="a size for --max-size, such as 20GB", got=repr(size), remedy="write one like it")
+    return int(float(found[1]) * SIZES[found[2] or ""])
+
+
+def seconds_in(age: str) -> float:
+    """The seconds of a time such as "30d", "12h" or "2w".
+
+    Raises:
+        InputError: If it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdwy])", age.strip().lower(), re.ASCII)
+    if not found:
+        raise InputError(
+            expected="a time for --older-than: a number and s, m, h, d, w or y, such as 30d",
+            got=repr(age),
+            remedy="write one like it",
+        )
+    return float(found[1]) * AGES[found[2]]
+
+
+def _list(store: Store, console: PlainConsole) -> None:
+    contents, spilled = store.contents(), store.spilled_bytes()
+    console.print(console_table([_row(scorer) for scorer in contents], title="Stored scores and embeddings"))
+    total = sum(scorer.num_bytes for scorer in contents) + spilled
+    console.print(f"{store.folder}: {readable_size(total)}")
+    if leftovers := sum(scorer.leftovers for scorer in contents) + spilled:
+        console.print(
+            f"{readable_size(leftovers)} of it are damaged files and what killed runs left; "
+            "--clear, --max-size and --older-than delete them."
+        )
+
+
+def _clear(store: Store, console: PlainConsole, wanted: str) -> None:
+    deleted = store.delete(None if wanted == "all" else _known(store, wanted))
+    _check_deleted(store, deleted)
+    console.print(f"{readable_size(deleted.freed)} freed.")
+
+
+def _evict(store: Store, console: PlainConsole, config: Config) -> None:
+    most = None if config.max_size is None else bytes_in(config.max_size)
+    done = store.evict(most, None if config.older_than is None else seconds_in(config.older_than))
+    _check_deleted(store, done.deleted)
+    if done.removed:
+        console.print(console_table([_row(scorer) for scorer in done.removed], title="Deleted"))
+    if done.in_use:
+        console.print(console_table([_row(scorer) for scorer in done.in_use], title="Kept: a running process uses it"))
+    freed, left = readable_size(done.deleted.freed), readable_size(done.num_bytes)
+    console.print(f"{freed} freed, {left} left.")
+
+
+def _check_deleted(store: Store, deleted: Deleted) -> None:
+    if deleted.reason:
         raise InputError(
             expected=f"to be able to delete the files of {store.folder}",
-            got=f"{readable_size(left)} that could not be deleted ({freed} freed)",
-            remedy="check that the disk and the folder may be written, and that no run is using them",
+            got=f"{readable_size(deleted.refused)} that could not be deleted ({deleted.reason}), "
+            f"{readable_size(deleted.freed)} freed",
+            remedy="check that the disk and the folder may be written",
         )
-    console.print(f"{freed} freed.")
 
 
 def _known(store: Store, prefix: str) -> str:
@@ -56,15 +139,21 @@ def _known(store: Store, prefix: str) -> str:
     )
 
 
-def _rows(store: Store) -> list[dict[str, str]]:
-    return [
-        {
-            "fingerprint": scorer.fingerprint[:16],
-            "scorer": scorer.name,
-            "kind": scorer.kind,
-            "pairs": f"{scorer.pairs:,}",
-            "embeddings": f"{scorer.embeddings:,}",
-            "size": readable_size(scorer.num_bytes),
-        }
-        for scorer in store.contents()
-    ]
+def _row(scorer: StoredScorer) -> dict[str, str]:
+    return {
+        "fingerprint": scorer.fingerprint[:16],
+        "scorer": scorer.name,
+        "kind": scorer.kind,
+        "pairs": f"{scorer.pairs:,}",
+        "embeddings": f"{scorer.embeddings:,}",
+        "size": readable_size(scorer.num_bytes),
+        "last used": _ago(time.time() - scorer.last_used),
+    }
+
+
+def _ago(seconds: float) -> str:
+    """How long ago, in the largest unit that fits."""
+    for unit in "dhm":
+        if seconds >= AGES[unit]:
+            return f"{math.floor(seconds / AGES[unit])}{unit} ago"
+    return "now"

@@ -25,7 +25,7 @@ VERBS = {
     "report": "write a finished run's report anew: one HTML page, and Markdown",
     "push": "publish a finished run on the Hub: student, card and evidence",
     "push-scores": "publish stored scores on the Hub as a dataset",
-    "cache": "list or clear stored scores and embeddings",
+    "cache": "list, clear or shrink stored scores and embeddings",
 }
 
 

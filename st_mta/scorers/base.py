@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -65,29 +67,68 @@ class StoringScorer(Scorer):
         missing = np.flatnonzero(np.isnan(scores))
         first, inverse = distinct_pairs(query_keys[missing], passage_keys[missing])
         wanted = missing[first]
-        order = np.arange(len(wanted))
-        if self.passages_together:
-            order = np.argsort(passage_positions[wanted], kind="stable")
-        computed = np.empty(len(wanted), dtype=np.float32)
-        with progress(f"Scoring with {self.name}", len(wanted), "pairs") as bar:
-            for start in range(0, len(wanted), self.part_size):
-                places = order[start : start + self.part_size]
-                part = wanted[places]
-                pairs = query_positions[part], passage_positions[part]
-                began = time.perf_counter()
-                values = np.asarray(self._compute(queries, corpus, *pairs), dtype=np.float32)
-                self.seconds_computing += time.perf_counter() - began
-                self.pairs_computed += len(part)
-                _check_scores(self.name, values, (queries, corpus), pairs)
-                if store is not None:
-                    store.scores.append(fingerprint, query_keys[part], passage_keys[part], values)
-                computed[places] = values
-                bar.update(len(part))
+        computed, here = self._fill(queries, corpus, query_positions[wanted], passage_positions[wanted], fingerprint)
         if store is not None:
-            store.ledger.pairs_scored += len(wanted)
-            store.ledger.pairs_reused += len(scores) - len(missing)
+            store.ledger.pairs_scored += here
+            store.ledger.pairs_reused += len(scores) - len(missing) + len(wanted) - here
         scores[missing] = computed[inverse]
         return scores
+
+    def _fill(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray, fingerprint: str
+    ) -> tuple[FloatArray, int]:
+        """(P,) scores of distinct pairs that the store did not hold, and how many of them were computed here."""
+        keys = text_keys(queries)[query_positions], text_keys(corpus)[passage_positions]
+        order = np.arange(len(query_positions))
+        if self.passages_together:
+            order = np.argsort(passage_positions, kind="stable")
+        parts = [order[start : start + self.part_size] for start in range(0, len(order), self.part_size)]
+        scores, here = np.full(len(order), np.nan, dtype=np.float32), 0
+        with progress(f"Scoring with {self.name}", len(order), "pairs") as bar:
+            # What another process is scoring comes last: by then it is stored, or falls to this one.
+            for wait in (False, True):
+                left: list[IntArray] = []
+                for part in parts:
+                    with self._claim(fingerprint, keys[0][part], keys[1][part], wait) as (free, scores[part]):
+                        ours = part[free & np.isnan(scores[part])]
+                        if len(ours):
+                            scores[ours] = self._score_part(
+                                queries, corpus, query_positions[ours], passage_positions[ours]
+                            )
+                            self._keep(fingerprint, keys[0][ours], keys[1][ours], scores[ours])
+                    others = part[np.isnan(scores[part])]
+                    left += [others] if len(others) else []
+                    here += len(ours)
+                    bar.update(len(part) - len(others))
+                parts = left
+        return scores, here
+
+    @contextmanager
+    def _claim(
+        self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, wait: bool
+    ) -> Iterator[tuple[npt.NDArray[np.bool_], FloatArray]]:
+        """Which pairs are free to be computed here, and scores stored meanwhile; see ``ScoreStore.claim``."""
+        if self.store is None:
+            yield np.ones(len(query_keys), dtype=bool), np.full(len(query_keys), np.nan, dtype=np.float32)
+            return
+        with self.store.scores.claim(fingerprint, query_keys, passage_keys, wait) as found:
+            yield found
+
+    def _score_part(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) scores computed now, checked and timed."""
+        began = time.perf_counter()
+        values = self._compute(queries, corpus, query_positions, passage_positions)
+        values = np.asarray(values, dtype=np.float32)
+        self.seconds_computing += time.perf_counter() - began
+        self.pairs_computed += len(query_positions)
+        _check_scores(self.name, values, (queries, corpus), (query_positions, passage_positions))
+        return values
+
+    def _keep(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: FloatArray) -> None:
+        if self.store is not None:
+            self.store.scores.append(fingerprint, query_keys, passage_keys, scores)
 
 
 class PairScorer(StoringScorer):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,148 +11,55 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
 from st_mta.progress import progress
-from st_mta.stores.damage import rename_damaged
+from st_mta.stores.blocks import KEYS, ROWS, Index, count_rows, known_keys, read_index, write_block
+from st_mta.stores.claims import claimed
+from st_mta.stores.compaction import compact
 from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray, text_keys
 from st_mta.stores.ledger import Ledger
-from st_mta.types import FloatArray, IntArray, Texts, numbers_within
+from st_mta.stores.locks import LOCKS
+from st_mta.stores.mapped import Embeddings as Embeddings
+from st_mta.stores.parts import ATTEMPTS, Verified, listed
+from st_mta.stores.uses import Uses
+from st_mta.types import FloatArray, IntArray, Texts
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
 Encode = Callable[[list[str]], FloatArray]
 # Texts are sorted by length within this many blocks: batches become homogeneous, reading in corpus order stays local.
 WINDOW_BLOCKS = 16
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Rows of embeddings that lie in memory-mapped blocks; nothing is read before it is asked for.
-
-    Attributes:
-        block_arrays: The mapped blocks, each (rows, D).
-        block_of: (n,) block number of each row.
-        row_of: (n,) row within that block.
-    """
-
-    block_arrays: tuple[npt.NDArray[np.floating], ...]
-    block_of: IntArray
-    row_of: IntArray
-
-    def __len__(self) -> int:
-        return len(self.block_of)
-
-    @property
-    def dimension(self) -> int:
-        """D, 0 when there is no embedding."""
-        return int(self.block_arrays[0].shape[1]) if self.block_arrays else 0
-
-    def at(self, places: IntArray) -> Embeddings:
-        """The embeddings at these places, still unread."""
-        return replace(self, block_of=self.block_of[places], row_of=self.row_of[places])
-
-    def rows(self, index: IntArray | slice) -> FloatArray:
-        """The embeddings at these places (0..n-1, in the order of the positions asked for).
-
-        Returns:
-            (len(index), D) float32.
-        """
-        block_of, row_of = self.block_of[index], self.row_of[index]
-        blocks = np.unique(block_of)
-        if len(blocks) == 1 and (np.diff(row_of) > 0).all():
-            return _copied(self.block_arrays[blocks[0]], row_of)
-        gathered = np.empty((len(block_of), self.dimension), dtype=np.float32)
-        for block in blocks:
-            here = np.flatnonzero(block_of == block)
-            # Ascending rows turn random reads of the disk into one sweep.
-            here = here[np.argsort(row_of[here], kind="stable")]
-            gathered[here] = _copied(self.block_arrays[block], row_of[here])
-        return gathered
-
-    def blocks(self, size: int) -> Iterator[tuple[int, FloatArray]]:
-        """All rows in order, ``size`` at a time, as (start, rows)."""
-        for start in range(0, len(self), size):
-            yield start, self.rows(slice(start, start + size))
-
-    def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
-        """All rows in the order in which they are stored, at most ``size`` at a time, as (places, rows).
-
-        Whole stretches of a block come as views of it: nothing is copied, and memory does not grow with the number of
-        rows, provided that a stretch is read before the next step, or that a later reader calls ``forget``.
-        """
-        order = np.lexsort((self.row_of, self.block_of))
-        ends = np.flatnonzero(np.diff(self.block_of[order])) + 1
-        for stretch in np.split(order, ends) if len(order) else ():
-            block = self.block_arrays[self.block_of[stretch[0]]]
-            for start in range(0, len(stretch), size):
-                places = stretch[start : start + size]
-                yield places, _rows_of_block(block, self.row_of[places])
-                _forget_pages(block)
-
-    def forget(self) -> None:
-        """Gives back the memory of what was read of mapped blocks; views of them stay valid, and are read again."""
-        for block in self.block_arrays:
-            _forget_pages(block)
-
-
-def _rows_of_block(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
-    """Ascending rows of one block as float32, without a copy where they are consecutive."""
-    consecutive = bool((np.diff(rows) == 1).all())
-    taken = block[rows[0] : rows[-1] + 1] if consecutive else block[rows]
-    return np.asarray(taken, dtype=np.float32)
-
-
-def _copied(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
-    """A copy of ascending rows of one block as float32."""
-    taken = np.asarray(block.take(rows, axis=0), dtype=np.float32)
-    _forget_pages(block)
-    return taken
-
-
-def _forget_pages(block: npt.NDArray[np.floating]) -> None:
-    """Gives back the memory of a mapped block; the system's file cache keeps it as long as there is room."""
-    mapped: object = block.base
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-@dataclass(frozen=True)
-class _Index:
-    """All stored rows of one model and role, sorted by key."""
-
-    names: tuple[str, ...]
-    keys: KeyArray
-    stored: Embeddings
-
-    def find(self, keys: KeyArray) -> IntArray:
-        """Place of each key in the sorted rows, -1 where unknown."""
-        if len(self.keys) == 0:
-            return np.full(len(keys), -1, dtype=np.int64)
-        place = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, place, -1)
+SMALL, MERGED = 2**13, 2**18
+"""Bytes of keys: blocks with fewer (1,000 rows) are merged once there are many, into blocks of so many (32,000)."""
 
 
 class EmbeddingStore:
     """Embeddings by model fingerprint, role and text key, so that a text is encoded once in the life of the store.
 
-    Each block is written under a temporary name and renamed when whole; a killed process loses at most one block.
+    Each block is written under a temporary name and renamed when whole; a killed process loses at most one block. The
+    digests in a block's name are compared once per process before its rows are handed out.
 
     Args:
         folder: Where the folders of the models lie.
         ledger: Counts what was encoded and what was reused.
+        uses: Notes which models are in use.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, ledger: Ledger | None = None, uses: Uses | None = None) -> None:
+        self.folder, self.uses = folder, uses
         self.ledger = ledger if ledger is not None else Ledger()
-        self._indices: dict[tuple[str, Role], _Index] = {}
+        self._indices: dict[tuple[str, Role], Index] = {}
+        self._verified = Verified()
+        self._unusable: set[str] = set()
 
     def get(
         self, fingerprint: str, role: Role, texts: Texts, positions: IntArray, encode: Encode, block_size: int = 2**15
     ) -> Embeddings:
         """The embeddings of these texts; those not in the store are encoded and stored first.
+
+        Which texts are encoded together depends on what is asked for and missing, in whole blocks, so that a run that
+        was killed and asks again gets the very same numbers.
 
         Args:
             fingerprint: The model.
@@ -165,90 +70,151 @@ class EmbeddingStore:
             block_size: Texts encoded and written at a time, the most that a kill can lose.
 
         Raises:
-            InputError: If the model gives non-finite embeddings or another shape, or the disk is full.
+            InputError: If the model gives non-finite embeddings or another shape, the disk is full or cannot be
+                written, or the store is cleared again and again.
         """
         positions = np.asarray(positions, dtype=np.int64)
         keys = text_keys(texts)[positions]
-        index = self._index(fingerprint, role)
         distinct, first = np.unique(keys, return_index=True)
-        missing = np.sort(positions[first[index.find(distinct) < 0]])
-        self.ledger.count_encoded(role, len(missing), len(distinct) - len(missing))
-        if len(missing):
-            self._encode_missing(fingerprint, role, texts, missing, encode, block_size)
-            index = self._index(fingerprint, role)
-        return index.stored.at(index.find(keys))
+        self._prepare(fingerprint, role)
+        encoded = 0
+        for _ in range(ATTEMPTS):
+            index = self._whole_index(fingerprint, role, distinct)
+            known = index.find(distinct) >= 0
+            if known.all():
+                self.ledger.count_encoded(role, encoded, max(0, len(distinct) - encoded))
+                return index.stored.at(index.find(keys))
+            lengths = pc.binary_length(texts.column).to_numpy()
+            asked = by_length(np.sort(positions[first]), lengths, block_size)
+            missing = asked[np.isin(text_keys(texts)[asked], distinct[~known])]
+            encoded += self._encode(fingerprint, role, texts, missing, encode, block_size)
+        raise InputError(
+            expected=f"what was stored in {self.folder} to stay there while it is used",
+            got=f"{(~known).sum()} embeddings that vanished as soon as they were written",
+            remedy="find out which other program deletes them, and run the same command again",
+        )
 
     def count(self, fingerprint: str) -> int:
-        """Rows stored of a model, both roles together."""
-        return sum(len(self._index(fingerprint, role).keys) for role in ROLES)
+        """Rows stored of a model, both roles together, as the blocks say; they are not read."""
+        folders = [self.folder / fingerprint / role for role in ROLES]
+        return sum(count_rows(folder, name) for folder in folders for name in _names(folder))
 
-    def _encode_missing(
+    def _prepare(self, fingerprint: str, role: Role) -> None:
+        if self.uses is not None:
+            self.uses.mark(fingerprint)
+        folder, lock = self.folder / fingerprint / role, self.folder / LOCKS / f"{fingerprint}-{role}.merge"
+        compact(folder, lock, KEYS, SMALL, partial(self._merge, folder), beside=(ROWS,))
+
+    def _encode(
         self, fingerprint: str, role: Role, texts: Texts, missing: IntArray, encode: Encode, block_size: int
-    ) -> None:
-        lengths = pc.binary_length(texts.column).to_numpy()
+    ) -> int:
+        """Encodes and stores texts block by block, but for those that another process stores meanwhile."""
+        folder, keys = self.folder / fingerprint / role, text_keys(texts)
+        news = _News(folder, self._index(fingerprint, role), self._verified, self._unusable)
+        blocks = [missing[start : start + block_size] for start in range(0, len(missing), block_size)]
+        encoded = 0
         unit = "queries" if role == "query" else "passages"
         with progress(f"Encoding {unit}", len(missing), unit) as bar:
-            for block in blocks_by_length(missing, lengths, block_size):
-                embeddings = np.asarray(encode(texts.take(block)))
-                _check_embeddings(embeddings, texts, block)
-                self._write(fingerprint, role, text_keys(texts)[block], embeddings.astype(np.float32))
-                bar.update(len(block))
+            for wait in (False, True):
+                left: list[IntArray] = []
+                for block in blocks:
+                    with claimed(self.folder, f"{fingerprint}-{role}", keys[block], wait) as free:
+                        unknown = ~np.isin(keys[block], news.look())
+                        ours, others = block[unknown & free], block[unknown & ~free]
+                        if len(ours):
+                            embeddings = np.asarray(encode(texts.take(ours)))
+                            _check_embeddings(embeddings, texts, ours, news.index.stored.dimension)
+                            news.add(write_block(folder, keys[ours], embeddings.astype(np.float32)))
+                    encoded += len(ours)
+                    left += [others] if len(others) else []
+                    bar.update(len(block) - len(others))
+                blocks = left
+        return encoded
 
-    def _write(self, fingerprint: str, role: Role, keys: KeyArray, embeddings: npt.NDArray[np.floating]) -> None:
-        path = self.folder / fingerprint / role / f"part-{uuid.uuid4().hex}"
-        # The keys come last: a block counts once both files stand.
-        for suffix, array in ((".npy", embeddings), (".keys.npy", keys)):
-            with atomic_path(path.with_suffix(suffix)) as temporary, open(temporary, "wb") as file:
-                np.save(file, array)
+    def _whole_index(self, fingerprint: str, role: Role, keys: KeyArray) -> Index:
+        """The index, after the blocks in which these keys stand were verified."""
+        while True:
+            index = self._index(fingerprint, role)
+            places = index.find(keys)
+            broken = index.damaged(places[places >= 0], self._verified)
+            if not broken:
+                return index
+            self._unusable.update(broken)  # where they could not be renamed
+            del self._indices[fingerprint, role]
 
-    def _index(self, fingerprint: str, role: Role) -> _Index:
+    def _index(self, fingerprint: str, role: Role) -> Index:
         folder = self.folder / fingerprint / role
-        names = tuple(sorted(path.name.removesuffix(".keys.npy") for path in folder.glob("part-*.keys.npy")))
+        names = tuple(name for name in _names(folder) if name not in self._unusable)
         known = self._indices.get((fingerprint, role))
         if known is None or known.names != names:
-            known = self._indices[fingerprint, role] = _read_index(folder, names)
+            known = self._indices[fingerprint, role] = read_index(folder, names, self._verified)
         return known
 
+    def _merge(self, folder: Path, parts: list[Path]) -> Iterator[list[Path]]:
+        """Writes blocks anew as few large ones; gives the keys' files of those that are no longer needed."""
+        for group in _groups(parts, MERGED):
+            index = read_index(folder, [part.name.removesuffix(KEYS) for part in group], self._verified)
+            if index.damaged(np.arange(len(index.keys)), self._verified):
+                continue  # renamed; the others are merged another time
+            keys, first = np.unique(index.keys, return_index=True)
+            write_block(folder, keys, index.stored.at(first).rows(slice(None)))
+            yield [path.with_name(path.name.removesuffix(ROWS) + KEYS) for path in index.paths]
 
-def blocks_by_length(positions: IntArray, lengths: IntArray, block_size: int) -> Iterator[IntArray]:
-    """Cuts positions (n,) in a table into blocks of texts of similar length, longest first within each window."""
-    window = block_size * WINDOW_BLOCKS
-    for start in range(0, len(positions), window):
-        part = positions[start : start + window]
-        part = part[np.argsort(-lengths[part], kind="stable")]
-        for inner in range(0, len(part), block_size):
-            yield part[inner : inner + block_size]
+
+class _News:
+    """Keys that stand in blocks written since an index was read."""
+
+    def __init__(self, folder: Path, index: Index, verified: Verified, unusable: set[str]) -> None:
+        self.folder, self.index, self._verified = folder, index, verified
+        self._seen = {*index.names, *unusable}
+        self._keys = np.zeros(0, dtype=np.uint64)
+
+    def add(self, name: str) -> None:
+        """Passes over a block of our own."""
+        self._seen.add(name)
+
+    def look(self) -> KeyArray:
+        """The keys of blocks that others wrote."""
+        for name in set(_names(self.folder)) - self._seen:
+            self._seen.add(name)
+            self._keys = np.concatenate([self._keys, known_keys(self.folder, name, self._verified)])
+        return self._keys
 
 
-def _check_embeddings(embeddings: FloatArray, texts: Texts, block: IntArray) -> None:
+def by_length(positions: IntArray, lengths: IntArray, block_size: int) -> IntArray:
+    """Positions (n,) in a table, the longest texts first within each window of ``WINDOW_BLOCKS`` blocks."""
+    window = np.arange(len(positions)) // (block_size * WINDOW_BLOCKS)
+    return positions[np.lexsort((-lengths[positions], window))]
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name.removesuffix(KEYS) for entry in listed(folder, KEYS)]
+
+
+def _groups(parts: list[Path], most: int) -> Iterator[list[Path]]:
+    """Consecutive files of ``most`` bytes together."""
+    group: list[Path] = []
+    size = 0
+    for part in parts:
+        group.append(part)
+        size += part.stat().st_size
+        if size >= most or part is parts[-1]:
+            yield group
+            group, size = [], 0
+
+
+def _check_embeddings(embeddings: npt.NDArray[np.floating], texts: Texts, block: IntArray, width: int) -> None:
+    """Refuses what is not one finite vector per text, of the ``width`` stored so far (0 for any)."""
     if embeddings.ndim != 2 or len(embeddings) != len(block):
         raise InputError(
             expected=f"one embedding for each of {len(block)} texts",
             got=f"an array of shape {embeddings.shape}",
             remedy="use a model that gives one vector per text",
         )
+    if width and embeddings.shape[1] != width:
+        raise InputError(
+            expected=f"embeddings with {width} numbers, as this model stored before",
+            got=f"{embeddings.shape[1]}",
+            remedy="clear what it stored (st-mta cache --clear FINGERPRINT) and run the same command again",
+        )
     check_finite("embeddings", embeddings, lambda row: f"the text with id {texts.take_ids([block[row]])[0]!r}")
-
-
-def _read_index(folder: Path, names: tuple[str, ...]) -> _Index:
-    blocks = [block for name in names if (block := _read_block(folder, name)) is not None]
-    keys = np.concatenate([np.zeros(0, dtype=np.uint64), *(keys for _, keys in blocks)])
-    lengths = np.asarray([len(keys) for _, keys in blocks], dtype=np.int64)
-    block_of = np.repeat(np.arange(len(blocks), dtype=np.int64), lengths)
-    order = np.argsort(keys, kind="stable")
-    stored = Embeddings(tuple(array for array, _ in blocks), block_of, numbers_within(lengths))
-    return _Index(names, keys[order], stored.at(order))
-
-
-def _read_block(folder: Path, name: str) -> tuple[npt.NDArray[np.floating], KeyArray] | None:
-    """A block's mapped rows and keys, or None after renaming a damaged block."""
-    rows_path, keys_path = folder / f"{name}.npy", folder / f"{name}.keys.npy"
-    try:
-        keys = np.load(keys_path)
-        rows = np.load(rows_path, mmap_mode="r")
-        if keys.dtype != np.uint64 or rows.ndim != 2 or len(rows) != len(keys):
-            raise ValueError(f"{keys.shape} keys of type {keys.dtype} for rows of shape {rows.shape}")
-    except (OSError, ValueError, EOFError) as error:
-        rename_damaged([keys_path, rows_path], str(error), "its texts will be encoded again")
-        return None
-    return rows, keys

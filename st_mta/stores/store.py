@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from st_mta.atomic import atomic_write_text
+from st_mta.errors import InputError
+from st_mta.stores.clearing import Deleted, delete_scorer, delete_spilled
 from st_mta.stores.embeddings import EmbeddingStore
+from st_mta.stores.eviction import Eviction, evict
+from st_mta.stores.layout import DESCRIPTION as DESCRIPTION
+from st_mta.stores.layout import files_of, fingerprints, last_use_of, spilled
 from st_mta.stores.ledger import Ledger
 from st_mta.stores.scores import ScoreStore
 from st_mta.stores.tensors import TensorStore
+from st_mta.stores.uses import Uses
 
-DESCRIPTION = "scorer.json"
-ROOMS = ("scores", "embeddings", "tensors", "scorers")
+LONGEST_NAME = 200  # characters that are shown of a name out of somebody else's store
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,9 @@ class StoredScorer:
         kind: Its kind, or "" if unknown.
         pairs: Stored scores.
         embeddings: Stored embeddings.
-        num_bytes: Size on disk.
+        num_bytes: Size on disk, leftovers included.
+        leftovers: Bytes of that which no look-up reads: damaged files, and those that killed processes left.
+        last_used: When it was last used, in seconds since 1970.
     """
 
     fingerprint: str
@@ -39,21 +47,30 @@ class StoredScorer:
     pairs: int
     embeddings: int
     num_bytes: int
+    leftovers: int = 0
+    last_used: float = 0.0
 
 
 class Store:
     """Scores, embeddings and token states under one folder, shared by all collections and runs.
 
+    Files get the permissions that the user's umask leaves, so that a group can share a store.
+
     Args:
         folder: The folder; by default ``$ST_MTA_CACHE`` or the user's cache folder.
+
+    Raises:
+        InputError: If there is a file in the folder's place.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
+        _check_folder(self.folder)
         self.ledger = Ledger()
-        self.scores = ScoreStore(self.folder / "scores")
-        self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger)
-        self.tensors = TensorStore(self.folder / "tensors")
+        self.uses = Uses(self.folder / "scorers")
+        self.scores = ScoreStore(self.folder / "scores", self.uses)
+        self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger, self.uses)
+        self.tensors = TensorStore(self.folder / "tensors", self.uses)
 
     @classmethod
     def at(cls, store: Store | Path | str | None) -> Store:
@@ -61,48 +78,91 @@ class Store:
         return store if isinstance(store, Store) else cls(store)
 
     def describe(self, fingerprint: str, name: str, kind: str) -> None:
-        """Notes the name and kind of a scorer, once, for ``contents``."""
+        """Notes the name and kind of a scorer, once, for ``contents``; does nothing where nothing can be written."""
         path = self.folder / "scorers" / fingerprint / DESCRIPTION
-        if not path.exists():
-            atomic_write_text(path, json.dumps({"name": name, "kind": kind}, ensure_ascii=False))
+        with suppress(OSError):
+            if not path.exists():
+                atomic_write_text(path, json.dumps({"name": name, "kind": kind}, ensure_ascii=False))
 
     def contents(self) -> list[StoredScorer]:
         """What is stored, by scorer, the largest first."""
-        fingerprints = {path.name for room in ROOMS for path in (self.folder / room).glob("*") if path.is_dir()}
-        found = [self._describe_stored(fingerprint) for fingerprint in sorted(fingerprints - {self.scores.spill.name})]
-        return sorted(found, key=lambda scorer: -scorer.num_bytes)
+        found = [self._describe_stored(fingerprint) for fingerprint in fingerprints(self.folder)]
+        return sorted((scorer for scorer in found if scorer), key=lambda scorer: -scorer.num_bytes)
+
+    def spilled_bytes(self) -> int:
+        """Size of what large joins put on disk, and killed ones left there."""
+        return sum(file.size for file in spilled(self.folder))
 
     def clear(self, fingerprint: str | None = None) -> int:
-        """Deletes what one scorer stored, or everything; returns the number of bytes freed."""
-        removed = [scorer for scorer in self.contents() if fingerprint in (None, scorer.fingerprint)]
-        for scorer in removed:
-            for folder in self._folders(scorer.fingerprint):
-                shutil.rmtree(folder, ignore_errors=True)
+        """Deletes what one scorer stored, or everything; returns the number of bytes freed.
+
+        Only files that a store writes are deleted. Processes that use the store meanwhile compute again what is gone.
+        """
+        return self.delete(fingerprint).freed
+
+    def delete(self, fingerprint: str | None = None) -> Deleted:
+        """As ``clear``; says also what could not be deleted."""
+        chosen = fingerprints(self.folder) if fingerprint is None else [fingerprint]
+        deleted = sum((delete_scorer(self.folder, one) for one in chosen), start=Deleted())
         self.tensors.forget()
-        # What a killed join of the database left; one that is running keeps its files open.
-        shutil.rmtree(self.scores.spill, ignore_errors=True)
-        left = sum(scorer.num_bytes for scorer in self.contents() if fingerprint in (None, scorer.fingerprint))
-        return max(0, sum(scorer.num_bytes for scorer in removed) - left)
+        return deleted if fingerprint is not None else deleted + delete_spilled(self.folder)
 
-    def _folders(self, fingerprint: str) -> list[Path]:
-        return [self.folder / room / fingerprint for room in ROOMS]
+    def evict(self, max_bytes: int | None = None, older_than: float | None = None) -> Eviction:
+        """Deletes what was not used for ``older_than`` seconds, then the least recently used down to ``max_bytes``.
 
-    def _describe_stored(self, fingerprint: str) -> StoredScorer:
-        try:
-            described = dict(json.loads((self.folder / "scorers" / fingerprint / DESCRIPTION).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            described = {}
-        files = [path for folder in self._folders(fingerprint) for path in folder.rglob("*") if path.is_file()]
+        What another running process uses stays. Damaged files and what killed processes left go in any case, the
+        latter if it is older than a day.
+        """
+        done = evict(self.folder, self.contents(), max_bytes, older_than)
+        self.tensors.forget()
+        return done
+
+    def _describe_stored(self, fingerprint: str) -> StoredScorer | None:
+        files = files_of(self.folder, fingerprint)
+        if not files:
+            return None
+        described = _described(self.folder / "scorers" / fingerprint / DESCRIPTION)
         return StoredScorer(
             fingerprint,
-            str(described.get("name", "")),
-            str(described.get("kind", "")),
+            _shown(described.get("name")),
+            _shown(described.get("kind")),
             pairs=self.scores.count(fingerprint),
             embeddings=self.embeddings.count(fingerprint),
-            num_bytes=sum(path.stat().st_size for path in files),
+            num_bytes=sum(file.size for file in files),
+            leftovers=sum(file.size for file in files if file.leftover),
+            last_used=max(last_use_of(self.folder, fingerprint), *(file.changed for file in files)),
         )
 
 
 def default_folder() -> Path:
     """``$ST_MTA_CACHE``, or the user's cache folder for this program."""
     return Path(os.environ.get("ST_MTA_CACHE") or platformdirs.user_cache_dir("st_mta")).expanduser()
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a path where something stands that is no folder, or that leads through something that is none."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            if place.is_dir():
+                return
+            raise InputError(
+                expected=f"a folder for stored scores and embeddings, {folder}",
+                got=f"{place}, which is no folder",
+                remedy="give another folder with --store or ST_MTA_CACHE",
+            )
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What stands in a description; nothing if somebody else wrote something else there."""
+    try:
+        described = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return described if isinstance(described, dict) else {}
+
+
+def _shown(value: Any) -> str:
+    """A name out of a description: text that can be printed, of a length that can be read."""
+    if not isinstance(value, str):
+        return ""
+    return value.encode("utf-8", "replace").decode("utf-8")[:LONGEST_NAME]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from st_mta.cli.cache import bytes_in, seconds_in
 from st_mta.cli.main import main
 from st_mta.cli.show import wide_console
 from st_mta.stores import Store
@@ -26,7 +30,20 @@ def listed(store, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '"x"', "{", '{"name": 5, "kind": []}', '{"name": null}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "null",
+        '"x"',
+        "{",
+        "[" * 100_000,
+        '{"name": "\\ud800"}',
+        '{"name": 5, "kind": []}',
+        '{"name": null}',
+        "\x00",
+    ],
+)
 def test_a_broken_description_of_a_scorer(store, capsys, content):
     path = store.folder / "scorers" / ("f" * 32) / "scorer.json"
     path.parent.mkdir(parents=True)
@@ -48,11 +65,20 @@ def test_names_are_printed_as_they_are(store, capsys, name):
 def test_what_cannot_be_deleted_is_not_said_to_be_freed(store, capsys, monkeypatch):
     store.describe("f" * 32, "x", "y")
     used = store.contents()[0].num_bytes
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as on a disk that can only be read
+
+    def refuse(path, **_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
     assert store.clear() == 0
     assert main(["cache", "--store", str(store.folder), "--clear", "all"]) == 2
     message = capsys.readouterr().err
-    assert "could not be deleted (0 B freed)" in message and message.count("\n") == 1
+    assert (
+        "could not be deleted" in message
+        and "Read-only" in message
+        and "0 B freed" in message
+        and message.count("\n") == 1
+    )
     monkeypatch.undo()
     assert store.clear() == used
 
@@ -61,3 +87,67 @@ def test_the_cache_below_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ST_MTA_CACHE", "~/c")
     assert Store().folder == tmp_path / "c"
+
+
+def cache(store, *arguments):
+    return main(["cache", "--store", str(store.folder), *arguments])
+
+
+def test_a_store_is_shrunk_by_age_and_by_size(store, capsys):
+    store.describe("f" * 32, "old [/x] one", "kind")
+    for path in store.folder.rglob("*"):
+        os.utime(path, (time.time() - 31 * 86_400,) * 2)
+    store.scores.append("e" * 32, KEYS, KEYS, np.ones(3))
+    assert "31d ago" in listed(store, capsys)
+    assert cache(store, "--older-than", "30d", "--max-size", "1GB") == 0
+    printed = capsys.readouterr().out
+    assert "old [/x] one" in printed and "freed" in printed and "eeee" not in printed
+    assert [scorer.fingerprint for scorer in store.contents()] == ["e" * 32]
+    assert cache(store, "--max-size", "0") == 0
+    assert "0 B left" in capsys.readouterr().out and store.contents() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--max-size", "large"],
+        ["--max-size=-1GB"],
+        ["--max-size", "nan"],
+        ["--max-size", ""],
+        ["--older-than", "30"],
+        ["--older-than", "inf d"],
+        ["--older-than=-3d"],
+        ["--clear", "all", "--older-than", "3d"],
+    ],
+)
+def test_sizes_and_times_that_are_none(store, capsys, arguments):
+    assert cache(store, *arguments) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and arguments[0].split("=")[0] in message
+    assert len(store.contents()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("20GB", 20 * 10**9), ("500 mb", 5 * 10**8), ("1.5TiB", 1.5 * 2**40), ("7", 7), ("3k", 3000), ("0B", 0)],
+)
+def test_sizes(size, expected):
+    assert bytes_in(size) == expected
+
+
+@pytest.mark.parametrize(("age", "expected"), [("30d", 30 * 86_400), ("12 h", 43_200), ("1.5w", 907_200), ("5M", 300)])
+def test_ages(age, expected):
+    assert seconds_in(age) == expected
+
+
+def test_what_killed_runs_left_is_listed(store, capsys):
+    assert "damaged" not in listed(store, capsys)
+    (store.folder / "scores" / ("f" * 32) / f"part-{'0' * 32}.parquet.damaged").write_bytes(b"x" * 5000)
+    assert "5.0 kB of it are damaged files" in listed(store, capsys)
+
+
+def test_a_store_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["cache", "--store", str(tmp_path / "file")]) == 2
+    message = capsys.readouterr().err
+    assert "no folder" in message and message.count("\n") == 1

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.stores.embeddings import Embeddings, EmbeddingStore, blocks_by_length
+from st_mta.stores import parts
+from st_mta.stores.embeddings import Embeddings, EmbeddingStore, by_length
 from st_mta.types import Texts
 
 
@@ -120,21 +121,25 @@ def test_an_embedding_file_without_keys_is_not_used(store, texts):
 
 
 def test_a_kill_between_the_two_files_of_a_block_leaves_no_damage(store, texts, monkeypatch, caplog):
-    saved: list[object] = []
-
-    def save_once(file, array):
-        if saved:
-            raise KeyboardInterrupt
-        saved.append(array)
-        np.lib.format.write_array(file, array)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(np, "save", save_once)
+        patch.setattr(parts, "_write", die_at_second_call(parts._write))
         store.get("f", "document", texts, all_of(texts), embed)
     encoder = Encoder()
     EmbeddingStore(store.folder).get("f", "document", texts, all_of(texts), encoder)
     assert len(encoder.texts) == 99
     assert caplog.text == ""
+
+
+def die_at_second_call(work):
+    calls: list[object] = []
+
+    def once(*arguments):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        work(*arguments)
+
+    return once
 
 
 def test_blocks_written_by_another_process_are_seen(store, texts):
@@ -175,11 +180,10 @@ def test_no_positions_give_no_rows(store, texts):
 
 def test_blocks_hold_texts_of_similar_length_and_stay_near_in_the_corpus():
     lengths = np.random.default_rng(0).integers(1, 100, 1000)
-    blocks = list(blocks_by_length(np.arange(1000), lengths, block_size=10))
-    assert sorted(np.concatenate(blocks).tolist()) == list(range(1000))
-    spread = np.mean([np.ptp(lengths[block]) for block in blocks])
-    assert spread < 15  # 90 without sorting
-    assert all(np.ptp(block) < 160 for block in blocks)  # windows of 16 blocks
+    blocks = by_length(np.arange(1000), lengths, block_size=10).reshape(-1, 10)
+    assert sorted(blocks.ravel().tolist()) == list(range(1000))
+    assert np.ptp(lengths[blocks], axis=1).mean() < 15  # 90 without sorting
+    assert np.ptp(blocks, axis=1).max() < 160  # windows of 16 blocks
 
 
 def test_a_sweep_gives_every_row_once_in_the_order_of_the_blocks():

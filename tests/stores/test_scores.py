@@ -3,11 +3,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from st_mta.errors import InputError
+from st_mta.stores import parts
 from st_mta.stores import scores as scores_module
 from st_mta.stores.scores import ScoreStore
 
@@ -131,14 +133,16 @@ def test_writers_at_the_same_time_lose_nothing(store):
 
 
 def die_in_the_middle_of_writing(store: ScoreStore) -> None:
-    write = scores_module.pq.write_table
+    atomic_path = parts.atomic_path
 
-    def write_half_and_die(table, path, **options):
-        write(table, path, **options)
-        os.truncate(path, os.path.getsize(path) // 2)
-        os._exit(9)  # nothing is cleaned up, as when killed
+    @contextmanager
+    def write_half_and_die(path):
+        with atomic_path(path) as temporary:
+            yield temporary
+            os.truncate(temporary, os.path.getsize(temporary) // 2)
+            os._exit(9)  # nothing is cleaned up, as when killed
 
-    scores_module.pq.write_table = write_half_and_die
+    parts.atomic_path = write_half_and_die
     store.append("f", keys(1), keys(2), np.array([2.0]))
 
 
