@@ -15,6 +15,7 @@ from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
 Version = tuple[tuple[int, int], ...]
+WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
 
 
 class FrozenModel(Generic[Model]):
@@ -22,7 +23,8 @@ class FrozenModel(Generic[Model]):
 
     The copy shares the weights unless precision or device differ, so it costs next to nothing; modes, lengths and
     devices changed here never reach the user's object. Weights that change in place after wrapping (a student trained
-    further) are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
+    further) are noticed by torch's version counters, and by their sum where the counters are passed by (``.data``):
+    embeddings of old weights are then not mistaken for new ones.
 
     Args: As of ``HostModelScorer``, and:
         max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
@@ -58,12 +60,15 @@ class FrozenModel(Generic[Model]):
         self._max_length = max_length
         self._extra = extra
         self._version: Version | None = None
+        self._sums: tuple[int, ...] = ()
         self._copy: Model | None = None
         self._fingerprint: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """Digest of weights, configuration, length and precision as used."""
+        if (sums := _sums(self._original)) != self._sums:
+            self._version, self._sums = None, sums
         model = self.model
         if self._fingerprint is None:
             self._fingerprint = fingerprint_model(model, precision=self.precision, **self._extra)
@@ -103,6 +108,22 @@ def sharing_weights(model: Model) -> Model:
 def _version(model: torch.nn.Module) -> Version:
     """Changes when a weight is replaced or written to in place."""
     return tuple((tensor.data_ptr(), _writes(tensor)) for tensor in model.state_dict(keep_vars=True).values())
+
+
+def _sums(model: torch.nn.Module) -> tuple[int, ...]:
+    """Of every weight and buffer, read as whole numbers; changes with any value, whoever wrote it."""
+    return tuple(_sum(tensor.detach()) for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _sum(tensor: torch.Tensor) -> int:
+    rows = tensor.contiguous().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
+    if not rows.numel():
+        return 0
+    # The widest whole numbers that a row can be read as: the fewest to add.
+    width = next(width for width in (8, 4, 2, 1) if rows.shape[1] * rows.element_size() % width == 0)
+    sums = rows.view(WORDS[width]).sum(dim=1)
+    # Rows that change places change the sum too.
+    return int((sums * torch.arange(1, len(sums) + 1, device=sums.device)).sum())
 
 
 def _writes(tensor: torch.Tensor) -> int:
