@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any, Generic, TypeVar
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
-from st_mta.errors import InputError
 from st_mta.precision import precision_name, resolve_precision
+from st_mta.scorers.lengths import limit_length, longest_input
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
@@ -27,8 +26,7 @@ class FrozenModel(Generic[Model]):
     embeddings of old weights are then not mistaken for new ones.
 
     Args: As of ``HostModelScorer``, and:
-        max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
-            length, have no limit to set.
+        max_length: Longest input in tokens, as [`st_mta.scorers.lengths.usable_length`] gives it.
         owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
 
@@ -46,12 +44,6 @@ class FrozenModel(Generic[Model]):
         owned: bool = False,
         **extra: Any,
     ) -> None:
-        if max_length is not None and max_length < 1:
-            raise InputError(
-                expected="max_length of at least 1 token",
-                got=str(max_length),
-                remedy="leave it out for the model's own length",
-            )
         # A tensor knows its card ("cuda:0") where the user only said "cuda".
         self.device = torch.empty(0, device=device).device if device is not None else model.device
         self._dtype = resolve_precision(precision, self.device)
@@ -85,9 +77,7 @@ class FrozenModel(Generic[Model]):
     @property
     def max_length(self) -> int | None:
         """Longest input in tokens, None where the model has no limit."""
-        length = self.model.max_seq_length
-        # Static embeddings answer with infinity.
-        return None if length is None or math.isinf(length) else int(length)
+        return longest_input(self.model)
 
     def _make_copy(self) -> Model:
         weights = [weight for weight in self._original.parameters() if weight.is_floating_point()]
@@ -95,8 +85,7 @@ class FrozenModel(Generic[Model]):
             model = copy.deepcopy(self._original).to(device=self.device, dtype=self._dtype)
         else:
             model = sharing_weights(self._original)
-        if self._max_length is not None and not math.isinf(model.max_seq_length or 0):
-            model.max_seq_length = self._max_length
+        limit_length(model, self._max_length)
         return model
 
 
