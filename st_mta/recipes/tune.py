@@ -24,8 +24,10 @@ from st_mta.options import option
 from st_mta.precision import resolve_precision
 from st_mta.recipes.options import ModelSettings
 from st_mta.scorers import ScorerOptions
+from st_mta.scorers.weights import in_full_precision
 from st_mta.stores import Store
 from st_mta.training.checkpoints import MarkCompleteCallback, StepBarCallback, last_complete_checkpoint
+from st_mta.training.diverged import refuse_diverged
 from st_mta.types import Candidates, Collection, Scorer
 
 TUNING = "Tuning"
@@ -123,6 +125,7 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
     Returns:
         ``steps`` and ``seconds``.
     """
+    model = in_full_precision(model)
     trainer_class, arguments_class = TRAINERS[type(model)]
     device = torch.device(settings.device or model.device)
     checkpoints = folder / "checkpoints"
@@ -149,4 +152,5 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
     trainer.add_callback(StepBarCallback(f"Tuning {folder.name}"))
     result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(checkpoints))
     shutil.rmtree(folder, ignore_errors=True)
+    refuse_diverged(model, f"the tuning of {folder.name}", settings.learning_rate)
     return {"steps": trainer.state.global_step, "seconds": round(result.metrics["train_runtime"], 1)}

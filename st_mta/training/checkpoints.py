@@ -32,7 +32,7 @@ from st_mta.progress import progress
 from st_mta.report.schema import SelectedOverSteps
 from st_mta.run.results import Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.students import set_dropout
+from st_mta.training.students import cut_as_used, dropout_set
 
 LOG = "log_history.json"
 """What the host's trainer logged, beside the folder of its checkpoints."""
@@ -190,8 +190,6 @@ def train_with_checkpoints(
         unwanted_callbacks: Types of the host's callbacks that the user has removed.
     """
     folder = Path(str(arguments.output_dir))
-    if arguments.dropout is not None:
-        set_dropout(student, arguments.dropout)
     trainer = StageTrainer(
         targets=targets,
         schedule=schedule,
@@ -206,7 +204,8 @@ def train_with_checkpoints(
     for unwanted in (ProgressCallback, PrinterCallback, *unwanted_callbacks):
         trainer.remove_callback(unwanted)
     trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
-    trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+    with dropout_set(student, arguments.dropout), cut_as_used(student):
+        trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]
     atomic_write_text(folder.with_name(LOG), json.dumps(log))

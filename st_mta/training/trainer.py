@@ -158,7 +158,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         write_report(run.folder.root, report, collection=run.collection)
         self.model.load_state_dict(student.state_dict())
         if self.args.max_length is not None:
-            self.model.max_seq_length = self.args.max_length
+            self.model.max_seq_length = student.max_seq_length
         self.model.prompts, self.model.model_card_data = student.prompts, student.model_card_data
         self._take_state()
         return report
