@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def train_with_checkpoints(
 
     Args:
         student: The model to train.
-        arguments: Of this training; checkpoints are in the output folder, which is removed at the end. The
+        arguments: Of this training; checkpoints are in the output folder, and removed at the end. The
             log history is kept beside that folder.
         dataset: Rows for the collator.
         collator: Makes the batches.
@@ -209,7 +210,7 @@ def train_with_checkpoints(
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]
     atomic_write_text(folder.with_name(LOG), json.dumps(log))
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_checkpoints(folder)
     return Trained(
         steps=trainer.state.global_step,
         sequences=int(sum(entry.get("sequences", 0) for entry in log)),
@@ -218,6 +219,14 @@ def train_with_checkpoints(
         selected_over_steps=selected_over_steps(log),
         trained_with=describe_loss(loss),
     )
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Removes the checkpoints of a finished training; what callbacks wrote beside them (csv, tensorboard) stays."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):  # not empty, or never made
+        folder.rmdir()
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:

@@ -93,7 +93,7 @@ class Distillation(RunState):
                 "loss": identity_of_loss(probe, loss),
                 "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
                 **what_a_best_checkpoint_depends_on(arguments, evaluator),
-                **({"own_functions": own} if (own := identity_of_own_functions(arguments)) else {}),
+                **({"own_functions": own} if (own := identity_of_own_functions(arguments, loss)) else {}),
             },
             collection=whole,
             teacher=pool.teacher,

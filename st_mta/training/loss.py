@@ -90,9 +90,18 @@ def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     return {"class": described["class"], "config": described["config"], "attributes": plain, "function": own}
 
 
-def identity_of_own_functions(arguments: MultiAssistantTrainingArguments) -> dict[str, str]:
-    """Digests of the functions that the arguments name as "module:function", by argument."""
-    places = {name: getattr(arguments, name) for name in ("loss", "fusion", "selection")}
+def identity_of_own_functions(arguments: MultiAssistantTrainingArguments, loss: Any = None) -> dict[str, str]:
+    """Digests of the functions that are named as "module:function", by argument.
+
+    Args:
+        arguments: Of the run.
+        loss: Given instead of ``arguments.loss``.
+    """
+    places = {
+        "loss": arguments.loss if loss is None else loss,
+        "fusion": arguments.fusion,
+        "selection": arguments.selection,
+    }
     return {
         name: _identity_of_function(find_function(name, place, {}))
         for name, place in places.items()

@@ -161,6 +161,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             self.model.max_seq_length = student.max_seq_length
         self.model.prompts, self.model.model_card_data = student.prompts, student.model_card_data
         self._take_state()
+        if self.args.push_to_hub:
+            self.push_to_hub()
         return report
 
     def evaluate(
@@ -239,7 +241,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """Publishes the student with its card and the run's evidence, as ``st-mta push`` does.
 
         Args:
-            repo_id: owner/name; by default ``args.hub_model_id``.
+            repo_id: owner/name; by default ``args.hub_model_id``, or what the host made of the output folder's name.
             token: Of the Hub; by default ``args.hub_token`` or the one this machine is logged in with.
             private: Whether a new repository is private; by default ``args.hub_private_repo``.
             commit_message: Of the one commit.
@@ -254,7 +256,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """
         return push_run(
             Path(self.args.output_dir),
-            repo_id or self.args.hub_model_id or "",
+            repo_id or self.args.hub_model_id or self.hub_model_id or "",
             message=commit_message,
             token=token or self.args.hub_token,
             private=self.args.hub_private_repo if private is None else private,
