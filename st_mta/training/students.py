@@ -133,7 +133,8 @@ def column_prompts(student: SentenceTransformer) -> dict[str, str]:
     prompts = student.prompts or {}
     found = {
         "query": prompts.get("query"),
-        DOCUMENTS: next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), None),
+        # The first that there is, though it be empty: the host gives every model an empty one for "document".
+        DOCUMENTS: next((prompts[name] for name in DOCUMENT_PROMPTS if name in prompts), None),
     }
     return {column: prompt for column, prompt in found.items() if prompt}
 
