@@ -18,6 +18,7 @@ from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
+from st_mta.scorers import load_student
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
@@ -83,7 +84,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
         _refuse_other_arguments(args)
         self._refuse_overridden()
-        student = SentenceTransformer(model, device=str(args.device)) if isinstance(model, str) else model
+        student = load_student(model, device=str(args.device)) if isinstance(model, str) else model
         self.distillation = Distillation.prepare(
             student, args, teacher, assistants, collection, loss=loss, store=store, evaluator=evaluator
         )
