@@ -82,7 +82,8 @@ def _unused_rows(table: nn.Embedding) -> int:
 
 def _refuse_too_short(model: Any, max_length: int, name: str) -> None:
     count = getattr(getattr(model, "tokenizer", None), "num_special_tokens_to_add", None)
-    special = 0 if count is None else int(count(pair=False))
+    # Static embeddings (of infinite length) read no special tokens.
+    special = 0 if count is None or math.isinf(model.max_seq_length or 0) else int(count(False))
     if max_length <= special:
         raise InputError(
             expected=f"max_length of at least {special + 1} tokens" if special else "max_length of at least 1 token",

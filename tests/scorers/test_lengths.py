@@ -73,8 +73,10 @@ def test_rows_kept_for_padding_are_no_positions(tmp_path):
 
 def test_static_embeddings_have_no_limit_to_set():
     model = SentenceTransformer(modules=[StaticEmbedding(tiny_tokenizer().backend_tokenizer, embedding_dim=8)])
-    limit_length(model, 5)
+    limit_length(model, usable_length(model, 2, "static"))
     assert math.isinf(model.max_seq_length) and longest_input(model) is None
+    with pytest.raises(InputError, match="at least 1 token"):
+        usable_length(model, 0, "static")
 
 
 @pytest.mark.parametrize("kind", SCORERS)
