@@ -141,7 +141,10 @@ class ListwiseKLLoss(ListLoss):
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
         if first:
             self._inspect(student.detach(), targets, batch)
-        terms = self._weigh(self._compare(student, targets, batch))
+        divergences = self._compare(student, targets, batch)
+        if first:
+            self._refuse_not_a_number(divergences.detach())
+        terms = self._weigh(divergences)
         if self.contrastive_weight:
             terms["contrastive"] = self.contrastive_weight * _contrast(
                 logits * (self.contrastive_scale / self.scale), batch
@@ -154,13 +157,22 @@ class ListwiseKLLoss(ListLoss):
         """(T,) mean divergence from each target."""
         mask, shape = batch.mask[:, None].expand_as(targets), targets.shape[:2]
         values = self._diverge(student.expand_as(targets), targets, mask)
-        if values.shape != shape:
+        if not isinstance(values, Tensor) or values.shape != shape:
             raise InputError(
                 expected=f"divergence {word_of(self.divergence)!r} to return one value per list, {tuple(shape)}",
-                got=str(tuple(values.shape)),
+                got=str(tuple(values.shape)) if isinstance(values, Tensor) else f"{values!r}, which is no tensor",
                 remedy="sum over the last axis, that of the candidates, and over no other",
             )
         return mean_over(values, batch.counts)
+
+    def _refuse_not_a_number(self, divergences: Tensor) -> None:
+        if divergences.isnan().any():
+            raise InputError(
+                expected=f"numbers from divergence {word_of(self.divergence)!r}",
+                got="NaN in the first batch",
+                consequence="the first step would make every weight NaN",
+                remedy="leave masked candidates out before taking logarithms or ratios (targets are -inf there)",
+            )
 
     def _inspect(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> None:
         if self.targets is None:

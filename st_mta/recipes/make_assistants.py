@@ -36,6 +36,7 @@ from st_mta.run.lock import one_at_a_time
 from st_mta.scored import score_all
 from st_mta.scorers import BM25, load_scorer, load_student
 from st_mta.scorers.late_interaction import token_by_token
+from st_mta.scorers.lengths import limit_length, usable_length
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
 from st_mta.training.student_folders import save_student
@@ -57,8 +58,7 @@ class Material:
     def load(self) -> SentenceTransformer:
         """A fresh base."""
         model = load_student(self.base, device=self.settings.device)
-        if self.settings.max_length is not None:
-            model.max_seq_length = self.settings.max_length
+        limit_length(model, usable_length(model, self.settings.max_length, self.base))
         return model
 
     @cached_property

@@ -25,6 +25,8 @@ from st_mta.run.lock import one_at_a_time
 from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import BM25, load_scorer, load_student, model_path
 from st_mta.scorers.fused import SUFFIX, write_fusion
+from st_mta.scorers.lengths import limit_length, usable_length
+from st_mta.scorers.saved_kind import saved_kind
 from st_mta.stores import Store
 from st_mta.training.student_folders import save_student
 from st_mta.types import Candidates, Collection, FloatArray, Scorer
@@ -89,7 +91,10 @@ def make_teacher(
     options = settings.scorer_options(store)
     others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve]
-    searchers = searchers or [load_scorer(load_student(base), options, name=base), BM25(store=store)]
+    if not searchers:
+        encodes = saved_kind(model_path(base)) != "cross-encoder"
+        searchers = [load_scorer(load_student(base), options, name=base)] if encodes else []
+        searchers.append(BM25(store=store))
     refuse_other_configuration(folder, {"base": base, "collection": collection.fingerprint, **asdict(settings)})
     tuned = folder / "cross-encoder"
     if not tuned.exists():
@@ -142,8 +147,9 @@ def _tuned_cross_encoder(
 ) -> CrossEncoder:
     """A cross-encoder with a fresh head, tuned by the softmax cross-entropy of each positive among its negatives."""
     torch.manual_seed(settings.seed)
-    length = None if settings.max_length is None else 2 * settings.max_length
-    model = CrossEncoder(model_path(base), num_labels=1, max_length=length, device=settings.device)
+    model = CrossEncoder(model_path(base), num_labels=1, device=settings.device)
+    length = usable_length(model, settings.max_length, base)
+    limit_length(model, None if length is None else 2 * length)
     lists = tuning_lists(collection, searchers, settings)
     rows = list(pairwise(lists.offsets.tolist()))
     texts, labels = collection.corpus.take(lists.passages), (RELEVANT * lists.positive).tolist()

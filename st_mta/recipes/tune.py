@@ -25,8 +25,10 @@ from st_mta.precision import resolve_precision
 from st_mta.recipes.options import ModelSettings
 from st_mta.run.folder import remove_checkpoints as _remove_checkpoints
 from st_mta.scorers import ScorerOptions
+from st_mta.scorers.weights import in_full_precision
 from st_mta.stores import Store
 from st_mta.training.checkpoints import StepBarCallback
+from st_mta.training.diverged import refuse_diverged
 from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
 from st_mta.types import Candidates, Collection, Scorer
 
@@ -126,6 +128,7 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
     Returns:
         ``steps`` and ``seconds``.
     """
+    model = in_full_precision(model)
     trainer_class, arguments_class = TRAINERS[type(model)]
     device = torch.device(settings.device or model.device)
     checkpoints = folder / CHECKPOINTS
@@ -154,6 +157,7 @@ def tune(model: Model, dataset: Dataset, loss: nn.Module, settings: TuningSettin
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBarCallback(f"Tuning {folder.name}"))
     result = trainer.train(resume_from_checkpoint=last_complete_checkpoint(checkpoints))
+    refuse_diverged(model, f"the tuning of {folder.name}", settings.learning_rate)
     return {"steps": trainer.state.global_step, "seconds": round(result.metrics["train_runtime"], 1)}
 
 

@@ -10,6 +10,7 @@ from st_mta.errors import InputError
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.host_model import HostModelScorer
+from st_mta.scorers.lengths import longest_input
 from st_mta.types import FloatArray
 
 
@@ -58,4 +59,4 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
         """Room for a query and a passage of ``max_length`` tokens each, as far as the model reaches."""
         if max_length is None:
             return None
-        return min(2 * max_length, model.max_seq_length or 2 * max_length)
+        return min(2 * max_length, longest_input(model) or 2 * max_length)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any, Generic, TypeVar
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
-from st_mta.errors import InputError
 from st_mta.precision import precision_name, resolve_precision
+from st_mta.scorers.lengths import limit_length, longest_input
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
 Version = tuple[tuple[int, int], ...]
+WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
 
 
 class FrozenModel(Generic[Model]):
@@ -22,11 +22,11 @@ class FrozenModel(Generic[Model]):
 
     The copy shares the weights unless precision or device differ, so it costs next to nothing; modes, lengths and
     devices changed here never reach the user's object. Weights that change in place after wrapping (a student trained
-    further) are noticed by torch's version counters: embeddings of old weights are then not mistaken for new ones.
+    further) are noticed by torch's version counters, and by their sum where the counters are passed by (``.data``):
+    embeddings of old weights are then not mistaken for new ones.
 
     Args: As of ``HostModelScorer``, and:
-        max_length: Longest input in tokens, None for the model's own; static embeddings, which cost the same at any
-            length, have no limit to set.
+        max_length: Longest input in tokens, as [`st_mta.scorers.lengths.usable_length`] gives it.
         owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
         extra: What else the scores depend on, for the fingerprint.
 
@@ -44,12 +44,6 @@ class FrozenModel(Generic[Model]):
         owned: bool = False,
         **extra: Any,
     ) -> None:
-        if max_length is not None and max_length < 1:
-            raise InputError(
-                expected="max_length of at least 1 token",
-                got=str(max_length),
-                remedy="leave it out for the model's own length",
-            )
         # A tensor knows its card ("cuda:0") where the user only said "cuda".
         self.device = torch.empty(0, device=device).device if device is not None else model.device
         self._dtype = resolve_precision(precision, self.device)
@@ -58,12 +52,15 @@ class FrozenModel(Generic[Model]):
         self._max_length = max_length
         self._extra = extra
         self._version: Version | None = None
+        self._sums: tuple[int, ...] = ()
         self._copy: Model | None = None
         self._fingerprint: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """Digest of weights, configuration, length and precision as used."""
+        if (sums := _sums(self._original)) != self._sums:
+            self._version, self._sums = None, sums
         model = self.model
         if self._fingerprint is None:
             self._fingerprint = fingerprint_model(model, precision=self.precision, **self._extra)
@@ -80,9 +77,7 @@ class FrozenModel(Generic[Model]):
     @property
     def max_length(self) -> int | None:
         """Longest input in tokens, None where the model has no limit."""
-        length = self.model.max_seq_length
-        # Static embeddings answer with infinity.
-        return None if length is None or math.isinf(length) else int(length)
+        return longest_input(self.model)
 
     def _make_copy(self) -> Model:
         weights = [weight for weight in self._original.parameters() if weight.is_floating_point()]
@@ -90,8 +85,7 @@ class FrozenModel(Generic[Model]):
             model = copy.deepcopy(self._original).to(device=self.device, dtype=self._dtype)
         else:
             model = sharing_weights(self._original)
-        if self._max_length is not None and not math.isinf(model.max_seq_length or 0):
-            model.max_seq_length = self._max_length
+        limit_length(model, self._max_length)
         return model
 
 
@@ -103,6 +97,22 @@ def sharing_weights(model: Model) -> Model:
 def _version(model: torch.nn.Module) -> Version:
     """Changes when a weight is replaced or written to in place."""
     return tuple((tensor.data_ptr(), _writes(tensor)) for tensor in model.state_dict(keep_vars=True).values())
+
+
+def _sums(model: torch.nn.Module) -> tuple[int, ...]:
+    """Of every weight and buffer, read as whole numbers; changes with any value, whoever wrote it."""
+    return tuple(_sum(tensor.detach()) for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _sum(tensor: torch.Tensor) -> int:
+    rows = tensor.contiguous().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
+    if not rows.numel():
+        return 0
+    # The widest whole numbers that a row can be read as: the fewest to add.
+    width = next(width for width in (8, 4, 2, 1) if rows.shape[1] * rows.element_size() % width == 0)
+    sums = rows.view(WORDS[width]).sum(dim=1)
+    # Rows that change places change the sum too.
+    return int((sums * torch.arange(1, len(sums) + 1, device=sums.device)).sum())
 
 
 def _writes(tensor: torch.Tensor) -> int:

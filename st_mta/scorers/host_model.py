@@ -7,6 +7,7 @@ from typing import Any, Generic
 import torch
 
 from st_mta.scorers.frozen import FrozenModel, Model
+from st_mta.scorers.lengths import usable_length
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
 from st_mta.types import Scorer
@@ -48,9 +49,8 @@ class HostModelScorer(Scorer, Generic[Model]):
             name, model = name or model, self._load(model, None if device is None else str(device))
         super().__init__(name or _model_name(model, self.kind), store, **others)  # type: ignore[call-arg]
         model = self._checked(model)
-        self._frozen: FrozenModel[Model] = FrozenModel(
-            model, precision, self._length(model, max_length), device, owned, **self.extra
-        )
+        length = self._length(model, usable_length(model, max_length, self.name))
+        self._frozen: FrozenModel[Model] = FrozenModel(model, precision, length, device, owned, **self.extra)
         self.device = self._frozen.device
         self.parameters = sum(weight.numel() for weight in model.parameters())
         self.layers = num_layers(model)

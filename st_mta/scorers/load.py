@@ -20,6 +20,7 @@ from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.saved_kind import saved_kind
 from st_mta.scorers.stored import StoredScores
+from st_mta.scorers.weights import in_full_precision, whole_weights
 from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
 
@@ -95,19 +96,29 @@ def model_path(spec: str) -> str:
 
 
 def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
-    """The model to train, from "minilm", a folder or a Hub id.
+    """The model to train, from "minilm", a folder or a Hub id, with weights in fp32 whatever they were saved in.
 
     Raises:
-        InputError: If it cannot be loaded.
+        InputError: If it cannot be loaded, lacks weights, or is a model of another kind than a bi-encoder.
     """
+    path = model_path(spec)
     with loading("a student: a Hub id, a folder, or minilm", spec, "check the spelling, the path and the network"):
-        return SentenceTransformer(model_path(spec), device=device)
+        kind = saved_kind(path)
+        if kind not in ("bi-encoder", "backbone", None):
+            raise InputError(
+                expected="a student that encodes texts: a bi-encoder, or a bare transformer",
+                got=f"{spec}, saved as a {kind}",
+                consequence="its backbone would be read with a pooling that it was never trained for",
+                remedy="name a bi-encoder, or pass SentenceTransformer(modules=[...]) built from it on purpose",
+            )
+        with whole_weights(spec):
+            return in_full_precision(SentenceTransformer(path, device=device))
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
     path = model_path(spec.removeprefix(f"{forced}:") if forced else spec)
-    with loading(EXPECTED, spec, REMEDY):
+    with loading(EXPECTED, spec, REMEDY), whole_weights(spec):
         kind = _choose_kind(spec, path, forced)
         return KINDS[kind](path, **{"name": spec, **options})
 

@@ -21,7 +21,9 @@ def fingerprint_model(model: torch.nn.Module, **extra: Any) -> str:
     """Digest of everything the output of a host model depends on.
 
     It covers weights (names, dtypes, shapes, bytes), the configuration of every module and of the backbone, the
-    tokenizer, prompts, maximum lengths and similarity. It is the same for a model saved and loaded again.
+    tokenizer, prompts, maximum lengths and similarity, and whatever else is unusual about the model, such as the side
+    on which texts are cut or attributes of a module of the user's own ([`st_mta.stores.peculiarities`]). It is the
+    same for a model saved and loaded again, as far as the host saves what it depends on.
 
     Args:
         model: A ``SentenceTransformer``, ``CrossEncoder``, ``MultiVectorEncoder`` or any other ``nn.Module``.
@@ -45,6 +47,11 @@ def fingerprint_model(model: torch.nn.Module, **extra: Any) -> str:
     }
     if adapters := getattr(getattr(model, "transformers_model", None), "peft_config", None):
         description["adapters"] = _plain({name: adapter.to_dict() for name, adapter in adapters.items()})
+    # Imported here: it takes the host, which most users of stores do without.
+    from st_mta.stores.peculiarities import peculiarities
+
+    if unusual := peculiarities(model):
+        description["peculiarities"] = unusual
     digest.update(json.dumps(description, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 

@@ -34,7 +34,7 @@ from st_mta.run.journal import LOG
 from st_mta.run.results import Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
-from st_mta.training.students import set_dropout
+from st_mta.training.students import cut_as_used, dropout_set
 
 SELECTED = "selected/"
 """Prefix of the log entries with the share of queries for which an assistant was selected."""
@@ -179,8 +179,6 @@ def train_with_checkpoints(
         unwanted_callbacks: Types of the host's callbacks that the user has removed.
     """
     folder = Path(str(arguments.output_dir))
-    if arguments.dropout is not None:
-        set_dropout(student, arguments.dropout)
     trainer = StageTrainer(
         targets=targets,
         schedule=schedule,
@@ -201,7 +199,11 @@ def train_with_checkpoints(
     for unwanted in (ProgressCallback, PrinterCallback, *unwanted_callbacks):
         trainer.remove_callback(unwanted)
     trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
-    with full_disk_explained(folder / "checkpoint"):
+    with (
+        full_disk_explained(folder / "checkpoint"),
+        dropout_set(student, arguments.dropout),
+        cut_as_used(student),
+    ):
         trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]

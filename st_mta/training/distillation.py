@@ -23,8 +23,9 @@ from st_mta.run.results import Judged, Nothing, Quality, Served, Tested, Trained
 from st_mta.scorers import ScorerOptions, load_scorer
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
 from st_mta.training.judgements import unjudged
-from st_mta.training.loss import check_loss_supports, identity_of_loss, loss_of_run
+from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
 from st_mta.training.stages import ITERATION, finish
@@ -81,6 +82,7 @@ class Distillation(RunState):
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
             evaluator = CollectionEvaluator(whole, "dev")
+        refuse_unknown_metric(arguments, evaluator)
         identity = run_identity(
             arguments,
             {
@@ -89,6 +91,8 @@ class Distillation(RunState):
                 "regression_weight": settled.regression_weight,
                 "loss": identity_of_loss(probe, loss),
                 "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
+                **what_a_best_checkpoint_depends_on(arguments, evaluator),
+                **({"own_functions": own} if (own := identity_of_own_functions(arguments, loss)) else {}),
             },
             collection=whole,
             teacher=pool.teacher,

@@ -12,12 +12,16 @@ from torch import nn
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
+from st_mta.lookup import find_function
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.stores import fingerprint_values
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.run_state import MakeLoss
 from st_mta.training.settled import Settled
+
+CONTRASTIVE_WEIGHT = MultiAssistantTrainingArguments.contrastive_weight
+"""The default, which a loss without such a term need not mind."""
 
 
 def loss_of_run(factory: LossFactory, arguments: MultiAssistantTrainingArguments, settled: Settled) -> MakeLoss:
@@ -49,12 +53,16 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
     """Refuses a loss that would not do what an argument says.
 
     Raises:
-        InputError: If ``regression_weight`` is positive and the loss has no such weight, or there is an ``alpha_end``
-            and it has no ``alpha``.
+        InputError: If ``regression_weight``, ``alpha``, ``contrastive_weight`` or ``scale`` is given and the loss has
+            no such weight, or there is an ``alpha_end`` and it has no ``alpha``.
     """
-    missing = []
-    if arguments.regression_weight and "regression_weight" not in factory.supports:
-        missing += [] if getattr(loss, "regression_weight", 0) else ["regression_weight"]
+    given = {
+        "regression_weight": bool(arguments.regression_weight),
+        "alpha": arguments.alpha is not None,
+        "contrastive_weight": arguments.contrastive_weight not in (0, CONTRASTIVE_WEIGHT),
+        "scale": arguments.scale is not None,
+    }
+    missing = [name for name, is_given in given.items() if is_given and not _has_weight(loss, factory, name)]
     if arguments.alpha_end is not None and not hasattr(loss, "alpha"):
         missing += ["alpha_end"]
     for name in missing:
@@ -65,12 +73,40 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         )
 
 
+def _has_weight(loss: nn.Module, factory: LossFactory, name: str) -> bool:
+    """Whether the loss is made with it, or has one of its own."""
+    return (
+        name in factory.supports
+        or (name == "scale" and "contrastive_scale" in factory.supports)
+        or bool(getattr(loss, name, 0))
+    )
+
+
 def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     """What tells a loss from another one: class, parameters, plain attributes, and the user's own function."""
     described = describe_loss(loss)
     own = _identity_of_function(given) if callable(given) else None
     plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}
     return {"class": described["class"], "config": described["config"], "attributes": plain, "function": own}
+
+
+def identity_of_own_functions(arguments: MultiAssistantTrainingArguments, loss: Any = None) -> dict[str, str]:
+    """Digests of the functions that are named as "module:function", by argument.
+
+    Args:
+        arguments: Of the run.
+        loss: Given instead of ``arguments.loss``.
+    """
+    places = {
+        "loss": arguments.loss if loss is None else loss,
+        "fusion": arguments.fusion,
+        "selection": arguments.selection,
+    }
+    return {
+        name: _identity_of_function(find_function(name, place, {}))
+        for name, place in places.items()
+        if isinstance(place, str) and ":" in place
+    }
 
 
 def _identity_of_function(function: Any) -> str:

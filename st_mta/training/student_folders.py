@@ -12,6 +12,8 @@ from sentence_transformers import SentenceTransformer
 from st_mta.atomic import atomic_folder
 from st_mta.errors import InputError
 from st_mta.scorers import BiEncoderScorer
+from st_mta.scorers.lengths import limit_length, usable_length
+from st_mta.scorers.weights import in_full_precision
 from st_mta.stores import Store
 from st_mta.training.students import set_prompts
 
@@ -39,9 +41,8 @@ class StudentFolders:
         prompts: str | dict[str, str] | None = None,
         precision: str = "auto",
     ) -> None:
-        self.original = copied(original)
-        if max_length is not None:
-            self.original.max_seq_length = max_length
+        self.original = in_full_precision(copied(original), "The student")
+        limit_length(self.original, usable_length(self.original, max_length, "the student"))
         set_prompts(self.original, prompts)
         self.precision = precision
         self.store: Store | None = None

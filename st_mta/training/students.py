@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 from torch import nn
-from transformers import PreTrainedModel
+from torch.nn.modules.dropout import _DropoutNd
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from st_mta.errors import InputError
+from st_mta.scorers import load_student
 
 DOCUMENTS = "documents"
 """Name of the training column of passages."""
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """Names of the prompt of ``encode_document``, the first that there is."""
+PROBES = ["a short text", "a longer text, to compare two models by in more than one place " * 8]
 
 
 def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -> SentenceTransformer:
@@ -32,9 +39,11 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
         The pruned model.
 
     Raises:
-        InputError: If an index does not exist, the order is not ascending, or the encoder has no list of layers.
+        InputError: If an index does not exist, the order is not ascending, the encoder has no list of layers, or what
+            is left is another model once it is saved and loaded (in T5 and ModernBERT, layer 0 is built unlike the
+            others).
     """
-    student = SentenceTransformer(str(model)) if isinstance(model, (str, Path)) else model
+    student = load_student(str(model)) if isinstance(model, (str, Path)) else model
     backbone = student.transformers_model
     if backbone is None:
         raise InputError(
@@ -44,17 +53,79 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
         )
     name, layers = _layer_list(backbone)
     _check_keep(keep, len(layers))
-    backbone.set_submodule(name, nn.ModuleList(layers[index] for index in keep))
-    backbone.config.num_hidden_layers = len(keep)
-    _prune_per_layer_settings(backbone.config, keep, len(layers))
+    config = copy.deepcopy(backbone.config)
+    _set_layers(backbone, name, [layers[index] for index in keep], keep, len(layers))
+    if not _is_same_when_saved(student):
+        _put_back(backbone, name, layers, config)
+        raise InputError(
+            expected=f"layers of {type(backbone).__name__} that make the same model when it is saved and loaded",
+            got=f"{list(keep)}, which do not",
+            consequence="the student that is published would not be the one that was trained",
+            remedy="keep layer 0, whose build differs from that of the others in some encoders",
+        )
     return student
 
 
+@contextmanager
+def dropout_set(student: SentenceTransformer, probability: float | None) -> Iterator[None]:
+    """Within it, every dropout of the student has this probability; off, soft targets regularise enough.
+
+    Modules hold it, attributes of layers that apply it as a function, and in some models the configuration, which is
+    read anew in every forward pass. Afterwards all are as they were, so that nothing of it is saved.
+
+    Args:
+        student: A model under training.
+        probability: None leaves everything as it is.
+    """
+    before = [(thing, name, getattr(thing, name)) for thing, name in _dropouts(student)]
+    try:
+        if probability is not None:
+            set_dropout(student, probability)
+        yield
+    finally:
+        for thing, name, value in before:
+            setattr(thing, name, value)
+
+
 def set_dropout(student: SentenceTransformer, probability: float) -> None:
-    """Sets every dropout of the student; off, training is faster and the soft targets regularise enough."""
+    """Sets every dropout of the student for good; see [`dropout_set`]."""
+    for thing, name in list(_dropouts(student)):
+        setattr(thing, name, probability)
+
+
+@contextmanager
+def cut_as_used(student: SentenceTransformer) -> Iterator[None]:
+    """Within it, embeddings have the student's ``truncate_dim`` in training too; the host would give them whole."""
+    dimension = student.truncate_dim
+
+    def cut(module: nn.Module, given: Any, features: dict[str, Any]) -> dict[str, Any]:
+        return {**features, "sentence_embedding": features["sentence_embedding"][..., :dimension]}
+
+    handle = None if dimension is None else student.register_forward_hook(cut)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def _dropouts(student: nn.Module) -> Iterator[tuple[Any, str]]:
+    """Where the probabilities are: objects and the names of their attributes."""
+    configs: dict[int, Any] = {}
     for module in student.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = probability
+        if isinstance(module, _DropoutNd) or "Dropout" in type(module).__name__:
+            yield from (
+                (module, name) for name in ("p", "drop_prob") if isinstance(getattr(module, name, None), float)
+            )
+        yield from ((module, name) for name, value in list(vars(module).items()) if _is_dropout(name, value))
+        if isinstance(config := getattr(module, "config", None), PreTrainedConfig):
+            configs[id(config)] = config
+    for config in configs.values():
+        yield from ((config, name) for name, value in list(vars(config).items()) if _is_dropout(name, value))
+
+
+def _is_dropout(name: str, value: Any) -> bool:
+    return "dropout" in name and isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def column_prompts(student: SentenceTransformer) -> dict[str, str]:
@@ -62,7 +133,8 @@ def column_prompts(student: SentenceTransformer) -> dict[str, str]:
     prompts = student.prompts or {}
     found = {
         "query": prompts.get("query"),
-        DOCUMENTS: next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), None),
+        # The first that there is, though it be empty: the host gives every model an empty one for "document".
+        DOCUMENTS: next((prompts[name] for name in DOCUMENT_PROMPTS if name in prompts), None),
     }
     return {column: prompt for column, prompt in found.items() if prompt}
 
@@ -120,6 +192,41 @@ def _check_keep(keep: Sequence[int], total: int) -> None:
         remedy="for three layers spread over the depth give, for example, "
         f"{sorted({0, total // 2 - 1 if total > 2 else 0, total - 1})}",
     )
+
+
+def _set_layers(backbone: PreTrainedModel, name: str, kept: list[nn.Module], keep: Sequence[int], total: int) -> None:
+    backbone.set_submodule(name, nn.ModuleList(kept))
+    backbone.config.num_hidden_layers = len(keep)
+    _prune_per_layer_settings(backbone.config, keep, total)
+    _number(kept)
+
+
+def _put_back(backbone: PreTrainedModel, name: str, layers: nn.ModuleList, config: PreTrainedConfig) -> None:
+    backbone.set_submodule(name, layers)
+    # The modules inside share this object.
+    vars(backbone.config).update(vars(config))
+    _number(list(layers))
+
+
+def _number(layers: list[nn.Module]) -> None:
+    """Tells every part of each layer which one it is."""
+    for place, layer in enumerate(layers):
+        for module in layer.modules():
+            for name in {"layer_idx", "layer_id"} & vars(module).keys():
+                setattr(module, name, place)
+
+
+def _is_same_when_saved(student: SentenceTransformer) -> bool:
+    """Whether the host loads the model that it saved: a layer unlike those it makes in that place loses parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        student.save_pretrained(folder)
+        trusted = bool(getattr(student, "trust_remote_code", False))
+        with torch.random.fork_rng(devices=[]):
+            loaded = SentenceTransformer(folder, device=str(student.device), trust_remote_code=trusted)
+    ours, theirs = (
+        torch.as_tensor(model.encode(PROBES, show_progress_bar=False)).float() for model in (student, loaded)
+    )
+    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def _prune_per_layer_settings(config: object, keep: Sequence[int], total: int) -> None:

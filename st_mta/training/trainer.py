@@ -19,6 +19,7 @@ from st_mta.hub import attach_lineage, push_run
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
 from st_mta.run.lock import locked
+from st_mta.scorers import load_student
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
@@ -84,7 +85,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
         _refuse_other_arguments(args)
         self._refuse_overridden()
-        student = SentenceTransformer(model, device=str(args.device)) if isinstance(model, str) else model
+        student = load_student(model, device=str(args.device)) if isinstance(model, str) else model
         self.distillation = Distillation.prepare(
             student, args, teacher, assistants, collection, loss=loss, store=store, evaluator=evaluator
         )
@@ -165,9 +166,11 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             write_report(run.folder.root, report, collection=run.collection)
         self.model.load_state_dict(student.state_dict())
         if self.args.max_length is not None:
-            self.model.max_seq_length = self.args.max_length
+            self.model.max_seq_length = student.max_seq_length
         self.model.prompts, self.model.model_card_data = student.prompts, student.model_card_data
         self._take_state()
+        if self.args.push_to_hub:
+            self.push_to_hub()
         return report
 
     def evaluate(
@@ -246,7 +249,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """Publishes the student with its card and the run's evidence, as ``st-mta push`` does.
 
         Args:
-            repo_id: owner/name; by default ``args.hub_model_id``.
+            repo_id: owner/name; by default ``args.hub_model_id``, or what the host made of the output folder's name.
             token: Of the Hub; by default ``args.hub_token`` or the one this machine is logged in with.
             private: Whether a new repository is private; by default ``args.hub_private_repo``.
             commit_message: Of the one commit.
@@ -261,7 +264,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """
         return push_run(
             Path(self.args.output_dir),
-            repo_id or self.args.hub_model_id or "",
+            repo_id or self.args.hub_model_id or self.hub_model_id or "",
             message=commit_message,
             token=token or self.args.hub_token,
             private=self.args.hub_private_repo if private is None else private,

@@ -166,3 +166,16 @@ def test_real_weights_find_the_answer():
         Texts(["q"], ["What is the capital city of France?"]), corpus, np.array([0]), 2
     )
     assert found.passages[0, 0] == 0 and found.scores[0, 0] > 0.7
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_written_past_autograd_are_noticed(precision):
+    model = tiny_sentence_transformer(1)
+    scorer = BiEncoderScorer(model, precision=precision)
+    before, embedded = scorer.fingerprint, scorer.encode(["the cat"], "query")
+    weight = model[0].auto_model.embeddings.word_embeddings.weight
+    weight.data.mul_(3)
+    tripled = scorer.fingerprint
+    assert tripled != before and not np.allclose(scorer.encode(["the cat"], "query"), embedded)
+    weight.data[[1, 2]] = weight.data[[2, 1]]
+    assert scorer.fingerprint not in (before, tripled)

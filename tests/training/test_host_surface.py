@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from sentence_transformers import SentenceTransformerTrainer
 from transformers import EarlyStoppingCallback, TrainerCallback
 
 from st_mta import MultiAssistantTrainer
@@ -154,3 +156,24 @@ def test_defaults_differ_from_the_hosts_where_they_say_so():
     arguments = MultiAssistantTrainingArguments("x", use_cpu=True)
     assert (arguments.learning_rate, arguments.per_device_train_batch_size, arguments.seed) == (1e-4, 32, 42)
     assert "num_candidates (default 16): Passages per query" in MultiAssistantTrainingArguments.__doc__
+
+
+class WriteBesideCheckpoints(TrainerCallback):
+    def on_log(self, args, state, control, logs=None, **_):
+        folder = Path(args.output_dir) / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "log.csv").open("a") as file:
+            file.write(f"{state.global_step}\n")
+
+
+def test_a_finished_student_is_published_once_and_logs_of_callbacks_stay(toy_collection, tmp_path, monkeypatch):
+    pushed = []
+    monkeypatch.setattr("st_mta.training.trainer.push_run", lambda folder, name, **_: pushed.append((folder, name)))
+    monkeypatch.setattr(MultiAssistantTrainer, "init_hf_repo", lambda self: setattr(self, "hub_model_id", "me/out"))
+    monkeypatch.setattr(SentenceTransformerTrainer, "push_to_hub", lambda *_, **__: pushed.append("a stage"))
+    options = {"num_iterations": 1, "push_to_hub": True, "callbacks": [WriteBesideCheckpoints()]}
+    toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
+    assert pushed == [(tmp_path / "out", "me/out")]
+    for name in ("warm-up", "iteration-00"):
+        assert len((tmp_path / "out" / name / "checkpoints/runs/log.csv").read_text().splitlines()) > 1
+    assert not list((tmp_path / "out").rglob("checkpoint-*"))

@@ -16,6 +16,7 @@ from st_mta.run.results import Scored, Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import alpha_schedule, train_with_checkpoints
 from st_mta.training.collator import listwise_dataset
+from st_mta.training.diverged import refuse_diverged
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments
 
@@ -42,6 +43,7 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
         schedule=alpha_schedule(loss, run.arguments, iteration),
         **run.hosted,
     )
+    refuse_diverged(student, f"the training of {folder.name}", run.arguments.learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
     alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
     return replace(done, alpha=float(alpha) if isinstance(alpha, (int, float)) else None)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 
 from st_mta.run.results import WarmedUp
+from st_mta.training.diverged import refuse_diverged
 from st_mta.training.regression import (
     regress_embeddings,
     regression_embeddings,
@@ -40,6 +41,7 @@ def warm_up(run: RunState) -> WarmedUp:
         ),
         **run.hosted,
     )
+    refuse_diverged(student, "the warm-up", run.arguments.regression_learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
     dev = run.measure(run.students.scorer(folder / STUDENT, WARM_UP), "dev")
     return WarmedUp(**asdict(done), student=f"{folder.name}/{STUDENT}", regressed_to=target.name, dev=dev)
