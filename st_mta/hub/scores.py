@@ -10,9 +10,9 @@ from typing import Any
 
 from st_mta.errors import InputError
 from st_mta.hub.failures import check_repo_id
-from st_mta.hub.files import PublishedFile
 from st_mta.hub.public import public
 from st_mta.hub.score_card import score_card
+from st_mta.hub.search import PublishedFile, refuse_private
 from st_mta.hub.upload import upload
 from st_mta.stores import Store
 from st_mta.stores.store import DESCRIPTION, StoredScorer
@@ -34,6 +34,7 @@ def score_files(
         content = json.dumps(described, ensure_ascii=False).encode()
         files.append(PublishedFile(f"scorers/{key}/{DESCRIPTION}", content))
         files += [PublishedFile(f"scores/{key}/{part.name}", part) for part in store.scores.parts(key)]
+    refuse_private(files)
     return files
 
 

@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
     def validate_yaml(self) -> None:
         content = json.loads(self.body)["content"]
         try:
-            metadata = yaml.safe_load(content.split("---")[1])
+            metadata = yaml.safe_load(re.split("^---$", content, flags=re.MULTILINE)[1])
             errors = [] if isinstance(metadata, dict) else [{"message": "no metadata"}]
         except (yaml.YAMLError, IndexError) as error:
             errors = [{"message": str(error)}]
