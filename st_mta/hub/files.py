@@ -20,7 +20,8 @@ EVIDENCE = "distillation"
 EVIDENCE_FILES = ("report.json", "report.md", "report.html", CONFIG)
 PLOTS = ("quality.png", "selection.png", "scores.png", "filter.png", "agreement.png", "against-*.png")
 STUDENT_FILES = (
-    "*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.jinja", "*.py", "*vocab*", "merges.txt", "*.onnx",
+    "*.json", "*.safetensors", "pytorch_model*.bin", "*.onnx", "*.py", "*.jinja", "*vocab*", "merges.txt", "*.model",
+    "*.spm", "bpe.codes",
 )  # fmt: skip
 """What the host and tokenizers write into the folder of a model and into those of its modules."""
 PRIVATE = ("README.md", "training_args.bin", "trainer_state.json", "state.json", "config.yaml")
@@ -76,33 +77,38 @@ def _check_finished(folder: Path) -> None:
 
 def _student_files(student: Path) -> list[Path]:
     """The files of the model and its modules; whatever else lies there is named and left out."""
-    folders = {student, *(student / module for module in _modules(student))}
+    folders = _model_folders(student)
     found = [path for path in sorted(student.rglob("*")) if path.is_file() and path.name not in PRIVATE]
-    kept = [path for path in found if _is_own(path, student, folders)]
+    kept = [path for path in found if path.parent in folders and _is_own(path, student)]
     if strange := [path.relative_to(student).as_posix() for path in found if path not in kept]:
         logger.warning("Not published, since no model needs it: %s", inert(", ".join(strange)))
     return kept
 
 
-def _modules(student: Path) -> list[str]:
+def _model_folders(student: Path) -> set[Path]:
+    """The folders of the modules, those of a router's routes, and those of their further chat templates."""
+    path = student / "modules.json"
     try:
-        entries = json.loads((student / "modules.json").read_text(encoding="utf-8"))
-        return [str(entry["path"]) for entry in entries]
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        modules = {student, *(student / str(entry["path"]) for entry in entries)}
+        if not entries:
+            raise ValueError("no module")
+        routers = [module / "router_config.json" for module in modules if (module / "router_config.json").is_file()]
+        routes = {router.parent / name for router in routers for name in json.loads(router.read_text())["types"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            expected=f"the list of a model's modules in {student / 'modules.json'}",
+            expected=f"the list of a model's modules in {path}",
             got=f"something else ({type(error).__name__}: {error})",
             remedy="restore the file, or run the distillation's command again",
         ) from error
+    return {folder for module in modules | routes for folder in (module, module / "additional_chat_templates")}
 
 
-def _is_own(path: Path, student: Path, folders: set[Path]) -> bool:
-    """Whether a file of the student's folder is of the model: not hidden, not behind a link, of a known name."""
+def _is_own(path: Path, student: Path) -> bool:
+    """Whether a file in a module's folder is the model's: not hidden, not behind a link, of a known name."""
     inside = path.relative_to(student)
-    if any(part.startswith(".") for part in inside.parts) or not _is_real(path, student):
-        return False
-    in_module = any(parent in folders for parent in (path.parent, path.parent.parent))  # tokenizers in routes
-    return in_module and any(inside.match(pattern) for pattern in STUDENT_FILES)
+    hidden = any(part.startswith(".") for part in inside.parts)
+    return not hidden and _is_real(path, student) and any(inside.match(pattern) for pattern in STUDENT_FILES)
 
 
 def _is_real(path: Path, root: Path) -> bool:

@@ -72,7 +72,7 @@ def secrets_here(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The secrets of this machine, each with where it stands: variables by their names, and the Hub's login."""
     found = {value: f"the value of {name}" for name, value in environment.items() if _is_secret(name, value)}
     login = get_token()
-    return found | ({login: "the token this machine is logged in with"} if login else {})
+    return ({login: "the token this machine is logged in with"} if login else {}) | found
 
 
 def _is_secret(name: str, value: str) -> bool:
