@@ -51,8 +51,8 @@ def write_collection(folder: Path) -> Path:
     for name, rows in (("corpus", passages), ("queries", queries)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for split, numbers in (("train", range(12)), ("dev", range(12, 18)), ("test", range(18, 24))):
-        rows = "".join(f"{query_id(n)}\t{passage_id(n)}\t1\n" for n in numbers)
-        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}", encoding="utf-8")
+        judged = "".join(f"{query_id(n)}\t{passage_id(n)}\t1\n" for n in numbers)
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}", encoding="utf-8")
     return folder
 
 

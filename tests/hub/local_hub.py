@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -35,8 +36,8 @@ class LocalHub:
         self.drop_commits = 0
         self.requests: list[str] = []
         self.tokens: set[str] = set()
-        self.created: list[dict] = []
-        self.commits: list[dict] = []
+        self.created: list[dict[str, Any]] = []
+        self.commits: list[dict[str, Any]] = []
         self.uploaded: dict[str, bytes] = {}
         self.puts = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
@@ -82,7 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(self.hub.refuse, {"error": "no"})
         for pattern, method in ROUTES:
             if found := re.fullmatch(pattern, path):
-                return getattr(self, method)(**found.groupdict())
+                getattr(self, method)(**found.groupdict())
+                return None
         return self.send(404, {"error": path}, {"X-Error-Code": "RepoNotFound"})
 
     def read_chunks(self) -> bytes:
