@@ -27,6 +27,7 @@ def main() -> None:
     """Runs what is left to run, and writes the result."""
     from benchmarks.faults.drills import BEFORE, all_drills
     from benchmarks.faults.material import Material
+    from benchmarks.faults.places import unmount_left
     from benchmarks.faults.running import entries, outcomes
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("result.json"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    unmount_left(options.work.resolve())
     material = Material(options.work.resolve())
     log = options.work / "done.jsonl"
     chosen = [drill for drill in all_drills(options.seed) if not options.only or drill.category in options.only]

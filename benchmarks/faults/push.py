@@ -16,8 +16,10 @@ from tests.hub.hostile_run import PRIVATE, SECRETS, command
 from tests.hub.local_hub import LocalHub
 
 KINDS = ("secrets", "folders", "control characters", "markup", "links and strangers", "foreign scorers")
-FOREIGN = ("[]", "null", "5", '"x"', "{", '{"name": 5}', '{"name": null, "kind": "x"}',
-           '{"name": "[/x]", "kind": "a"}', '{"name": "\\u001b[31m", "kind": "a"}', '{"name": "../../x", "kind": "a"}')  # fmt: skip
+FOREIGN = (
+    "[]", "null", "5", '"x"', "{", '{"name": 5}', '{"name": null, "kind": "x"}', '{"name": "[/x]", "kind": "a"}',
+    '{"name": "\\u001b[31m", "kind": "a"}', '{"name": "../../x", "kind": "a"}',
+)  # fmt: skip
 
 
 def drills(_: int) -> Iterator[Drill]:
