@@ -40,7 +40,7 @@ def _killed(material: Material, folder: Path, share: float) -> str:
     command.wait()
     if wrong := _resumed(material, folder):
         return f"killed after {share:.0%}: {wrong}"
-    left = [path.name for path in folder.rglob("*.tmp")]
+    left = [path.name for path in (folder / "out").rglob("*.tmp")]
     return f"killed after {share:.0%}: {left[0]} was left" if left else ""
 
 

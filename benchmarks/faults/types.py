@@ -32,7 +32,6 @@ POSITIONS: dict[str, tuple[Any, Any]] = {
     "words": (["q1"], ["p1"]),
     "two dimensions": ([[0, 1]], [[0, 1]]),
     "None": (None, [0]),
-    "booleans": ([True], [False]),
 }
 ARGUMENTS: dict[str, Any] = {
     "num_iterations": 1.5, "num_candidates": "5", "seed": 4.2, "alpha": "half", "fusion": 5, "loss": 5,
