@@ -60,21 +60,33 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
 
 
 def _full(material: Material, folder: Path, kind: str, share: float) -> str:
-    """A disk of a part of the size that a run needs; then one with room."""
+    """A disk of a part of the size that a run needs, made smaller until it is full; then one with room."""
     root = material.whole if kind == "out" else material.store
-    size = sum(path.stat().st_size // 4096 + 1 for path in root.rglob("*")) * 4
-    command = material.distill(folder / "disk" / "out" if kind == "out" else folder / "out",
-                               folder / "disk" / "store" if kind == "store" else folder / "store")  # fmt: skip
-    with mounted(folder / "disk", "-t", "tmpfs", "-o", f"size={max(8, int(size * share))}k", "tmpfs"):
-        first = run(command, folder / "here")
+    needed = sum(path.stat().st_size // 4096 + 1 for path in root.rglob("*")) * 4
+    for number in range(4):
+        kilobytes = max(8, int(needed * share / 2**number))
+        was_full, wrong = _filled(material, folder / str(number), kind, kilobytes)
+        if was_full or wrong:
+            return f"{kind}, {kilobytes} kB: {wrong}" if wrong else ""
+    return f"{kind}: the disk was never full: the drill is out of date"
+
+
+def _filled(material: Material, folder: Path, kind: str, kilobytes: int) -> tuple[bool, str]:
+    """Whether a disk of this size was full, and what was wrong."""
+    disk, here = folder / "disk", folder / "here"
+    out, store = (disk if kind == name else folder for name in ("out", "store"))
+    command, output = material.distill(out / "out", store / "store"), out / "out"
+    with mounted(disk, "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"):
+        first = run(command, here)
+        if first.code == 0:
+            return False, material.judged(first, output)
         if wrong := first.wrong(2):
-            return f"{kind}, {share:.0%} of the room: {wrong}"
+            return True, wrong
         if not any(word in first.messages[0].lower() for word in ("full", "room", "space")):
-            return f"{kind}: the message does not say that the disk is full: {first.messages[0][:200]}"
-        subprocess.run(["mount", "-o", "remount,size=64m", str(folder / "disk")], check=True)
-        second = run(command, folder / "here")
-        wrong = material.judged(second, folder / "disk" / "out" if kind == "out" else folder / "out")
-        return f"{kind}, with room again: {wrong}" if wrong else ""
+            return True, f"the message does not say that the disk is full: {first.messages[0][:200]}"
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        wrong = material.judged(run(command, here), output)
+        return True, f"with room again: {wrong}" if wrong else ""
 
 
 def _places(folder: Path, kind: str, place: Path) -> tuple[Path, Path]:
