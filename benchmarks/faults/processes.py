@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -112,6 +113,16 @@ class Command:
 def run(arguments: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> Finished:
     """Runs a command to its end."""
     return Command(arguments, folder, environment).wait()
+
+
+def run_afresh(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> Finished:
+    """Runs a command in a process that reads its variables as it imports, as the client of the Hub does."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "st_mta", *arguments], cwd=folder, env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=False, timeout=TIMEOUT,
+    )  # fmt: skip
+    return Finished(done.returncode, done.stdout + done.stderr, time.perf_counter() - start)
 
 
 def _work(arguments: list[str], folder: str, output: str, environment: dict[str, str], as_nobody: bool) -> None:
