@@ -29,6 +29,7 @@ def test_drills_have_names_of_their_own_and_are_the_same_every_time():
         (2, "a log line\nst-mta distill: Expected a, got b.", ""),
         (2, "st-mta distill: a\nst-mta distill: b", "2 messages"),
         (2, "usage", "0 messages"),
+        (2, " 50%|##  | 1/2 st-mta distill: The disk is full.", ""),
         (1, TRACEBACK, "KeyError: 3"),
         (2, f"st-mta distill: x\n{TRACEBACK}", "KeyError: 3"),
         (-9, "", "exit code -9"),

@@ -31,8 +31,8 @@ class Finished:
 
     @property
     def messages(self) -> list[str]:
-        """The lines that the command line prints for errors."""
-        return [line for line in self.printed.splitlines() if line.startswith("st-mta")]
+        """What the command line printed for errors; a progress bar may stand on the same line."""
+        return re.findall(r"st-mta(?: [\w-]+)?: [^\n]*", self.printed)
 
     @property
     def traceback(self) -> str:
@@ -118,8 +118,9 @@ def run(arguments: Sequence[str], folder: Path, environment: dict[str, str] | No
 def run_afresh(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> Finished:
     """Runs a command in a process that reads its variables as it imports, as the client of the Hub does."""
     start = time.perf_counter()
+    here = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        [sys.executable, "-m", "st_mta", *arguments], cwd=folder, env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        [sys.executable, "-m", "st_mta", *arguments], cwd=folder, env={**os.environ, **environment, **here},
         capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     return Finished(done.returncode, done.stdout + done.stderr, time.perf_counter() - start)
