@@ -13,8 +13,8 @@ import yaml
 from st_mta.errors import InputError
 from st_mta.hub.public import homes_here, inert, local_paths, public, strings_of, without_homes
 from st_mta.hub.secrets import BLANKED, blanked, secrets_here, secrets_of, without_secrets
-from st_mta.report.tables import systems
 from st_mta.names import file_name
+from st_mta.report.tables import systems
 
 CONFIG = "config.yaml"
 

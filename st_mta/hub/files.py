@@ -12,8 +12,8 @@ from st_mta.hub.cleaning import CONFIG, Cleaning
 from st_mta.hub.failures import check_repo_id
 from st_mta.hub.public import inert
 from st_mta.hub.search import PublishedFile, refuse_private
-from st_mta.report.tables import systems
 from st_mta.names import file_name
+from st_mta.report.tables import systems
 
 EVIDENCE = "distillation"
 """Folder of the evidence in the published repository."""
