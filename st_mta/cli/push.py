@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from st_mta.cli.show import readable_size, wide_console
-from st_mta.hub.files import PublishedFile, run_files
+from st_mta.hub.files import run_files
+from st_mta.hub.search import PublishedFile
 from st_mta.hub.upload import push_run
 from st_mta.options import option
 from st_mta.report import console_table

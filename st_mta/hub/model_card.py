@@ -14,8 +14,10 @@ from sentence_transformers.sentence_transformer.model_card import SentenceTransf
 
 from st_mta.hub.lineage import lineage_section, summary
 from st_mta.hub.losses import with_method
-from st_mta.hub.public import public
+from st_mta.hub.public import public, public_values
 from st_mta.hub.results import MEASURES, eval_results, evaluation_section, training_data
+from st_mta.hub.secrets import without_secrets
+from st_mta.report.markdown import in_markdown, values_in_markdown
 from st_mta.report.schema import Report
 from st_mta.report.wording import duration
 
@@ -87,6 +89,7 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
             content["metrics"] = list(MEASURES)
             content["model-index"] = eval_results_to_model_index(content["model_name"], eval_results(report))
             content["eval_metrics"] = [evaluation_section(report)]
+            content["model_name"] = in_markdown(content["model_name"])  # the template makes it the title
         return content
 
 
@@ -104,7 +107,8 @@ def attach_lineage(
         made_from: The student as it came, where it is another object: its base model and languages are kept.
     """
     gathered = vars(model.model_card_data)
-    data = LineageModelCardData(report=report, summary=summary(report), lineage=lineage_section(report))
+    shown = values_in_markdown(public_values(report))
+    data = LineageModelCardData(report=report, summary=summary(shown), lineage=lineage_section(shown))
     own = {"report", "summary", "lineage", "template_path"}
     for name in vars(data).keys() & gathered.keys() - own:
         setattr(data, name, gathered[name])
@@ -129,7 +133,9 @@ def attach_lineage(
 
 
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if not (isinstance(value, str) and public(value) != value)}
+    """Hyperparameters without secrets, and without those that name a folder of the machine."""
+    kept: dict[str, Any] = without_secrets(values)
+    return {key: value for key, value in kept.items() if not (isinstance(value, str) and public(value) != value)}
 
 
 def _clean_tags(tags: list[str]) -> list[str]:

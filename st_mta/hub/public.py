@@ -1,35 +1,40 @@
-"""Names and options fit for publication: without secrets, and without the folders of the machine of the run."""
+"""Names and texts fit for publication: without the folders of the machine of the run, and with nothing to obey."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-SECRET = re.compile(r"(^|_)(token|key|secret|password|passwd|credential|authorization)s?$|(Token|Key)$", re.IGNORECASE)
-"""Names of options whose values stay private, such as ``hub_token`` and ``WANDB_API_KEY``."""
-HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _START = r"(?<![\w<./~])(?:/(?!/)|~/|\.\.?/|file:/+|[A-Za-z]:[\\/](?!/))"
 _PART = r"(?:(?![,;:]\s)[^\\/\n\"'`+<>|])+"
 FOLDERS = re.compile(rf"{_START}(?:{_PART}(?<!\s)[\\/]+)*(?=[^\s\"'\\/])")
 """The folders of a path from the root, a drive, the home or the working folder; they may hold blanks."""
 PATH = re.compile(rf"{FOLDERS.pattern}{_PART}")
+_HOMES = r"(?<![\w.~-])(?:file:/+)?(?:/(?:home|Users)/|/root/|[A-Za-z]:[\\/]+Users[\\/]+)"
+HOME_FOLDERS = re.compile(rf"{_HOMES}(?:{_PART}(?<!\s)[\\/]+)*(?=[^\s\"'\\/])")
+"""The folders of a path below somebody's home, on this machine or another."""
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal or a page would obey instead of showing it."""
 
 
-def without_secrets(value: Any) -> Any:
-    """Nested options without those that are secret by their name, also inside JSON in a string; tokens are blanked."""
-    if isinstance(value, dict):
-        return {name: without_secrets(inner) for name, inner in value.items() if not SECRET.search(str(name))}
-    if isinstance(value, (list, tuple)):
-        return [without_secrets(inner) for inner in value]
-    if not isinstance(value, str):
-        return value
-    with suppress(ValueError):
-        if isinstance(parsed := json.loads(value), (dict, list)):
-            value = json.dumps(without_secrets(parsed))
-    return HUB_TOKEN.sub("(token)", value)
+def inert(text: str) -> str:
+    """The text with control characters and changes of direction spelled out."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def without_homes(text: str, homes: Iterable[str] = ()) -> str:
+    """The text with every path below a home folder, or below one of the given ones, cut to its last part."""
+    for home in filter(None, map(str.strip, homes)):
+        text = re.sub(rf"{re.escape(home)}[\\/]+(?:{_PART}(?<!\s)[\\/]+)*(?=[^\s\"'\\/])", "", text)
+    return HOME_FOLDERS.sub("", text)
+
+
+def homes_here() -> list[str]:
+    """The home folder and the working folder of this process, the longer first; a root is none."""
+    folders = {str(folder) for place in (Path.home(), Path.cwd()) for folder in (place, place.resolve())}
+    return sorted((folder for folder in folders if len(Path(folder).parts) > 1), key=len, reverse=True)
 
 
 def public(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from st_mta.hub.public import public, public_values
+from st_mta.report.markdown import in_code, in_markdown, values_in_markdown
 from st_mta.report.schema import Report, TrainedLoss
 from st_mta.report.tables import markdown_table, summary_table
 from st_mta.report.wording import measure_in_words, significance_sentence
@@ -43,11 +44,12 @@ def eval_results(report: Report) -> list[EvalResult]:
 
 def evaluation_section(report: Report) -> dict[str, Any]:
     """What the host's template shows under "Evaluation": student, student before, assistants and teacher."""
-    rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(report)]
-    table = markdown_table(public_values(rows), strong=len(rows) - 1)
+    shown = values_in_markdown(public_values(report))
+    rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(shown)]
+    table = markdown_table(rows, strong=len(rows) - 1)
     return {
         "description": f"Retrieval, {report['split']} queries",
-        "dataset_name": public(report["collection"]["name"]),
+        "dataset_name": in_code(public(report["collection"]["name"])),
         "class_name": "ir_measures",
         "config_code": "",
         "table": f"{table}\n{significance_sentence(report['significance'])}\n",
@@ -58,7 +60,7 @@ def training_data(report: Report, loss: TrainedLoss) -> dict[str, Any]:
     """The entry of the collection under "Training Dataset": name, size, columns, and the loss with its parameters."""
     collection = report["collection"]
     entry: dict[str, Any] = {
-        "name": public(collection["name"]),
+        "name": in_markdown(public(collection["name"])),
         "size": collection["queries"].get("train", 0),
         "columns": [
             "<code>query</code>",

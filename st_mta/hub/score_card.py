@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from st_mta.report.markdown import in_markdown
 from st_mta.report.tables import markdown_table
 from st_mta.stores.store import StoredScorer
 
@@ -64,8 +65,8 @@ def score_card(repo_id: str, scorers: Sequence[StoredScorer], licence: str | Non
     rows = [
         {
             "Configuration": config,
-            "Scorer": scorer.name,
-            "Kind": scorer.kind,
+            "Scorer": in_markdown(scorer.name),
+            "Kind": in_markdown(scorer.kind),
             "Fingerprint": f"`{scorer.fingerprint}`",
             "Pairs": f"{scorer.pairs:,}",
         }

@@ -10,9 +10,10 @@ from typing import Any
 
 from st_mta.errors import InputError
 from st_mta.hub.failures import check_repo_id
-from st_mta.hub.files import PublishedFile
-from st_mta.hub.public import public
+from st_mta.hub.public import inert, public
 from st_mta.hub.score_card import score_card
+from st_mta.hub.search import PublishedFile, refuse_private
+from st_mta.hub.secrets import blanked
 from st_mta.hub.upload import upload
 from st_mta.stores import Store
 from st_mta.stores.store import DESCRIPTION, StoredScorer
@@ -27,13 +28,14 @@ def score_files(
         InputError: If the id is malformed, nothing is stored, or a scorer is not in the store.
     """
     check_repo_id(repo_id)
-    chosen = [replace(scorer, name=public(scorer.name)) for scorer in _choose_scorers(store, scorers)]
+    chosen = [_public(scorer) for scorer in _choose_scorers(store, scorers)]
     files = [PublishedFile("README.md", score_card(repo_id, chosen, licence).encode())]
     for scorer in chosen:
         key, described = scorer.fingerprint, {"name": scorer.name, "kind": scorer.kind}
         content = json.dumps(described, ensure_ascii=False).encode()
         files.append(PublishedFile(f"scorers/{key}/{DESCRIPTION}", content))
         files += [PublishedFile(f"scores/{key}/{part.name}", part) for part in store.scores.parts(key)]
+    refuse_private(files)
     return files
 
 
@@ -65,6 +67,12 @@ def push_scores(
     files = score_files(Store.at(store), repo_id, scorers, licence)
     # The card's metadata say which files belong to which scorer, so an older card would be wrong.
     return upload(files, repo_id, repo_type="dataset", message="Add scores", replace_card=True, **options)
+
+
+def _public(scorer: StoredScorer) -> StoredScorer:
+    """With a name that may be published: without folders, secrets and control characters, and on one line."""
+    name, kind = (" ".join(inert(public(blanked(text))).split()) for text in (scorer.name, scorer.kind))
+    return replace(scorer, name=name, kind=kind)
 
 
 def _choose_scorers(store: Store, wanted: Sequence[str]) -> list[StoredScorer]:

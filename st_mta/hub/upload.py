@@ -10,7 +10,8 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from st_mta.hub.failures import check_repo_id, explained, find_token
-from st_mta.hub.files import PublishedFile, run_files
+from st_mta.hub.files import run_files
+from st_mta.hub.search import PublishedFile, refuse_private
 
 CARD = "README.md"
 logger = logging.getLogger(__name__)
@@ -49,10 +50,12 @@ def upload(
         The address of the commit, or of the pull request.
 
     Raises:
-        InputError: If the id is malformed, there is no token, it may not write there, or the connection fails.
+        InputError: If the id is malformed, a file holds a secret or a folder of this machine, there is no token, it
+            may not write there, or the connection fails.
     """
     check_repo_id(repo_id)
-    token = find_token(token)
+    token, files = find_token(token), [*files]
+    refuse_private(files, [token])
     api = HfApi(endpoint=endpoint, token=token)
     with explained(repo_id, token):
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=exist_ok or create_pr)

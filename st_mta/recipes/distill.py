@@ -11,7 +11,7 @@ import yaml
 
 from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
-from st_mta.hub.public import without_secrets
+from st_mta.hub.secrets import without_secrets
 from st_mta.options import option
 from st_mta.recipes.options import INPUTS, SOURCES, STORE
 from st_mta.report import Report

@@ -183,7 +183,8 @@ def _measure(scorers: list[Scorer], task: Task, measured: Measured, folder: Path
                 relevance_level=task.protocol.relevance_level,
             )
             _refuse_no_answer(scorer, run, task)
-            write_run(folder / "runs" / name / f"{file_name(scorer.name)}.trec", run, tag=file_name(scorer.name))
+            file = folder / "runs" / _inside(name) / f"{file_name(scorer.name)}.trec"
+            write_run(file, run, tag=file_name(scorer.name))
             runs[scorer.name], measured.results[scorer.name][name] = run, values
     if scorers[0].name in runs:
         measured.tests += _tests(runs, task)
@@ -224,6 +225,13 @@ def _write(folder: Path, measured: Measured) -> None:
         (folder / "failed.json").unlink(missing_ok=True)  # of an earlier try
     for name, content in files.items():
         atomic_write_text(folder / f"{name}.json", json.dumps(content, indent=2))
+
+
+def _inside(name: str) -> Path:
+    """A collection's name as a folder below another one, wherever "/" and ".." in it would lead."""
+    path = Path(name)
+    leaves = path.is_absolute() or ".." in path.parts or path == Path()
+    return Path(file_name(name).strip(".") or "-") if leaves else path
 
 
 def _tests(runs: dict[str, Run], task: Task) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from st_mta.report import tables, wording
 from st_mta.report.examples import Examples
+from st_mta.report.markdown import values_in_markdown
 from st_mta.report.plots import drawn
 from st_mta.report.plots.svg import inline_svg
 from st_mta.report.schema import Report
@@ -22,7 +23,8 @@ def markdown_page(report: Report, student_path: str) -> str:
         report: A finished run's report.
         student_path: Where the student was saved, for the lines of Python that load it.
     """
-    return _environment().get_template("report.md").render(_facts(report, student_path))
+    inert: Any = values_in_markdown(report)
+    return _environment().get_template("report.md").render(_facts(inert, student_path))
 
 
 def html_page(report: Report, student_path: str, collection: Collection | None = None, remark: str = "") -> str:

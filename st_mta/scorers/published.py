@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 
 from st_mta.errors import InputError, loading
 from st_mta.scorers.stored import Pairs, StoredScores
-from st_mta.stores import Store, text_keys
+from st_mta.stores import text_keys
 from st_mta.stores.fingerprints import fingerprint_values
+from st_mta.stores.scores import SCHEMA
 from st_mta.stores.store import DESCRIPTION, StoredScorer
 from st_mta.types import FloatArray, IntArray, Texts
+
+LONGEST_NAME = 200
 
 
 class PublishedScores(StoredScores):
@@ -34,9 +39,9 @@ class PublishedScores(StoredScores):
     def __init__(self, spec: str, name: str | None = None) -> None:
         source, _, wanted = spec.partition("#")
         self.path = Path(source)
-        store, scorer = _open(source, wanted)
+        folder, scorer = _open(source, wanted)
         self.name = name or scorer.name or scorer.fingerprint[:8]
-        self.parts = store.scores.parts(scorer.fingerprint)
+        self.parts = _parts(folder, scorer.fingerprint)
         self._scorer = scorer.fingerprint
         self.bounded = scorer.kind in ("bm25", "bi-encoder", "late-interaction")  # as their classes say
 
@@ -49,7 +54,7 @@ class PublishedScores(StoredScores):
         with duckdb.connect() as connection:
             for table, texts in (("queries", queries), ("passages", corpus)):
                 connection.register(table, pa.table({"key": text_keys(texts), "position": np.arange(len(texts))}))
-            connection.read_parquet([str(part) for part in self.parts]).create_view("stored")
+            connection.register("stored", pa.concat_tables(map(_read, self.parts)))
             found = connection.execute(
                 "SELECT queries.position * ? + passages.position AS code, min(score) AS score FROM stored "
                 "JOIN queries ON stored.query = queries.key JOIN passages ON stored.passage = passages.key "
@@ -72,14 +77,62 @@ class PublishedScores(StoredScores):
             )
 
 
-def _open(source: str, wanted: str) -> tuple[Store, StoredScorer]:
-    """The store and the one scorer of it that is meant; of a dataset only that scorer's parts are downloaded."""
-    if Path(source).is_dir():
-        store = Store(source)
-        return store, _choose(source, wanted, [scorer for scorer in store.contents() if scorer.pairs])
-    described = Store(_download(source, f"scorers/*/{DESCRIPTION}"))
-    scorer = _choose(source, wanted, described.contents())
-    return Store(_download(source, f"scores/{scorer.fingerprint}/*")), scorer
+def _open(source: str, wanted: str) -> tuple[Path, StoredScorer]:
+    """The folder and the one scorer of it that is meant; of a dataset only that scorer's parts are downloaded."""
+    local = Path(source).is_dir()
+    folder = Path(source if local else _download(source, f"scorers/*/{DESCRIPTION}"))
+    scorer = _choose(source, wanted, _contents(folder, local))
+    _refuse_strange(folder, scorer)
+    return folder if local else Path(_download(source, f"scores/{scorer.fingerprint}/*")), scorer
+
+
+def _contents(folder: Path, local: bool) -> list[StoredScorer]:
+    """The scorers of a folder, and how many parts each has (they are not read); of a dataset, those described."""
+    keys = sorted({path.name for room in ("scores", "scorers") for path in (folder / room).glob("*") if path.is_dir()})
+    found = [StoredScorer(key, *_described(folder, key), len(_parts(folder, key)), 0, 0) for key in keys]
+    return [scorer for scorer in found if scorer.pairs or not local]
+
+
+def _parts(folder: Path, fingerprint: str) -> list[Path]:
+    return sorted((folder / "scores" / fingerprint).glob("part-*.parquet"))
+
+
+def _described(folder: Path, fingerprint: str) -> tuple[str, str]:
+    """Name and kind as somebody else wrote them; empty where there are none that can be used."""
+    try:
+        described = json.loads((folder / "scorers" / fingerprint / DESCRIPTION).read_text("utf-8"))
+        name, kind = described["name"], described["kind"]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return "", ""
+    usable = all(isinstance(text, str) and text.isprintable() and len(text) <= LONGEST_NAME for text in (name, kind))
+    return (name, kind) if usable else ("", "")
+
+
+def _refuse_strange(folder: Path, scorer: StoredScorer) -> None:
+    path = folder / "scorers" / scorer.fingerprint / DESCRIPTION
+    if path.exists() and not scorer.name:
+        raise InputError(
+            expected=f"an object with name and kind, each one line of at most {LONGEST_NAME} printable characters, "
+            f"in {path}",
+            got=repr(path.read_bytes()[:80]),
+            consequence="scores would be used of which nobody says whose they are",
+            remedy="correct the file, or take another dataset",
+        )
+
+
+def _read(part: Path) -> pa.Table:
+    try:
+        table = pq.read_table(part, page_checksum_verification=True)
+        if not table.schema.equals(SCHEMA):
+            raise pa.ArrowInvalid(f"its columns are {', '.join(table.column_names)}")
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            expected=f"query, passage and score of stored pairs in {part}",
+            got=f"a file that cannot be used ({' '.join(str(error).split())})",
+            consequence="its pairs would count as not scored",
+            remedy="download or copy it again",
+        ) from error
+    return table
 
 
 def _download(dataset_id: str, pattern: str) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -35,8 +36,8 @@ class LocalHub:
         self.drop_commits = 0
         self.requests: list[str] = []
         self.tokens: set[str] = set()
-        self.created: list[dict] = []
-        self.commits: list[dict] = []
+        self.created: list[dict[str, Any]] = []
+        self.commits: list[dict[str, Any]] = []
         self.uploaded: dict[str, bytes] = {}
         self.puts = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"hub": self}))
@@ -82,7 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(self.hub.refuse, {"error": "no"})
         for pattern, method in ROUTES:
             if found := re.fullmatch(pattern, path):
-                return getattr(self, method)(**found.groupdict())
+                getattr(self, method)(**found.groupdict())
+                return None
         return self.send(404, {"error": path}, {"X-Error-Code": "RepoNotFound"})
 
     def read_chunks(self) -> bytes:
@@ -118,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
     def validate_yaml(self) -> None:
         content = json.loads(self.body)["content"]
         try:
-            metadata = yaml.safe_load(content.split("---")[1])
+            metadata = yaml.safe_load(re.split("^---$", content, flags=re.MULTILINE)[1])
             errors = [] if isinstance(metadata, dict) else [{"message": "no metadata"}]
         except (yaml.YAMLError, IndexError) as error:
             errors = [{"message": str(error)}]

@@ -218,3 +218,12 @@ def test_refuses(models, collections, named, toy_collection, tmp_path):
     with pytest.raises(InputError, match=named):
         evaluate_models(models, sources, output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "..", "/escaped", "a/../../../b", ".", "", "BeIR/toy"])
+def test_no_collections_name_leads_out_of_the_folder(toy_collection, tmp_path, name):
+    out = tmp_path / "a" / "b" / "out"
+    evaluate_models(["bm25"], [replace(toy_collection, name=name)], output_dir=out)
+    written = [path.relative_to(out).as_posix() for path in tmp_path.rglob("*.trec")]
+    assert len(written) == 1 and written[0].startswith("runs/") and written[0].endswith("/bm25.trec")
+    assert (name == "BeIR/toy") == (written == ["runs/BeIR/toy/bm25.trec"])

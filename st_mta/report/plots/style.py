@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from st_mta.atomic import atomic_path
 from st_mta.report.schema import Iteration
+from st_mta.report.tables import visible
 
 # Colours of Okabe and Ito, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
@@ -87,7 +88,11 @@ def legend(figure: Figure, handles: Sequence[Any], left: float, **layout: Any) -
 
 
 def shortened(name: str, limit: int = 24) -> str:
-    """The last part of every path or Hub id in a (fused) name, cut to the limit; its dollars begin no formula."""
+    """The last part of every path or Hub id in a (fused) name, cut to the limit; its dollars begin no formula.
+
+    Control characters are spelled out: an SVG cannot hold them.
+    """
+    name = visible(name)
     name = "+".join(part.rstrip("/").rsplit("/", 1)[-1] for part in name.split("+"))
     return (name if len(name) <= limit else name[: limit - 1] + "…").replace("$", r"\$")
 

@@ -1,0 +1,3 @@
+"""Drills: faults of every kind, caused on purpose."""
+
+from __future__ import annotations
