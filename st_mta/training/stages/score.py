@@ -165,7 +165,7 @@ def fit_dev_weights(
     scores, mask, positive = scored.filled().dense()
     log_probs = masked_log_softmax(calibrate(scores, mask, temperatures, arguments.calibration), mask[:, None])
     weights = torch.full((len(assistants),), 1 / len(assistants), dtype=torch.float64)
-    if bool(known.any()):
+    if bool(known.any()) or not len(lists):  # without queries it says what is missing
         fitted = torch.tensor(fit_weights(log_probs[:, known], positive, mask), dtype=torch.float64)
         weights[known] = fitted * known.double().mean()
     return list(weights.tolist())
