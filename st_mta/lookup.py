@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from st_mta.errors import InputError
@@ -24,7 +25,12 @@ def check_choice(option: str, word: object, words: Iterable[str], *, own: bool =
 
 
 def find_function(
-    option: str, value: str | Function, known: Mapping[str, Function], words: Iterable[str] | None = None
+    option: str,
+    value: str | Function,
+    known: Mapping[str, Function],
+    words: Iterable[str] | None = None,
+    *,
+    parameters: Sequence[str] = (),
 ) -> Function:
     """The function behind a word or a "module:function"; a function is returned as it is.
 
@@ -33,14 +39,33 @@ def find_function(
         value: The word or function.
         known: Functions by their words.
         words: The words to name in messages; those of ``known`` by default.
+        parameters: What it will be called with, by position; a function that cannot take as much is refused here,
+            without being called.
 
     Raises:
         InputError: If there is no such function.
     """
-    if callable(value):
-        return value
-    check_choice(option, value, known if words is None else words, own=True)
-    return known[value] if value in known else _load(option, value)
+    if not callable(value):
+        check_choice(option, value, known if words is None else words, own=True)
+        if value in known:
+            return known[value]
+    function: Function = value if callable(value) else _load(option, value)
+    if parameters:
+        _check_signature(option, function, parameters)
+    return function
+
+
+def _check_signature(option: str, function: Callable[..., Any], parameters: Sequence[str]) -> None:
+    try:
+        inspect.signature(function).bind(*parameters)
+    except TypeError as error:
+        raise InputError(
+            expected=f"{option} to be a function of ({', '.join(parameters)})",
+            got=f"{word_of(function)!r}, which cannot be called so ({error})",
+            remedy="name a function that takes these arguments, and give all others of it a default",
+        ) from error
+    except ValueError:  # functions written in C need not say what they take
+        return
 
 
 def import_extra(module: str, expected: str, remedy: str) -> Any:
@@ -57,17 +82,23 @@ def word_of(option: str | Callable[..., Any]) -> str:
 
 
 def _load(option: str, place: str) -> Any:
-    """Imports ``place``, a "module:function"."""
+    """Imports ``place``, a "module:function": code of whoever wrote the name runs here."""
     module_name, _, function_name = place.partition(":")
     if not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
         raise _unusable(option, place, "which is no module:function", "write it like my_package.my_module:my_function")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # the user's module may raise anything
         remedy = "correct the name, or install the module or put its folder on PYTHONPATH"
-        raise _unusable(option, place, f"whose module cannot be imported ({error})", remedy) from error
+        what = f"whose module cannot be imported ({type(error).__name__}: {error})"
+        raise _unusable(option, place, what, remedy) from error
     if not hasattr(module, function_name):
-        raise _unusable(option, place, f"but {module.__file__} has no {function_name!r}", "correct the name")
+        raise _unusable(
+            option,
+            place,
+            f"but {getattr(module, '__file__', module_name)} has no {function_name!r}",
+            "correct the name",
+        )
     function = getattr(module, function_name)
     if not callable(function):
         raise _unusable(option, place, f"which is a {type(function).__name__} and cannot be called", "name a function")

@@ -1,8 +1,8 @@
-"""Options of dataclasses: name, default, help and place in ``--help`` written once, where the field is."""
+"""Options of dataclasses: name, default, range, help and place in ``--help`` written once, where the field is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import MISSING, field
 from typing import Any
 
@@ -20,6 +20,7 @@ def option(
     aliases: Sequence[str] = (),
     factory: Callable[[], Any] | None = None,
     section: type[Any] | None = None,
+    within: Container[Any] | None = None,
 ) -> Any:
     """A dataclass field that is also a flag of the command line and a key of its YAML file.
 
@@ -33,8 +34,19 @@ def option(
         aliases: Other flags for the same option, such as "--epochs".
         factory: Makes a mutable default.
         section: A dataclass: the option is a mapping with some of its fields, a section of the YAML file.
+        within: The values allowed, where they can be described: a [`st_mta.ranges.Range`], or what else knows ``in``
+            and ``str``. In a list it holds for each.
     """
-    metadata = dict(group=group, basic=basic, bare=bare, choices=choices, aliases=aliases, section=section, help=help)
+    metadata = dict(
+        group=group,
+        basic=basic,
+        bare=bare,
+        choices=choices,
+        aliases=aliases,
+        section=section,
+        within=within,
+        help=help,
+    )
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -51,6 +51,20 @@ def precision_name(dtype: torch.dtype) -> str:
     return next((name for name, known in PRECISIONS.items() if known == dtype), str(dtype).removeprefix("torch."))
 
 
+class Devices:
+    """The devices that torch can compute on here."""
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            torch.empty(0, device=torch.device(str(name)))
+        except (RuntimeError, AssertionError, NotImplementedError):  # by the back end that is missing
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return "to be a device of this machine, such as cpu, cuda or cuda:0"
+
+
 def _multiplies_bf16_fast(device: torch.device) -> bool:
     if device.type == "cuda":
         # Cards before Ampere emulate bf16, slower than fp32.

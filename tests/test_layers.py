@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "st_mta"
 # Every room and what lies above it, in the order of CONTRIBUTING's table; the base files are open to all.
 BASE = (
-    "citations errors options lookup filters progress atomic types precision distributions lines trec scored scripts "
-    "names"
-).split()
+    "citations errors visible os_errors outputs ranges typed options lookup checked filters progress atomic types "
+    "precision distributions lines trec scored scripts names".split()
+)
 BELOW_BASE = {
     "collections": [],
     "stores": [],

@@ -163,11 +163,11 @@ def check_scores(name: str, scores: Tensor, mask: Tensor) -> None:
 
 def check_shape(what: str, tensor: Tensor, shape: Sequence[int]) -> None:
     """Raises ``InputError`` unless the tensor has the shape; ``what`` it is, for the message."""
-    if tuple(tensor.shape) == tuple(shape):
+    if isinstance(tensor, Tensor) and tuple(tensor.shape) == tuple(shape):
         return
     raise InputError(
         expected=f"{what} to have the shape {tuple(shape)}",
-        got=str(tuple(tensor.shape)),
+        got=str(tuple(tensor.shape)) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}",
         remedy="give the teacher and every assistant one row each, in pool order, and every candidate one column",
     )
 

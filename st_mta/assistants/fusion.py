@@ -28,6 +28,9 @@ _K, _SPREAD = 60, 2.0
 """The constant of reciprocal rank fusion in the paper; and the standard deviation of the fused logits, at which the
 distribution of 8 to 64 ranked candidates has .53 to .68 of the greatest possible entropy."""
 
+RULE = ("scores", "memberships", "mask")
+"""What a rule is called with."""
+
 MOST_MEMBERS = 256
 """The largest pool of plain and fused assistants: each costs a (B, N) block in every batch."""
 
@@ -147,8 +150,13 @@ FUSION_WORDS = (*FUSIONS, "weighted")
 
 
 def check_fusion(word: str) -> None:
-    """Raises ``InputError`` unless the word is one of ``FUSION_WORDS`` or names a function (nothing is imported)."""
+    """Raises ``InputError`` unless the word is one of ``FUSION_WORDS`` or names a function that can be a rule.
+
+    The function's module is imported; the function is not called.
+    """
     check_choice("fusion", word, FUSION_WORDS, own=True)
+    if word not in FUSION_WORDS:
+        find_fusion(word, 1)
 
 
 def find_fusion(fusion: str | Fusion, num_assistants: int, weights: Sequence[float] | None = None) -> Fusion:
@@ -163,7 +171,7 @@ def find_fusion(fusion: str | Fusion, num_assistants: int, weights: Sequence[flo
         InputError: If there is no such rule, or weights are missing, too many, or not asked for.
     """
     if fusion != "weighted" and weights is None:
-        return find_function("fusion", fusion, FUSIONS, FUSION_WORDS)
+        return find_function("fusion", fusion, FUSIONS, FUSION_WORDS, parameters=RULE)
     if fusion == "weighted" and weights is not None and len(weights) == num_assistants:
         return weighted_mean(weights)
     raise InputError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from st_mta.distributions import masked_kl
-from st_mta.lookup import check_choice
+from st_mta.lookup import check_choice, find_function
 
 Metric = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(teacher (B, N) log-probabilities, fused (B, F, N) log-probabilities, mask (B, N) bool) -> (B, F)``."""
@@ -22,6 +22,9 @@ SELECT_PER = ("batch", "query")
 
 _TIED = 1e-6
 """Distances closer than this are ties: rounding differs between machines and must not decide."""
+
+METRIC = ("teacher_log_probs", "fused_log_probs", "mask")
+"""What a metric is called with."""
 
 _PERSISTENCE = 0.9
 """p of rank-biased overlap: the chance that a reader continues to the next candidate."""
@@ -86,8 +89,14 @@ SELECTIONS: dict[str, Metric] = {"kl": kl_divergence, "footrule": footrule, "rbo
 
 
 def check_selection(word: str) -> None:
-    """Raises ``InputError`` unless the word is one of ``SELECTIONS`` or names a function (nothing is imported)."""
+    """Raises ``InputError`` as `find_selection` does; a function's module is imported, the function is not called."""
     check_choice("selection", word, SELECTIONS, own=True)
+    find_selection(word)
+
+
+def find_selection(selection: str | Metric) -> Metric:
+    """The metric behind a word, a "module:function" or a function; raises ``InputError`` if it cannot be one."""
+    return find_function("selection", selection, SELECTIONS, parameters=METRIC)
 
 
 def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -> Tensor:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_shape
 from st_mta.assistants.fusion import Fusion, find_fusion, member_names, memberships
-from st_mta.assistants.selection import SELECT_PER, SELECTIONS, Metric, select
+from st_mta.assistants.selection import SELECT_PER, Metric, find_selection, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
-from st_mta.lookup import check_choice, find_function, word_of
+from st_mta.lookup import check_choice, word_of
 
 
 class AssistantTargets:
@@ -65,7 +65,7 @@ class AssistantTargets:
         self.alpha, self.student_scale = alpha, student_scale
         check_choice("calibration", calibration, CALIBRATIONS)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
-        self._distance = find_function("selection", selection, SELECTIONS)
+        self._distance = find_selection(selection)
         check_choice("select_per", select_per, SELECT_PER)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))

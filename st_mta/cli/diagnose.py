@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from st_mta.assistants.fusion import check_fusion
 from st_mta.assistants.pool import AssistantPool
 from st_mta.atomic import atomic_write_text
 from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection, with_dev_split
+from st_mta.lookup import check_choice
 from st_mta.options import option
+from st_mta.outputs import check_output_folder
 from st_mta.recipes.diagnose import Agreement, DiagnoseOptions, Diagnosis, diagnose
 from st_mta.recipes.options import INPUTS, OnCollection, Scoring
 from st_mta.report import console_table
@@ -34,15 +34,15 @@ class Config(DiagnoseOptions, Scoring, OnCollection):
 
 def run(config: Config) -> None:
     """Compares every assistant and fusion with the teacher."""
-    check_fusion(config.fusion)
+    folder = check_output_folder(config.output_dir)
     collection = load_collection(config.collection)
     if config.split == "dev":
         collection = with_dev_split(collection, config.seed)
+    check_choice("split", config.split, collection.qrels)
     options = config.scorer_options()
     teacher, *assistants = (load_scorer(name, options) for name in [config.teacher, *config.assistants])
     pool = AssistantPool(teacher, assistants)
     found = diagnose(collection, pool, [scorer for scorer in pool.scorers if scorer.can_retrieve], config)
-    folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write_text(folder / "diagnosis.json", json.dumps(asdict(found), indent=2) + "\n")
     plot_agreement(

@@ -13,6 +13,8 @@ from st_mta.cli.show import wide_console
 from st_mta.collections.benchmarks import benchmark, expand
 from st_mta.evaluation.side_by_side import Results, comparison_rows, test_rows
 from st_mta.options import option
+from st_mta.outputs import check_output_folder
+from st_mta.ranges import count_from
 from st_mta.recipes.evaluate import IncompleteEvaluation, evaluate_models
 from st_mta.recipes.options import INPUTS, Scoring
 from st_mta.report import console_table
@@ -40,20 +42,25 @@ class Config(Scoring):
     data: str | None = option(None, group=INPUTS, basic=True, help="Folder of local copies (default: $ST_MTA_DATA).")
     depth: int = option(
         100,
+        within=count_from(1),
         group=SEARCH,
         basic=True,
         help="Passages per query; a model that can only re-rank gets those of the first that can search.",
     )
     block_size: int | None = option(
         None,
+        within=count_from(1),
         group=SEARCH,
         help="Passages encoded between two writes (default: 4096), 16 times that compared at once; less saves memory.",
     )
-    backend: str = option("exact", group=SEARCH, help="Search of bi-encoders: exact (blocks) or faiss.")
+    backend: str = option(
+        "exact", group=SEARCH, choices=("exact", "faiss"), help="Search of bi-encoders: exact (blocks) or faiss."
+    )
 
 
 def run(config: Config) -> None:
     """Measures every model on every collection and benchmark."""
+    check_output_folder(config.output_dir)
     options = dict(vars(config))
     models, collections, benchmarks = (options.pop(name) for name in ("model", "collection", "benchmark"))
     try:

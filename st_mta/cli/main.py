@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import io
 import logging
+import os
+import signal
 import sys
 
 from st_mta import __version__
-from st_mta.atomic import is_full_disk
 from st_mta.cli.parse import parse
 from st_mta.errors import InputError
+from st_mta.os_errors import explained
 from st_mta.run.stopping import Stopped, stopping_on_sigterm
+from st_mta.visible import visible
 
 # Imported only when asked for, so that --help answers at once.
 VERBS = {
@@ -31,7 +36,21 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line; the exit code is 0, 2 where the input was wrong, 130 or 143 where it was stopped."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        _open_streams()
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; without this the interpreter would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -40,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
-        return _failed(f"st-mta: no command {verb!r}; there are {', '.join(VERBS)}.")
+        near = difflib.get_close_matches(verb.lower().replace("_", "-"), VERBS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}."
+        return _failed(f"st-mta: no command {verb!r}; {hint}")
     try:
         with stopping_on_sigterm():
             _set_up_messages()
@@ -50,23 +71,41 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stop:
         return _failed(f"st-mta {verb}: {stop}", code=stop.code)
     except InputError as error:
-        return _failed(f"st-mta {verb}: {' '.join(str(error).split())}")
+        return _failed(f"st-mta {verb}: {error}")
+    except BrokenPipeError:
+        raise
     except Exception as error:
-        # Full disks come as errors of many kinds: from the system, from safetensors, from torch.
-        if not is_full_disk(error):
+        if (mendable := explained(error)) is None:
             raise
-        return _failed(
-            f"st-mta {verb}: The disk is full ({' '.join(str(error).split())}). Everything finished before is whole; "
-            "free some space (st-mta cache lists and clears stored scores), then run the same command again."
-        )
+        return _failed(f"st-mta {verb}: {mendable}")
     except KeyboardInterrupt:
         return _failed(f"st-mta {verb}: interrupted; the same command resumes where it stopped.", code=130)
     return 0
 
 
 def _failed(message: str, code: int = 2) -> int:
-    print(message, file=sys.stderr)
+    """Prints one line, in which control characters are shown and not obeyed."""
+    print(visible(" ".join(message.split())), file=sys.stderr)
     return code
+
+
+def _open_streams() -> None:
+    """Opens closed streams, whose numbers the next files would get; signs that one cannot show are spelt."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Visible(logging.Formatter):
+    """Messages in which names are shown as they are, control characters spelt."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _set_up_messages() -> None:
@@ -74,7 +113,9 @@ def _set_up_messages() -> None:
     import datasets
     import transformers
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("st_mta").setLevel(logging.INFO)
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()

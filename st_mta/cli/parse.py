@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import re
-from dataclasses import MISSING, Field
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -14,8 +15,13 @@ import yaml
 from st_mta.cli.values import aliases_of, options_of, typed_options
 from st_mta.errors import InputError
 from st_mta.options import UNGROUPED
+from st_mta.visible import visible
 
+logger = logging.getLogger(__name__)
 Config = TypeVar("Config")
+CONFIG = (
+    "YAML file with any of these options. Read one of others first: what it names as module:function runs as code."
+)
 METAVARS = {int: "N", float: "X"}
 
 
@@ -38,21 +44,34 @@ def parse(
     options = options_of(config_class)
     parser = _parser(config_class, command, description, example, "--help-all" in arguments)
     namespace, left = parser.parse_known_args([_with_dashes(argument) for argument in arguments])
-    given = vars(namespace)
-    files = given.pop("config", [])
+    given = {name: _once(name, values) for name, values in vars(namespace).items()}
+    file = given.pop("config", None)
     bare = [field.name for field in options if field.metadata["bare"] and field.name not in given]
     if bare and len(left) == 1 and not left[0].startswith("-"):
         given[bare[0]] = left.pop()
     if left:
         parser.error(_unknown_flag(left[0], parser))
-    if len(files) > 1:
-        raise InputError(expected="one --config file", got=" and ".join(files), remedy="write all options into one")
-    found = read_yaml(Path(files[0]), config_class) if files else {}
+    found = {} if file is None else read_yaml(Path(file).expanduser(), config_class)
     found |= typed_options(config_class, {_flag(name): given[name] for name in given}, "the command line")
     missing = [_flag(field.name) for field in options if _required(field) and field.name not in found]
     if missing:
         parser.error(f"missing {', '.join(missing)}, as a flag or in the file of --config")
+    if any(field.name == "config_file" for field in fields(config_class)):  # type: ignore[arg-type]
+        found["config_file"] = file
     return config_class(**found)
+
+
+def _once(name: str, values: list[Any]) -> Any:
+    """What follows a flag. Of values given twice the last holds, as scripts expect; of lists none may be lost."""
+    if len(values) == 1 or (name != "config" and all(value == values[0] for value in values)):
+        return values[0]
+    given = " and ".join(" ".join(value) if isinstance(value, list) else str(value) for value in values)
+    if name == "config" or isinstance(values[0], list):
+        raise InputError(
+            expected=f"{_flag(name)} once", got=f"it {len(values)} times ({given})", remedy="write all behind one"
+        )
+    logger.warning("%s stands %d times (%s): the last one holds.", _flag(name), len(values), given)
+    return values[-1]
 
 
 def _with_dashes(argument: str) -> str:
@@ -70,7 +89,9 @@ def read_yaml(path: Path, config_class: type[Any]) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(
-            expected="a YAML file with options", got=f"{path}: {error}", remedy="correct the file or its name"
+            expected="a YAML file with options for --config",
+            got=f"{path}: {error}",
+            remedy="correct the file or its name",
         ) from error
     if content is None:
         return {}
@@ -105,7 +126,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, visible(f"{self.prog}: {' '.join(message.split())}\n"))
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -145,7 +166,7 @@ def _parser(
     for field in options:
         _add(groups[field.metadata["group"]], field, hints[field.name], everything or _shown(field))
     group = groups[UNGROUPED]
-    group.add_argument("--config", metavar="FILE", action="append", help="YAML file with any of these options.")
+    group.add_argument("--config", metavar="FILE", action="append", help=CONFIG)
     group.add_argument("-h", "--help", action="help", help="Show this page.")
     group.add_argument("--help-all", action="help", help="Show every option." if hidden else argparse.SUPPRESS)
     return parser
@@ -157,12 +178,12 @@ def _add(group: Any, field: Field[Any], hint: Any, shown: bool) -> None:
     known["metavar"] = _metavar(field, hint)
     flags = map(_flag, (field.name, *aliases_of(field)))
     if bool in (hint, *get_args(hint)):
-        group.add_argument(*flags, nargs="?", const="true", **known)
+        group.add_argument(*flags, nargs="?", const="true", action="append", **known)
         if field.default is True:
-            off = {"action": "store_const", "const": "false", "help": argparse.SUPPRESS}
+            off = {"action": "append_const", "const": "false", "help": argparse.SUPPRESS}
             group.add_argument(_flag(f"no_{field.name}"), dest=field.name, **off)
     else:
-        group.add_argument(*flags, nargs="+" if _takes_many(hint) else None, **known)
+        group.add_argument(*flags, nargs="+" if _takes_many(hint) else None, action="append", **known)
 
 
 def _flag(name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from st_mta.checked import Checked
 from st_mta.cli.show import readable_size, wide_console
 from st_mta.hub.files import run_files
 from st_mta.hub.search import PublishedFile
@@ -19,7 +20,7 @@ from st_mta.report import console_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publishing:
+class Publishing(Checked):
     """Options of both commands that publish."""
 
     repo: str = option(help="Where to publish: owner/name on the Hub.")

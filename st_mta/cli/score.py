@@ -13,6 +13,7 @@ from st_mta.cli.show import wide_console
 from st_mta.collections import load_collection
 from st_mta.mining.pairs import read_pairs, refuse_unwritable, write_scores
 from st_mta.options import option
+from st_mta.outputs import check_output_file
 from st_mta.recipes.options import INPUTS, OnCollection, Scoring
 from st_mta.scorers import load_scorer
 from st_mta.stores import Store
@@ -31,6 +32,7 @@ def run(config: Config) -> None:
     """Scores and writes one row per pair."""
     output = Path(config.output)
     refuse_unwritable(output, ".parquet", ".trec")
+    check_output_file(output)
     collection = load_collection(config.collection)
     store = Store(config.store)
     scorer = load_scorer(config.scorer, config.scorer_options(), store=store)

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from st_mta.report import console_table, summary_table
 from st_mta.report.schema import Report
-from st_mta.report.tables import visible
 from st_mta.report.wording import notice, quality_sentence
+from st_mta.visible import visible
 
 
 class PlainConsole(Console):
@@ -20,6 +20,10 @@ class PlainConsole(Console):
     def render_str(self, text: str, *, style: Any = "", justify: Any = None, overflow: Any = None, **_: Any) -> Text:
         """The text as it is, in this style."""
         return Text(visible(text), style=style, justify=justify, overflow=overflow)
+
+    def on_broken_pipe(self) -> None:
+        """Left to the command, which ends without a word."""
+        raise BrokenPipeError
 
 
 def wide_console() -> PlainConsole:

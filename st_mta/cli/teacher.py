@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from st_mta.cli.show import wide_console
 from st_mta.cli.tuning import TuningConfig
 from st_mta.options import option
+from st_mta.ranges import count_from
 from st_mta.recipes.make_teacher import FUSION_NAME, make_teacher
 from st_mta.recipes.options import INPUTS
 from st_mta.report import console_table
@@ -26,7 +27,7 @@ class Config(TuningConfig):
         basic=True,
         help="Scorers to fuse the cross-encoder with, by weights fitted on dev: named as for distill.",
     )
-    num_candidates: int = option(64, help="Passages per development query to compare on.")
+    num_candidates: int = option(64, within=count_from(2), help="Passages per development query to compare on.")
 
 
 def run(config: Config) -> None:

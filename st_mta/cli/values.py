@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
-import os
-import re
-import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, fields
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from st_mta.errors import InputError
-
-HOME = re.compile(r"^([\w-]+:)?(~(?=/|$))")
-"""A path below the user's home, also behind a kind of scorer ("late-interaction:~/model")."""
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-MISFITS = (ValueError, OverflowError, KeyError)
-"""What the readers of a text raise where it does not fit."""
+from st_mta.typed import MISFITS, in_words, typed
 
 
 def options_of(config_class: type[Any]) -> list[Field[Any]]:
     """The fields that can be given."""
-    return [field for field in fields(config_class) if field.init]
+    return [field for field in fields(config_class) if field.init and field.metadata.get("given", True)]
 
 
 def aliases_of(field: Field[Any]) -> list[str]:
@@ -66,7 +57,7 @@ def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
     if (section := field.metadata.get("section")) is not None:
         return None if value is None else typed_options(section, _mapping(value, where), where)
     try:
-        found = typed(value, hint)
+        found = typed(value, hint, read=True)
     except MISFITS as error:
         quotes = "" if isinstance(value, (str, list, dict)) else ", in quotes if it is a text"
         raise InputError(
@@ -101,73 +92,3 @@ def _mapping(value: Any, where: str) -> dict[Any, Any]:
 def _near(name: object, known: Collection[Any]) -> str:
     near = difflib.get_close_matches(str(name), map(str, known), n=1)
     return f"{near[0]!r} instead" if near else f"one of {', '.join(sorted(map(str, known)))}"
-
-
-def _kind(hint: Any) -> Any:
-    """``list`` for ``list[str]``, the type itself for a plain one."""
-    return get_origin(hint) or hint
-
-
-def typed(value: Any, hint: Any) -> Any:
-    """The value as the type of a field; a text is read as the command line gives it.
-
-    Raises:
-        ValueError, OverflowError, KeyError: If it does not fit.
-    """
-    kind, inner = _kind(hint), get_args(hint)
-    if kind in (Union, types.UnionType):
-        return _typed_union(value, inner)
-    if kind is list:
-        values = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
-        return [typed(one, inner[0] if inner else Any) for one in values]
-    if kind not in _READERS:
-        return value
-    accepted, read, _ = _READERS[kind]
-    if type(value) not in accepted:
-        raise ValueError(value)
-    return read(value)
-
-
-def _typed_union(value: Any, members: tuple[Any, ...]) -> Any:
-    """By the member that is the value's own type, else by the first that it fits."""
-    for member in sorted(members, key=lambda one: _kind(one) is not type(value)):
-        try:
-            return typed(value, member)
-        except MISFITS:
-            continue
-    raise ValueError(value)
-
-
-def _finite(value: Any) -> float:
-    if not math.isfinite(number := float(value)):
-        raise ValueError(value)
-    return number
-
-
-def _truth(value: bool | str) -> bool:
-    return value if isinstance(value, bool) else TRUTH[value.lower()]
-
-
-def _text(value: str) -> str:
-    return HOME.sub(lambda found: (found[1] or "") + os.path.expanduser("~"), value)
-
-
-_READERS: dict[Any, tuple[tuple[type, ...], Callable[[Any], Any], str]] = {
-    int: ((int, str), int, "a whole number"),
-    float: ((int, float, str), _finite, "a finite number"),
-    bool: ((bool, str), _truth, "true or false"),
-    str: ((str,), _text, "a text"),
-    dict: ((dict,), dict, "a mapping"),
-    type(None): ((type(None),), lambda value: value, ""),
-}
-"""By the type of a field: the types of values that may fit, how they are read, and how messages call them."""
-
-
-def in_words(hint: Any) -> str:
-    """What fits a field."""
-    kind, inner = _kind(hint), get_args(hint)
-    if kind in (Union, types.UnionType):
-        return " or ".join(filter(None, map(in_words, inner)))
-    if kind is list:
-        return f"a list, each {in_words(inner[0])}"
-    return _READERS[kind][2] if kind in _READERS else str(hint)

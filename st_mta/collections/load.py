@@ -90,7 +90,7 @@ def _local_copies(names: Iterable[str], data: str | Path | None) -> list[Path]:
             remedy="correct the path, or leave it out",
         )
     folder = data or os.environ.get(DATA_VARIABLE)
-    return [Path(folder, name) for name in names if name] if folder else []
+    return [Path(folder, name).expanduser() for name in names if name] if folder else []
 
 
 def _read_folder(folder: Path, known: Benchmark | None, language: str) -> Collection:

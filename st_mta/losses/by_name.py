@@ -126,8 +126,9 @@ HOST: dict[type, str] = {
 
 
 def check_loss(word: str) -> None:
-    """Raises ``InputError`` unless the word is one of ``LOSSES`` or names a function (nothing is imported)."""
+    """Raises ``InputError`` as `find_loss` does; a function's module is imported, the function is not called."""
     check_choice("loss", word, LOSSES, own=True)
+    find_loss(word)
 
 
 def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
@@ -159,7 +160,10 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
 
 def _parameters(function: Callable[..., Any]) -> tuple[int, frozenset[str]]:
     """How many positional arguments are required, and which of ``LOSS_OPTIONS`` are accepted by keyword."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C, without a word on what it takes
+        return 0, frozenset()
     positional = sum(one.kind <= one.POSITIONAL_OR_KEYWORD and one.default is one.empty for one in parameters)
     if any(one.kind is one.VAR_POSITIONAL for one in parameters):
         positional = max(positional, FACTORY)

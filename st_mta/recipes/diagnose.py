@@ -9,15 +9,17 @@ import numpy as np
 import torch
 
 from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_shape, fit_temperatures
-from st_mta.assistants.fusion import find_fusion, member_names, memberships
+from st_mta.assistants.fusion import check_fusion, find_fusion, member_names, memberships
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.selection import agreement
 from st_mta.assistants.weights import fit_weights
+from st_mta.checked import Checked
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.evaluation import evaluate_run
 from st_mta.lookup import check_choice
 from st_mta.mining import mine
 from st_mta.options import option
+from st_mta.ranges import SEED, count_from
 from st_mta.scored import score_all
 from st_mta.training.judgements import judge_by_teacher
 from st_mta.types import Collection, IntArray, Scorer
@@ -79,14 +81,18 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnoseOptions:
+class DiagnoseOptions(Checked):
     """How assistants are compared with the teacher."""
 
     split: str = option(
         "dev", group=QUERIES, basic=True, help="Whose queries; dev is cut from train where there is none."
     )
-    num_candidates: int = option(32, group=QUERIES, basic=True, help="Passages per query, from every searcher.")
-    max_queries: int = option(500, group=QUERIES, basic=True, help="At most so many queries, a seeded sample.")
+    num_candidates: int = option(
+        32, within=count_from(2), group=QUERIES, basic=True, help="Passages per query, from every searcher."
+    )
+    max_queries: int = option(
+        500, within=count_from(1), group=QUERIES, basic=True, help="At most so many queries, a seeded sample."
+    )
     fusion: str = option(
         "mean",
         group=POOL,
@@ -99,7 +105,11 @@ class DiagnoseOptions:
     calibration: str = option(
         "temperature", group=POOL, basic=True, choices=CALIBRATIONS, help="How scorers are brought to one scale."
     )
-    seed: int = option(42, help="Seed of the samples.")
+    seed: int = option(42, within=SEED, help="Seed of the samples.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fusion(self.fusion)
 
 
 def diagnose(

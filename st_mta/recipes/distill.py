@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import yaml
 
 from st_mta.atomic import atomic_write_text
+from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.hub.secrets import without_secrets
 from st_mta.options import option
-from st_mta.recipes.options import INPUTS, SOURCES, STORE
+from st_mta.outputs import check_output_folder
+from st_mta.ranges import count_from
+from st_mta.recipes.options import DEVICES, INPUTS, SOURCES, STORE, STORES
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.run.lock import one_at_a_time
@@ -43,10 +45,14 @@ class DistillConfig(MethodOptions):
         factory=list, group=INPUTS, basic=True, help="Scorers between teacher and student, named like the teacher."
     )
     student_layers: list[int] = option(
-        factory=list, group=INPUTS, basic=True, help="Layers of the student to keep, counted from 0 (default: all)."
+        factory=list,
+        within=count_from(0),
+        group=INPUTS,
+        basic=True,
+        help="Layers of the student to keep, counted from 0 (default: all).",
     )
-    device: str | None = option(None, group=MACHINE, help="cpu, or whatever the machine offers.")
-    store: str | None = option(None, group=MACHINE, help=STORE)
+    device: str | None = option(None, within=DEVICES, group=MACHINE, help="cpu, or whatever the machine offers.")
+    store: str | None = option(None, within=STORES, group=MACHINE, help=STORE)
     overwrite: bool = option(
         False,
         group=INPUTS,
@@ -56,9 +62,12 @@ class DistillConfig(MethodOptions):
     )
     training: dict[str, Any] | None = option(
         None,
+        group=MACHINE,
         section=MultiAssistantTrainingArguments,
         help="Any other training argument of the host, as JSON, or as a section of the YAML file.",
     )
+    config_file: str | None = field(default=None, metadata={"given": False})
+    """The file that the options came from; an input like others, and no option."""
 
 
 @one_at_a_time
@@ -81,11 +90,15 @@ def distill(config: DistillConfig) -> Report:
         *config.assistants,
         str(config.store or default_folder()),
     ]
-    RunFolder(Path(config.output_dir)).refuse_unusable(inputs, overwrite=config.overwrite)
+    if config.overwrite and config.config_file is not None:
+        inputs.append(config.config_file)  # deleted with the run, it would be lost if the new one is killed
+    RunFolder(check_output_folder(config.output_dir)).refuse_unusable(inputs, overwrite=config.overwrite)
+    arguments = training_arguments(config)
+    refuse_unknown([config.collection])
     student = load_student(config.student, device=config.device)
     trainer = MultiAssistantTrainer(
         prune_layers(student, config.student_layers) if config.student_layers else student,
-        training_arguments(config),
+        arguments,
         teacher=config.teacher,
         assistants=config.assistants,
         collection=config.collection,
@@ -101,7 +114,7 @@ def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:
         shown = ", ".join(str(path) for path in others[:3])
         logger.warning("Left in place, since the run did not write them: %d files (%s).", len(others), shown)
     report = trainer.train(resume_from_checkpoint=folder.begun)
-    options = {name: value for name, value in asdict(config).items() if name != "overwrite"}
+    options = {name: value for name, value in asdict(config).items() if name not in ("overwrite", "config_file")}
     with folder.manifest.recording("report"):
         atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
     return report
@@ -109,15 +122,15 @@ def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:
 
 def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments:
     """The options as arguments of the trainer."""
-    chosen: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(MethodOptions)}
+    chosen: dict[str, Any] = {one.name: getattr(config, one.name) for one in fields(MethodOptions)}
     try:
         chosen |= {"use_cpu": config.device == "cpu", **(config.training or {})}
         return MultiAssistantTrainingArguments(config.output_dir, **chosen)
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # the host raises many kinds
         raise InputError(
             expected="a mapping of training arguments that the host or st_mta knows, with values it accepts",
-            got=str(error),
+            got=f"{type(error).__name__}: {error}",
             remedy="correct its name or value; MultiAssistantTrainingArguments lists them all",
         ) from error

@@ -91,7 +91,7 @@ def evaluate_models(
         if isinstance(scorer, EmbeddingScorer):
             scorer.search_with(backend, block_size)
     measured = Measured({scorer.name: {} for scorer in scorers}, [], {})
-    folder = Path(output_dir)
+    folder = Path(output_dir).expanduser()
     protocols = [*(_protocol(source, split) for source in collections), *map(benchmark, names)]
     for source, protocol in zip(sources, protocols):
         with measured.noting(source.name if isinstance(source, Collection) else str(source)):

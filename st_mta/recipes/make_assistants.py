@@ -22,6 +22,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_scorer
 from st_mta.losses import ListwiseKLLoss
+from st_mta.outputs import check_output_folder
 from st_mta.recipes.tune import (
     Model,
     TuningSettings,
@@ -171,9 +172,9 @@ def make_assistants(
         InputError: For an unknown kind, a folder of other assistants, or a collection without judged training queries.
     """
     check_kinds(kinds, teacher)
-    settings = settings or TuningSettings()
+    folder, settings = check_output_folder(output_dir), settings or TuningSettings()
     collection = tunable_collection(collection, settings)
-    folder, store = Path(output_dir), Store.at(store)
+    store = Store.at(store)
     options = settings.scorer_options(store)
     untuned = load_scorer(load_student(base, device=settings.device), options, name=base)
     bm25 = BM25(store=store)

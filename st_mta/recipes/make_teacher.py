@@ -19,6 +19,8 @@ from st_mta.assistants.weights import fit_log_linear
 from st_mta.atomic import atomic_write_text
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
+from st_mta.outputs import check_output_folder
+from st_mta.ranges import check_number, count_from
 from st_mta.recipes.tune import TuningSettings, remove_checkpoints, tunable_collection, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
 from st_mta.run.lock import one_at_a_time
@@ -85,9 +87,10 @@ def make_teacher(
     Raises:
         InputError: If the folder holds another configuration, or the collection has no judged training queries.
     """
-    settings = settings or TuningSettings()
+    check_number("num_candidates", num_candidates, count_from(2))
+    folder, settings = check_output_folder(output_dir), settings or TuningSettings()
     collection = tunable_collection(collection, settings)
-    folder, store = Path(output_dir), Store.at(store)
+    store = Store.at(store)
     options = settings.scorer_options(store)
     others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve]

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from st_mta.checked import Checked
 from st_mta.options import option
+from st_mta.outputs import Folders
+from st_mta.precision import PRECISIONS, Devices
+from st_mta.ranges import count_from
 from st_mta.scorers import ScorerOptions
 from st_mta.stores import Store
 
 INPUTS = "Inputs and output"
 SOURCES = "a folder in BEIR layout, a Hub data set, a BEIR name, or pydocs"
+DEVICES, STORES = Devices(), Folders()
 STORE = "Folder of stored scores and embeddings (default: the user's cache)."
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnCollection:
+class OnCollection(Checked):
     """Of commands that read a collection."""
 
     collection: str = option(group=INPUTS, help="A folder in BEIR layout, a Hub data set, a BEIR name, or pydocs.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class Stored(Checked):
     """Of commands that keep or read scores and embeddings."""
 
-    store: str | None = option(None, help=STORE)
+    store: str | None = option(None, within=STORES, help=STORE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings:
+class ModelSettings(Checked):
     """How models are run."""
 
-    max_length: int | None = option(None, help="Longest text in tokens (default: the model's own limit).")
-    precision: str = option("auto", help="auto (bf16 where it is faster), fp32 or bf16.")
+    max_length: int | None = option(
+        None, within=count_from(1), help="Longest text in tokens (default: the model's own limit)."
+    )
+    precision: str = option(
+        "auto",
+        choices=("auto", *PRECISIONS),
+        help="Number format; auto is bf16 where the machine multiplies it faster.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
 from st_mta.options import option
+from st_mta.outputs import check_output_folder
+from st_mta.ranges import SEED
 from st_mta.recipes.distill import run_trainer
 from st_mta.recipes.options import Stored
 from st_mta.report import Report
@@ -28,7 +29,7 @@ class QuickstartConfig(Stored):
     """Options of ``st-mta quickstart``."""
 
     output_dir: str = option("quickstart-out", help="Folder for the student, run files, report and plots.")
-    seed: int = option(42, help="Seed of everything random.")
+    seed: int = option(42, within=SEED, help="Seed of everything random.")
     overwrite: bool = option(False, help="Begin anew where the output folder holds another run.")
 
 
@@ -46,7 +47,9 @@ def quickstart(config: QuickstartConfig) -> Report:
     Returns:
         The report, as in ``report.json``.
     """
-    RunFolder(Path(config.output_dir)).refuse_unusable(filter(None, [config.store]), overwrite=config.overwrite)
+    RunFolder(check_output_folder(config.output_dir)).refuse_unusable(
+        filter(None, [config.store]), overwrite=config.overwrite
+    )
     weights, store = model_path("minilm"), Store(config.store)
     options = ScorerOptions(store, device="cpu", max_length=MAX_LENGTH)
 

@@ -22,7 +22,8 @@ from st_mta.errors import InputError
 from st_mta.mining import mine
 from st_mta.options import option
 from st_mta.precision import resolve_precision
-from st_mta.recipes.options import ModelSettings
+from st_mta.ranges import POSITIVE, SEED, check_ranks, count_from
+from st_mta.recipes.options import DEVICES, ModelSettings
 from st_mta.run.folder import remove_checkpoints as _remove_checkpoints
 from st_mta.scorers import ScorerOptions
 from st_mta.scorers.weights import in_full_precision
@@ -47,21 +48,33 @@ TRAINERS: dict[type, tuple[Any, Any]] = {
 class TuningSettings(ModelSettings):
     """How models are fine-tuned; the options of the commands that tune."""
 
-    epochs: float = option(1.0, group=TUNING, basic=True, help="Passes over the training queries.")
-    batch_size: int = option(32, group=TUNING, basic=True, help="Queries per training step.")
-    learning_rate: float = option(5e-5, group=TUNING, basic=True, help="Peak learning rate.")
-    num_negatives: int = option(4, group=TUNING, basic=True, help="Hard negatives per query.")
-    range_min: int = option(0, group=TUNING, help="Retrieved passages skipped from the top when negatives are drawn.")
-    range_max: int = option(30, group=TUNING, help="Depth from which negatives are drawn.")
+    epochs: float = option(1.0, within=POSITIVE, group=TUNING, basic=True, help="Passes over the training queries.")
+    batch_size: int = option(32, within=count_from(1), group=TUNING, basic=True, help="Queries per training step.")
+    learning_rate: float = option(5e-5, within=POSITIVE, group=TUNING, basic=True, help="Peak learning rate.")
+    num_negatives: int = option(4, within=count_from(1), group=TUNING, basic=True, help="Hard negatives per query.")
+    range_min: int = option(
+        0, within=count_from(0), group=TUNING, help="Retrieved passages skipped from the top when negatives are drawn."
+    )
+    range_max: int = option(30, within=count_from(1), group=TUNING, help="Depth from which negatives are drawn.")
     max_queries: int | None = option(
-        None, group=TUNING, basic=True, help="At most so many training queries, a seeded sample (default: all)."
+        None,
+        within=count_from(1),
+        group=TUNING,
+        basic=True,
+        help="At most so many training queries, a seeded sample (default: all).",
     )
-    save_steps: int = option(200, group=TUNING, help="Steps between two checkpoints.")
+    save_steps: int = option(200, within=count_from(1), group=TUNING, help="Steps between two checkpoints.")
     max_length: int | None = option(
-        None, help="Longest text in tokens; a cross-encoder's pair twice that (default: the model's own limit)."
+        None,
+        within=count_from(1),
+        help="Longest text in tokens; a cross-encoder's pair twice that (default: the model's own limit).",
     )
-    seed: int = option(42, help="Seed of samples and training.")
-    device: str | None = option(None, help="cpu, or whatever the machine offers.")
+    seed: int = option(42, within=SEED, help="Seed of samples and training.")
+    device: str | None = option(None, within=DEVICES, help="cpu, or whatever the machine offers.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranks(self.range_min, self.range_max)
 
     def scorer_options(self, store: Store) -> ScorerOptions:
         """How the scorers beside the tuned model are loaded."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from st_mta.report.schema import Compute, Iteration, IterationScores, ModelEntry, Report, ServingEntry
 from st_mta.report.wording import NOTHING, count, duration, measure, most_selected, rate, recovered
+from st_mta.visible import visible
 
 Row = Mapping[str, object]
 
@@ -39,13 +40,6 @@ def console_table(rows: Sequence[Row], title: str | None = None) -> Table:
     for row in rows:
         table.add_row(*(Text(visible(str(value)).replace("**", "")) for value in row.values()))
     return table
-
-
-def visible(text: str) -> str:
-    """The text with characters that a terminal would obey (escapes, changes of direction) written out."""
-    return "".join(
-        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text
-    )
 
 
 def is_numeric(rows: Sequence[Row], column: str) -> bool:

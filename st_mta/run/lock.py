@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from st_mta.errors import InputError
+from st_mta.outputs import check_output_folder
 
 try:
     import fcntl
@@ -38,7 +39,8 @@ def one_at_a_time(function: Callable[Arguments, Result]) -> Callable[Arguments, 
     @functools.wraps(function)
     def locking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         given = signature.bind(*args, **kwargs).arguments
-        with locked(Path(given["output_dir"] if "output_dir" in given else given["config"].output_dir)):
+        place = given["output_dir"] if "output_dir" in given else given["config"].output_dir
+        with locked(check_output_folder(place)):
             return function(*args, **kwargs)
 
     return locking

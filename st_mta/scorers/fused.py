@@ -77,12 +77,19 @@ def write_fusion(path: Path, parts: Sequence[str], weights: Sequence[float]) -> 
     atomic_write_text(path, json.dumps({"parts": names, "weights": [float(w) for w in weights]}, indent=2) + "\n")
 
 
-def read_fusion(path: Path) -> tuple[list[str], list[float]]:
+def read_fusion(path: Path, above: Sequence[Path] = ()) -> tuple[list[str], list[float]]:
     """The parts, as users name scorers, and their weights, as [`write_fusion`] wrote them.
 
+    Args:
+        path: The file.
+        above: Fusions that this one is a part of.
+
     Raises:
-        InputError: If the file is missing or says something else.
+        InputError: If the file is missing, says something else, or is a part of itself.
     """
+    if path.resolve() in above:
+        remedy = "name other scorers as its parts"
+        raise InputError(expected="a fusion of other scorers", got=f"{path}, a part of itself", remedy=remedy)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = [str(part) for part in content["parts"]]
@@ -93,7 +100,11 @@ def read_fusion(path: Path) -> tuple[list[str], list[float]]:
             got=f"{path} ({type(error).__name__}: {error})",
             remedy="write it with st-mta teacher, or correct it",
         ) from error
-    return [_absolute(part, path.parent) for part in parts], weights
+    parts = [_absolute(part, path.parent) for part in parts]
+    for part in parts:
+        if part.endswith(SUFFIX):
+            read_fusion(Path(part), (*above, path.resolve()))
+    return parts, weights
 
 
 def _relative(part: str, folder: Path) -> str:

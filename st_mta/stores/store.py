@@ -64,7 +64,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        self.folder = Path(folder) if folder is not None else default_folder()
+        self.folder = Path(folder).expanduser() if folder is not None else default_folder()
         _check_folder(self.folder)
         self.ledger = Ledger()
         self.uses = Uses(self.folder / "scorers")

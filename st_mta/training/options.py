@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from st_mta.assistants.calibration import CALIBRATIONS
 from st_mta.assistants.fusion import check_fusion
 from st_mta.assistants.selection import check_selection
+from st_mta.checked import check_fields
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.by_name import LOSSES, check_loss
 from st_mta.options import option
+from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
 
 SIMILARITY = "similarity"
 SIMILARITY_MARGIN = 0.15
@@ -26,10 +27,13 @@ class MethodOptions:
     """Options of a distillation; ``num_train_epochs``, ``learning_rate`` and the like describe *one iteration*."""
 
     num_iterations: int = option(
-        3, group=FLOW, basic=True, help="Iterations of mine, score, train, evaluate, promote."
+        3, within=count_from(1), group=FLOW, basic=True, help="Iterations of mine, score, train, evaluate, promote."
     )
     patience: int | None = option(
-        1, group=FLOW, help="Stop after this many iterations without improvement on dev; None never stops early."
+        1,
+        within=count_from(1),
+        group=FLOW,
+        help="Stop after this many iterations without improvement on dev; None never stops early.",
     )
     curriculum: str = option(
         "all",
@@ -40,13 +44,20 @@ class MethodOptions:
         "1 - 1 / rank of the first positive, or not at all.",
     )
     queries_per_iteration: int | None = option(
-        None, group=CANDIDATES, basic=True, help="Training queries drawn for an iteration; None takes all."
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Training queries drawn for an iteration; None takes all.",
     )
     num_candidates: int = option(
-        16, group=CANDIDATES, basic=True, help="Passages per query, the positives among them."
+        16, within=count_from(2), group=CANDIDATES, help="Passages per query, the positives among them."
     )
-    range_min: int = option(0, group=CANDIDATES, help="Retrieved passages skipped from the top when sampling.")
-    range_max: int = option(100, group=CANDIDATES, help="Depth to which every retriever is searched.")
+    range_min: int = option(
+        0, within=count_from(0), group=CANDIDATES, help="Retrieved passages skipped from the top when sampling."
+    )
+    range_max: int = option(
+        100, within=count_from(1), group=CANDIDATES, help="Depth to which every retriever is searched."
+    )
     sampling_strategy: str = option(
         "stratified",
         group=CANDIDATES,
@@ -68,22 +79,28 @@ class MethodOptions:
         "0.15 for similarity.",
     )
     num_crops: int = option(
-        4000, group=CANDIDATES, help="Training queries cropped from passages where the collection brings none."
+        4000,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Training queries cropped from passages where the collection brings none.",
     )
     regression_epochs: float = option(
         2.0,
+        within=NOT_NEGATIVE,
         group=WARM_UP,
-        basic=True,
         help="Passes of the warm-up, which regresses the student's embeddings to those of the best bi-encoder; 0 "
         "leaves it out.",
     )
-    regression_learning_rate: float = option(1e-3, group=WARM_UP, help="Peak learning rate of the warm-up.")
-    regression_batch_size: int = option(32, group=WARM_UP, help="Texts per step of the warm-up.")
+    regression_learning_rate: float = option(
+        1e-3, within=POSITIVE, group=WARM_UP, help="Peak learning rate of the warm-up."
+    )
+    regression_batch_size: int = option(32, within=count_from(1), group=WARM_UP, help="Texts per step of the warm-up.")
     regression_max_texts: int = option(
-        200_000, group=WARM_UP, help="Texts per pass of the warm-up at most (a seeded sample)."
+        200_000, within=count_from(1), group=WARM_UP, help="Texts per pass of the warm-up at most (a seeded sample)."
     )
     regression_weight: float | None = option(
         None,
+        within=NOT_NEGATIVE,
         group=WARM_UP,
         help="Weight of the same regression in every iteration. None takes 3 where a bi-encoder of the student's "
         "width is at hand and the loss can use it, else 0.",
@@ -97,6 +114,7 @@ class MethodOptions:
     )
     target_entropy: float = option(
         0.5,
+        within=PROPER_SHARE,
         group=TARGETS,
         help="Mean entropy to which temperatures are fitted, as a share of that of a uniform distribution.",
     )
@@ -119,47 +137,58 @@ class MethodOptions:
     )
     alpha: float | None = option(
         None,
+        within=SHARE,
         group=TARGETS,
-        basic=True,
         help="Weight of the teacher; the selected assistant weighs 1 - alpha. None takes 1 where the teacher is "
         "better on dev than every assistant, else 0.5; assistants mine and are regressed to in either case.",
     )
     alpha_end: float | None = option(
-        None, group=TARGETS, help="Value that alpha moves to, linearly over the run; None leaves it where it is."
+        None,
+        within=SHARE,
+        group=TARGETS,
+        help="Value that alpha moves to, linearly over the run; None leaves it where it is.",
     )
     loss: str = option(
         "kl",
         group=LOSS,
-        basic=True,
         help=f"What the student minimises: {', '.join(LOSSES)}, or your own module:function.",
     )
     contrastive_weight: float = option(
-        0.1, group=LOSS, help="Weight of the in-batch contrastive term on the positives."
+        0.1, within=NOT_NEGATIVE, group=LOSS, help="Weight of the in-batch contrastive term on the positives."
     )
     scale: float | None = option(
         None,
+        within=POSITIVE,
         group=LOSS,
         help="Factor on the student's similarities. None fits it before each training, so that the student's "
         "distributions have the target entropy too.",
     )
     num_train_epochs: float = option(
-        1.0, group=STEPS, basic=True, aliases=("--epochs",), help="Passes over the queries of an iteration."
+        1.0,
+        within=POSITIVE,
+        group=STEPS,
+        basic=True,
+        aliases=("--epochs",),
+        help="Passes over the queries of an iteration.",
     )
     per_device_train_batch_size: int = option(
-        32, group=STEPS, basic=True, aliases=("--batch-size",), help="Queries per training step."
+        32, within=count_from(1), group=STEPS, basic=True, aliases=("--batch-size",), help="Queries per training step."
     )
-    learning_rate: float = option(1e-4, group=STEPS, basic=True, help="Peak learning rate of an iteration.")
+    learning_rate: float = option(
+        1e-4, within=POSITIVE, group=STEPS, basic=True, help="Peak learning rate of an iteration."
+    )
     dropout: float | None = option(
-        0.0, group=STEPS, help="Dropout of the student in training; None leaves the model's own."
+        0.0, within=SHARE, group=STEPS, help="Dropout of the student in training; None leaves the model's own."
     )
     max_length: int | None = option(
         None,
+        within=count_from(1),
         group=STEPS,
-        basic=True,
         help="Tokens per text for the student and for models given by name; None leaves each model's own limit.",
     )
     documents_per_forward: int | None = option(
         None,
+        within=count_from(1),
         group=MACHINE,
         help="Passages per forward pass of the student within a step, sorted by length so that little is padded; None "
         "takes 32 on a CPU and everything at once elsewhere.",
@@ -170,13 +199,16 @@ class MethodOptions:
         choices=("auto", "fp32", "bf16"),
         help="Number format of training and scorers; auto is bf16 where the machine multiplies it faster.",
     )
-    eval_depth: int = option(100, group=MACHINE, help="Passages retrieved per query for evaluation.")
-    max_eval_queries: int = option(500, group=MACHINE, help="Development queries used at most.")
-    seed: int = option(42, group=MACHINE, basic=True, help="Seed of everything random.")
+    eval_depth: int = option(
+        100, within=count_from(1), group=MACHINE, help="Passages retrieved per query for evaluation."
+    )
+    max_eval_queries: int = option(500, within=count_from(1), group=MACHINE, help="Development queries used at most.")
+    seed: int = option(42, within=SEED, group=MACHINE, basic=True, help="Seed of everything random.")
 
     def __post_init__(self) -> None:
-        self._check_ranges()
-        self._check_choices()
+        check_fields(self)
+        check_ranks(self.range_min, self.range_max)
+        self._check_functions()
         self._check_filter()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
             parent()
@@ -200,39 +232,7 @@ class MethodOptions:
                 remedy="set filter_false_negatives, or leave the margins out",
             )
 
-    def _check_ranges(self) -> None:
-        least = {
-            "num_iterations": 1, "patience": 1, "num_candidates": 2, "range_min": 0, "range_max": 1, "num_crops": 1,
-            "queries_per_iteration": 1, "regression_epochs": 0, "regression_batch_size": 1, "regression_max_texts": 1,
-            "regression_weight": 0, "contrastive_weight": 0, "eval_depth": 1, "max_eval_queries": 1,
-            "documents_per_forward": 1, "max_length": 1, "per_device_train_batch_size": 1,
-        }  # fmt: skip
-        for name, minimum in least.items():
-            value = getattr(self, name)
-            if value is not None and not minimum <= value < math.inf:
-                raise _out_of_range(name, f"at least {minimum}", value)
-        for name in ("num_train_epochs", "learning_rate", "regression_learning_rate", "scale"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise _out_of_range(name, "positive and finite", value)
-        for name in ("alpha", "alpha_end", "target_entropy", "dropout"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1 or (name == "target_entropy" and value in (0, 1)):
-                raise _out_of_range(name, "between 0 and 1", value)
-        if self.range_min >= self.range_max:
-            raise _out_of_range("range_min", f"between 0 and range_max - 1 = {self.range_max - 1}", self.range_min)
-        if not 0 <= self.seed < 2**32:
-            raise _out_of_range("seed", "between 0 and 2**32 - 1", self.seed)
-
-    def _check_choices(self) -> None:
+    def _check_functions(self) -> None:
         check_fusion(self.fusion)
         check_selection(self.selection)
         check_loss(self.loss)
-        for field in fields(MethodOptions):
-            choices, value = field.metadata["choices"], getattr(self, field.name)
-            if choices is not None and value not in choices:
-                raise _out_of_range(field.name, " or ".join(map(repr, choices)), value)
-
-
-def _out_of_range(name: str, expected: str, value: object) -> InputError:
-    return InputError(expected=f"{name} {expected}", got=repr(value), remedy=f"change {name}")

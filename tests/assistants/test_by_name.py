@@ -78,9 +78,15 @@ def test_unknown_words_are_refused(value):
             check(value)
 
 
-@pytest.mark.parametrize("word", ["mean", "rrf", "weighted", "not_installed_here:rule"])
-def test_a_check_imports_nothing(word):
+@pytest.mark.parametrize("word", ["mean", "rrf", "weighted", "st_mta.assistants.fusion:fuse_rrf"])
+def test_a_check_finds_the_rule(word):
     check_fusion(word)
+
+
+@pytest.mark.parametrize("word", ["not_installed_here:rule", "os:system", "os:getcwd"])
+def test_a_check_refuses_what_cannot_be_a_rule_and_calls_nothing(word):
+    with pytest.raises(InputError, match="fusion to"):
+        check_fusion(word)
 
 
 def test_options_are_called_by_their_word_or_name():

@@ -49,7 +49,8 @@ Search:
 Options:
   --store STORE       Folder of scores.
   --fresh             Forget the store.
-  --config FILE       YAML file with any of these options.
+  --config FILE       YAML file with any of these options. Read one of others first: what it names
+                      as module:function runs as code.
   -h, --help          Show this page.
   --help-all          Show every option.
 

@@ -125,7 +125,7 @@ def test_the_options_of_the_iterations_reach_the_trainer(tmp_path):
 
     given = {
         "calibration": "zscore", "alpha_end": 0.25, "curriculum": "weighted", "patience": 3, "target_entropy": 0.7,
-        "regression_weight": 0.5, "fusion": "weighted", "selection": "json:dumps",
+        "regression_weight": 0.5, "fusion": "weighted", "selection": "st_mta.assistants.selection:footrule",
         "filter_false_negatives": "absolute",
     }  # fmt: skip
     flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
@@ -304,7 +304,7 @@ def test_training_arguments_from_python_are_a_mapping(tmp_path):
 
     given = dict(collection="pydocs", teacher="minilm", student="minilm", output_dir=str(tmp_path))
     assert training_arguments(DistillConfig(**given, training={"warmup_steps": 3})).warmup_steps == 3
-    with pytest.raises(InputError, match="a mapping of training arguments"):
+    with pytest.raises(InputError, match="a mapping for training"):
         training_arguments(DistillConfig(**given, training='{"warmup_steps": 3}'))
 
 

@@ -154,9 +154,15 @@ def test_unknown_words_are_refused_early(word, student):
         ListwiseKLLoss(student, divergence=word)
 
 
-@pytest.mark.parametrize("word", [*LOSSES, "not_installed_here:loss"])
-def test_a_check_imports_nothing(word):
+@pytest.mark.parametrize("word", LOSSES)
+def test_a_check_finds_the_loss(word):
     check_loss(word)
+
+
+@pytest.mark.parametrize("word", ["not_installed_here:loss", "os:system", "math:hypot"])
+def test_a_check_refuses_what_cannot_be_a_loss_and_calls_nothing(word):
+    with pytest.raises(InputError, match="loss"):
+        check_loss(word)
 
 
 def test_the_adapter_is_what_the_words_of_the_host_give(student, targets):

@@ -69,3 +69,11 @@ def test_what_is_no_fusion_is_refused(tmp_path, content):
 def test_a_missing_fusion_is_refused(tmp_path):
     with pytest.raises(InputError, match="a fusion"):
         load_scorer(str(tmp_path / "none.fusion.json"))
+
+
+def test_a_fusion_that_is_a_part_of_itself(tmp_path):
+    for name, part in (("a", "b"), ("b", "a"), ("c", "c")):
+        write_fusion(tmp_path / f"{name}.fusion.json", [f"./{part}.fusion.json"], [1.0])
+    for name in "abc":
+        with pytest.raises(InputError, match="a part of itself"):
+            load_scorer(str(tmp_path / f"{name}.fusion.json"))

@@ -95,7 +95,7 @@ def test_the_margin_is_that_of_the_strategy(tmp_path):
     [
         ({"filter_false_negatives": "soft"}, "'similarity'"),
         ({"filter_false_negatives": "relative", "filter_margins": []}, "relative_margin"),
-        ({"filter_false_negatives": "absolute", "filter_margins": [float("nan")]}, "absolute_margin"),
+        ({"filter_false_negatives": "absolute", "filter_margins": [float("nan")]}, "filter_margins"),
         ({"filter_margins": [0.1]}, "leave the margins out"),
     ],
 )
