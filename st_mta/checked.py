@@ -69,7 +69,7 @@ class _Choices(tuple[Any, ...]):
     """Words that are allowed, for messages."""
 
     def __str__(self) -> str:
-        return " or ".join(map(repr, self))
+        return f"to be one of {', '.join(map(repr, self))}"
 
 
 def _check_text(name: str, text: str) -> None:

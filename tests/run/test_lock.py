@@ -20,7 +20,9 @@ HOLD = """
 import importlib.util, sys, time, types
 errors = types.ModuleType("st_mta.errors")
 errors.InputError = ValueError
-sys.modules["st_mta"], sys.modules["st_mta.errors"] = types.ModuleType("st_mta"), errors
+outputs = types.ModuleType("st_mta.outputs")
+outputs.check_output_folder = lambda path: path
+sys.modules |= {"st_mta": types.ModuleType("st_mta"), "st_mta.errors": errors, "st_mta.outputs": outputs}
 spec = importlib.util.spec_from_file_location("lock", sys.argv[1])
 lock = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(lock)
