@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from st_mta.report.tables import visible
+from st_mta.visible import visible
 
 SIGNS = re.compile(r"[\\\[\]`*$]|^[#>+-]|~~")
 

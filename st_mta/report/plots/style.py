@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from st_mta.atomic import atomic_path
 from st_mta.report.schema import Iteration
-from st_mta.report.tables import visible
+from st_mta.visible import visible
 
 # Colours of Okabe and Ito, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
