@@ -133,7 +133,7 @@ def broken(words):
 UNUSABLE = {"one too few": lambda words: words[1:], "numbers": lambda words: [1] * len(words), "broken": broken}
 
 
-@pytest.mark.parametrize("stemmer", [*UNUSABLE.values(), "english", 3], ids=str)
+@pytest.mark.parametrize("stemmer", [*UNUSABLE.values(), "english", 3], ids=[*UNUSABLE, "a word", "a number"])
 def test_a_stemmer_that_gives_no_stems_is_refused(stemmer):
     with pytest.raises(InputError, match="one stem for each"):
         BM25(stemmer=stemmer)
