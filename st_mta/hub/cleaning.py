@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path, PurePath
@@ -50,10 +51,19 @@ class Cleaning:
             text = cleaned = path.read_bytes().decode()
         except UnicodeDecodeError:
             return path
-        if path.name == CONFIG and (options := yaml.safe_load(text)) != (kept := without_secrets(options)):
-            cleaned = yaml.safe_dump(kept, sort_keys=False)
+        if path.name == CONFIG:  # by its values: YAML breaks long ones over lines, and paths with them
+            options = yaml.safe_load(text)
+            kept = self._values(without_secrets(options))
+            cleaned = text if kept == options else yaml.safe_dump(kept, sort_keys=False, width=math.inf)
         cleaned = self.text(cleaned)
         return path if cleaned == text else cleaned.encode()
+
+    def _values(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._values(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._values(inner) for inner in value]
+        return self.text(value) if isinstance(value, str) else value
 
     def settings(self, path: Path) -> Path | bytes:
         """Settings of the student without the places they came from; vocabularies, weights and code as they are."""

@@ -13,6 +13,7 @@ from st_mta.atomic import TEMPORARY
 from st_mta.errors import InputError
 from st_mta.names import file_name
 from st_mta.run.manifest import Manifest
+from st_mta.stores import Store
 
 FOLDERS = ("student", "student-before", "student-embeddings", "warm-up", "iteration-[0-9]*", "runs", "plots")
 WRITTEN = (
@@ -110,6 +111,9 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         self.remove_checkpoints()
         self._remove_leftovers()
+        for store in self._found(["student-embeddings"]):
+            if store.is_dir() and not store.is_symlink():
+                Store(store).clear()
         for folder in self._inner_folders():
             with suppress(OSError):  # it holds something of others
                 folder.rmdir()

@@ -18,6 +18,7 @@ from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments, toy_trainer
 
 SOURCE = """
+import torch
 def distance(student_logits, target_log_probs, mask):
     return {factor} * (student_logits.masked_fill(~mask, 0.0) ** 2).sum(-1)
 
@@ -25,8 +26,8 @@ def make(student, targets):
     from st_mta.losses import ListwiseKLLoss
     return ListwiseKLLoss(student, targets=targets, alpha={factor} / 10)
 
-def fuse(scores, mask):
-    return {factor} * scores.mean(1)
+def fuse(scores, memberships, mask):
+    return {factor} * torch.einsum("ca,qan->qcn", memberships / memberships.sum(1, keepdim=True), scores)
 """
 BEST = {"eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "load_best_model_at_end": True}
 

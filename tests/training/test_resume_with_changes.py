@@ -17,7 +17,7 @@ from tests.training.toy_run import killed, toy_trainer
 
 OTHERS = {
     "optim": "adafactor", "adam_beta1": 0.5, "adam_epsilon": 1e-6, "prompts": {"query": "the "}, "data_seed": 7,
-    "lr_scheduler_kwargs": {"min_lr": 1e-6}, "learning_rate_mapping": {"embeddings": 0.0}, "seed": 7,
+    "lr_scheduler_kwargs": {"last_epoch": -1}, "learning_rate_mapping": {"embeddings": 0.0}, "seed": 7,
     "dataloader_drop_last": True, "batch_sampler": "no_duplicates", "gradient_checkpointing": True,
     "label_smoothing_factor": 0.1, "max_grad_norm": 2.0, "num_iterations": 3, "precision": "bf16", "dropout": 0.1,
     "loss": lambda student, targets: ListwiseKLLoss(student, targets=targets, alpha=0.9),
