@@ -37,7 +37,7 @@ ARGUMENTS: dict[str, Any] = {
     "num_iterations": 1.5, "num_candidates": "5", "seed": 4.2, "alpha": "half", "fusion": 5, "loss": 5,
     "learning_rate": "fast", "per_device_train_batch_size": True, "queries_per_iteration": 2.5, "patience": "never",
     "max_length": 12.5, "precision": 16, "range_max": None, "regression_epochs": "two", "dropout": "x",
-    "eval_depth": 0, "max_eval_queries": -1, "no_such_argument": 1,
+    "eval_depth": 0, "max_eval_queries": -1,
 }  # fmt: skip
 RUN, QRELS = {"q": {"a": 2.0, "b": 1.0}}, {"q": {"a": 1}}
 MEASURED: dict[str, tuple[Any, Any, Any]] = {
@@ -79,7 +79,7 @@ def drills(_: int) -> Iterator[Drill]:
         yield _drill(f"paired_test {name}", partial(_tested, name=name))
     for name in LOADED:
         yield _drill(f"load_scorer {name}", partial(_loaded, name=name))
-    for k in (0, -1, 2.5, "x", None):
+    for k in (-1, 2.5, "x", None):
         yield _drill(f"retrieve k={k!r}", partial(_retrieved, k=k))
 
 

@@ -45,12 +45,14 @@ def read_beir(folder: str | Path) -> Collection:
     layout = layout_of(folder)
     corpus, *notes = read_records(layout.corpus)
     queries, note = read_records(layout.queries, queries=True) if layout.queries else (RECORD.empty_table(), "")
+    judgements = {split: _judgements(path, folder) for split, path in layout.qrels.items()}
+    empty = [f"{layout.qrels[split].name} has no judgements." for split, rows in judgements.items() if not len(rows)]
     return assemble(
         name=folder.resolve().name,
         corpus=Texts(corpus["_id"], joined_texts(corpus["title"], corpus["text"])),
         queries=Texts(queries["_id"], queries["text"]),
-        judgements={split: _judgements(path, folder) for split, path in layout.qrels.items()},
-        notes=[said for said in (*layout.notes, *notes, note) if said],
+        judgements=judgements,
+        notes=[said for said in (*layout.notes, *notes, note, *empty) if said],
     )
 
 

@@ -38,6 +38,11 @@ def from_dictionaries(
         >>> collection.qrels
         {'train': {'q1': {'p1': 1}}}
     """
+    for noun, given in (("corpus", corpus), ("queries", queries or {}), ("qrels", qrels or {})):
+        if not isinstance(given, Mapping):
+            raise InputError(
+                expected=f"a dictionary as {noun}", got=f"a {type(given).__name__}", remedy="write it as {id: ...}"
+            )
     return assemble(
         name=name,
         corpus=_texts({passage_id: _joined(passage) for passage_id, passage in corpus.items()}, "corpus"),

@@ -64,7 +64,7 @@ def _values(
     run: Mapping[str, Mapping[str, float]], judgements: Mapping[str, Judged], names: list[str], relevance_level: int
 ) -> dict[str, dict[str, float]]:
     """Measure -> query -> value. The one place where a query without an answer gets its 0."""
-    _check(judgements, names)
+    _check(run, judgements, names)
     qrels = {query_id: _whole_grades(query_id, judged) for query_id, judged in judgements.items()}
     values = {name: dict.fromkeys(qrels, 0.0) for name in names}
     measure_names = {_at_level(_native(MEASURES[name]), relevance_level): name for name in names}
@@ -122,11 +122,18 @@ def _at_level(measure: Any, relevance_level: int) -> Any:
     return measure(rel=relevance_level) if relevance_level != 1 and "rel" in measure.SUPPORTED_PARAMS else measure
 
 
-def _check(qrels: Mapping[str, Judged], names: list[str]) -> None:
+def _check(run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Judged], names: list[str]) -> None:
     for name in names:
         check_choice("a measure", name, MEASURES)
+    if not isinstance(run, Mapping):
+        raise _no_run(f"a {type(run).__name__}")
     if not qrels:
         raise InputError(expected="at least one judged query", got="empty qrels", remedy="choose a judged split")
+
+
+def _no_run(found: str) -> InputError:
+    remedy = "write {query_id: {passage_id: 1.5}}, or read a run file with st_mta.trec.read_run"
+    return InputError(expected="query id -> passage id -> score as a run", got=found, remedy=remedy)
 
 
 def _without_ties(query_id: str, passages: Mapping[str, float]) -> dict[str, float]:
@@ -135,7 +142,10 @@ def _without_ties(query_id: str, passages: Mapping[str, float]) -> dict[str, flo
     The providers behind ir_measures disagree about ties (by id upwards for RR@k, downwards for the others), so a
     tied run would be measured on two different rankings. trec_eval's rule wins: single precision, higher id first.
     """
-    scores = np.fromiter(passages.values(), dtype=np.float32, count=len(passages))
+    try:
+        scores = np.fromiter(passages.values(), dtype=np.float32, count=len(passages))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _no_run(f"{str(passages)[:100]} for query {query_id!r}") from error
     if np.isnan(scores).any():
         raise InputError(
             expected="a score for every passage of a run",

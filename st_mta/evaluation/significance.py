@@ -65,6 +65,13 @@ def paired_test(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = 0
     Raises:
         InputError: If the systems were measured on different queries, or on none, or a value is not finite.
     """
+    values = [*a.values(), *b.values()] if isinstance(a, Mapping) and isinstance(b, Mapping) else [None]
+    if not all(isinstance(value, (int, float, np.number)) for value in values):
+        raise InputError(
+            expected="query id -> value of each system",
+            got=f"{str(a)[:100]} and {str(b)[:100]}",
+            remedy="give what per_query returns",
+        )
     if not a or a.keys() != b.keys():
         raise InputError(
             expected="two systems measured on the same queries",

@@ -232,3 +232,9 @@ def test_long_lines_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(records, "BLOCK_BYTES", 64)
     write_jsonl(folder / "corpus.jsonl", [*CORPUS, {"_id": "p5", "text": "long " * 100}])
     assert read_beir(folder).corpus["p5"] == ("long " * 100).strip()
+
+
+@pytest.mark.parametrize("content", ["", "query-id\tcorpus-id\tscore\n"])
+def test_a_file_without_judgements_is_noted(folder: Path, content: str) -> None:
+    (folder / "qrels" / "test.tsv").write_text(content, encoding="utf-8")
+    assert "test.tsv has no judgements." in read_beir(folder).notes

@@ -89,3 +89,10 @@ def test_numbers_of_numpy_are_grades() -> None:
 def test_bad_input_is_named(corpus: dict, queries: dict, qrels: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         from_dictionaries("pets", corpus, queries, qrels)
+
+
+@pytest.mark.parametrize(("noun", "given"), [("corpus", ["a"]), ("queries", ["q"]), ("qrels", [("q", "p", 1)])])
+def test_what_is_no_dictionary_is_refused(noun, given):
+    parts = {"corpus": {"p": "a"}, "queries": {"q": "a"}, "qrels": {"q": {"p": 1}}} | {noun: given}
+    with pytest.raises(InputError, match=f"a dictionary as {noun}"):
+        from_dictionaries("pets", **parts)

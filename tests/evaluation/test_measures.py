@@ -169,3 +169,9 @@ def test_high_grades_are_measured_as_trec_eval_measures_them(monkeypatch):
     values = evaluate_run(run, {**qrels, "q0": {"p1": 10**9, "p2": 1}, "q1": {"p3": 10**15}})
     assert 0 < values["ndcg@10"] < 1 and values["recall@100"] > 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+@pytest.mark.parametrize("run", [[("q", "a")], {"q": ["a"]}, {"q": {"a": "good"}}, {"q": {"a": [1]}}])
+def test_what_is_no_run_is_refused(run):
+    with pytest.raises(InputError, match="query id -> passage id -> score"):
+        evaluate_run(run, {"q": {"a": 1}})

@@ -127,3 +127,9 @@ def test_values_that_are_not_finite_are_refused_with_their_query(value, swapped)
     systems = [{"q1": 1.0, "q2": value}, {"q1": 0.5, "q2": value if value != value else 0.2}]
     with pytest.raises(InputError, match="'q2'"):
         paired_test(*(reversed(systems) if swapped else systems))
+
+
+@pytest.mark.parametrize(("a", "b"), [({"a": "x"}, {"a": 1.0}), ([1.0], [2.0]), ({"a": None}, {"a": 1.0})])
+def test_what_are_no_values_is_refused(a, b):
+    with pytest.raises(InputError, match="per_query"):
+        paired_test(a, b)
