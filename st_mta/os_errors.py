@@ -34,6 +34,12 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.ENFILE: ("too many files are open", "close other programs, then run the same command again"),
 }
 """Why, and what to do."""
+NUMBERS = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+}
 HALF_WRITTEN = ("requested and", "unexpected pos", "PytorchStreamWriter failed writing", "database or disk is full")
 """How numpy, torch and SQLite word a write that came to an end too early; none of them says why."""
 
@@ -67,6 +73,9 @@ def _number(error: BaseException) -> int | None:
         return error.errno
     if isinstance(error, InputError):
         return None
+    for kind, number in NUMBERS.items():  # libraries raise them with a text of their own
+        if isinstance(error, kind):
+            return number
     text = str(error)
     worded = [number for number in REASONS if number != errno.ENOENT and os.strerror(number) in text]
     return worded[0] if worded else errno.ENOSPC if any(words in text for words in HALF_WRITTEN) else None

@@ -33,6 +33,11 @@ def test_a_full_disk_in_the_words_of_libraries(error):
     assert "The disk is full" in str(explained(error))
 
 
+@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError])
+def test_errors_that_a_library_words_itself(kind):
+    assert "a/folder" in str(explained(kind("Path a/folder: no")))
+
+
 def test_causes_are_looked_at_and_faults_stay_faults():
     outer = RuntimeError("could not save")
     outer.__cause__ = PermissionError(errno.EACCES, "Permission denied", "f")

@@ -114,7 +114,7 @@ def _warm_read_only(material: Material, folder: Path) -> str:
     pairs = next((material.whole / "runs").glob("bm25.trec"))
     command = [
         "score", "--collection", str(material.collection), "--scorer", str(material.models / "teacher"),
-        "--device", "cpu", "--precision", "fp32", "--pairs", str(pairs), "--output", str(output),
+        "--precision", "fp32", "--pairs", str(pairs), "--output", str(output),
         "--store", str(folder / "store"),
     ]  # fmt: skip
     first = run(command, folder / "here")
@@ -133,6 +133,8 @@ def _as_nobody(material: Material, folder: Path, command: list[str]) -> Finished
     for path in (folder, folder / "here"):
         path.mkdir(exist_ok=True)
         path.chmod(0o777)
+    for weights in material.models.rglob("*.safetensors"):  # saved for their owner alone
+        weights.chmod(0o644)
     for path in material.work.absolute().parents:
         if not path.stat().st_mode & 0o001:
             raise Skipped(f"other users may not enter {path}")
