@@ -59,7 +59,7 @@ YAML: dict[str, str] = {
     "collection 5": "collection: 5",
     "collection list": "collection: [a, b]",
     "rate list": "learning_rate: [1]",
-    "layers words": "student_layers: ['0']",
+    "layers words": "student_layers: [first]",
     "layers map": "student_layers: {a: 1}",
     "keys": "5: 3",
     "list": "- a\n- b",
