@@ -60,7 +60,7 @@ class Cleaning:
 
     def _values(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self._values(inner) for name, inner in value.items()}
+            return {self._values(name): self._values(inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._values(inner) for inner in value]
         return self.text(value) if isinstance(value, str) else value
