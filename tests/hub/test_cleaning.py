@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -29,3 +30,11 @@ def test_paths_that_yaml_breaks_into_lines_are_cut(tmp_path, report, style):
         "assistants": ["late-interaction:it's mine", "bm25"],
         "training": {"key": "x", "save_steps": 2},
     }
+
+
+@pytest.mark.parametrize("spelt", [str, html.escape, lambda path: f"of {path}, on dev"])
+def test_a_quotation_mark_in_a_folder_does_not_end_its_path(tmp_path, report, spelt):
+    path = "/data/O'Brien & Co/deep/my model"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / CONFIG).write_text(yaml.safe_dump({"teacher": path, "assistants": [f"bi-encoder:{path}"]}))
+    assert Cleaning(tmp_path, "me/small").text(spelt(path)) == spelt("my model")
