@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 import zlib
 from collections import Counter
@@ -24,6 +25,8 @@ from st_mta.errors import InputError
 from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
 from st_mta.types import IntArray, Qrels, Run, by_query, numbers_within
 
+logger = logging.getLogger(__name__)
+
 RUN_SUFFIXES = (".trec", ".run", ".res", ".txt", ".tsv", ".json", ".parquet")
 """Endings of run files, in any case and with or without ``.gz``; all but the last two hold lines of text."""
 COLUMNS = ("query_id", "passage_id", "score")
@@ -41,6 +44,10 @@ HEADERS_OF = {
 HEADERS = {header: name for name, headers in HEADERS_OF.items() for header in headers}
 QRELS = pa.schema({"query": pa.large_string(), "passage": pa.large_string(), "grade": pa.int64(), "line": pa.int64()})
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+ASCENDING = (
+    "%s: the third column grows from row to row of every query as ranks do, but does not count 1, 2, 3, ...; it is "
+    "read as scores, so that every query's last passage is its best. Number the ranks without gaps if it holds ranks."
+)
 LARGEST = float(np.finfo(np.float32).max)
 ODD = re.compile("[\\s\\0\ufeff]")
 ESCAPED = "%%"
@@ -97,7 +104,8 @@ def read_rows(path: str | Path) -> Iterator[Rows]:
     ``{query_id: {passage_id: score}}``; everything else is text in UTF-8, with white space between columns: the six
     of TREC (the tag may contain blanks), or query, passage and a third. The third column is a rank, as in MS MARCO's
     files, where it counts 1, 2, 3, ... (or from 0) for every query in the order of the file, and rank r then scores
-    -r; otherwise it is a score. All but Parquet may be compressed with gzip.
+    -r; otherwise it is a score (with a warning where it grows as ranks do, but with gaps). All but Parquet may be
+    compressed with gzip.
 
     Raises:
         InputError: If there is no such file, it is no text in UTF-8, a row is malformed, or its score is no number or
@@ -139,8 +147,11 @@ def _text_rows(path: Path) -> Iterator[Rows]:
         scores = _numbers(words)
         _check_scores(path, numbers, lines, scores)
         if form == RANK_OR_SCORE:
-            ranks = _places_within(query_ids.dictionary_encode().indices.to_numpy())
+            groups = query_ids.dictionary_encode().indices.to_numpy()
+            ranks = _places_within(groups)
             counted = np.array_equal(scores, ranks) or np.array_equal(scores, ranks - 1)
+            if not counted and _ascend(scores, groups):
+                logger.warning(ASCENDING, path)
             scores = -ranks if counted else scores
         yield Rows(numbers, query_ids, passage_ids, scores)
 
@@ -178,6 +189,13 @@ def _places_within(groups: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     places = np.empty(len(groups))
     places[np.argsort(groups, kind="stable")] = numbers_within(np.bincount(groups)) + 1
     return places
+
+
+def _ascend(scores: npt.NDArray[np.float64], groups: npt.NDArray[Any]) -> bool:
+    """Whether whole numbers grow from row to row of every group, as ranks do and scores hardly ever."""
+    order = np.argsort(groups, kind="stable")
+    steps = np.diff(scores[order])[np.diff(groups[order]) == 0]
+    return len(steps) > 0 and bool((steps > 0).all() and (scores == np.trunc(scores)).all())
 
 
 def _json_rows(path: Path) -> Iterator[Rows]:

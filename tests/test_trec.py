@@ -130,6 +130,19 @@ def test_a_third_column_that_counts_is_a_rank(tmp_path, monkeypatch, third, scor
     assert [run[query][passage] for query, passage in pairs] == scores
 
 
+@pytest.mark.parametrize(
+    "third, said",
+    [((1, 2, 1, 2, 4), True), ((5, 7, 20, 21, 30), True), ((1, 2, 1, 2, 3), False), ((2, 1, 3, 2, 1), False)]
+    + [((9, 5, 1, 2, 4), False), ((0.1, 0.2, 0.3, 0.4, 0.5), False), ((7, 7, 7, 7, 7), False)],
+)
+def test_ranks_with_gaps_are_not_taken_for_scores_in_silence(tmp_path, caplog, third, said):
+    pairs = ["q1\ta", "q1\tb", "q2\ta", "q2\tb", "q2\tc"]
+    (tmp_path / "run.tsv").write_text("".join(f"{pairs[i]}\t{third[i]}\n" for i in (2, 0, 3, 1, 4)))
+    read_run(tmp_path / "run.tsv")
+    assert ("last passage is its best" in caplog.text) is said
+    assert (str(tmp_path / "run.tsv") in caplog.text) is said
+
+
 def test_a_no_break_space_belongs_to_an_id(tmp_path):
     (tmp_path / "run.trec").write_text("q\u00a01 Q0 d\u30001 1 2.0 t\n", encoding="utf-8")
     assert read_run(tmp_path / "run.trec") == {"q\u00a01": {"d\u30001": 2.0}}

@@ -69,6 +69,7 @@ def layout_of(folder: Path) -> Layout:
             remedy='write one {"_id": ..., "text": ...} on each line of queries.jsonl, or move the file away',
         )
     _refuse_misplaced([path for path in others if LABEL_LIKE.fullmatch(path.name.lower()) and _may_be_labels(path)])
+    unread += [file for path in others if path.is_dir() for file in _labels_in(path)]
     unread += [path for path in others if DATA.search(path.name) or GENERATED.fullmatch(path.name.lower())]
     notes = [f"Not read: {_names(unread, folder)}."] if unread else []
     _refuse_misplaced([path for split, path in labels.items() if "train" not in labels and TRAINING.search(split)])
@@ -135,6 +136,15 @@ def _may_be_labels(path: Path) -> bool:
     if GENERATED.fullmatch(name):
         return False
     return path.is_dir() and bool(re.fullmatch(LABELS, name)) or not path.is_dir() and not NO_DATA.fullmatch(name)
+
+
+def _labels_in(folder: Path) -> list[Path]:
+    """What a folder of another name directly holds and could be labels."""
+    try:
+        files = [path for path in _visible(folder) if DATA.search(path.name) and not path.is_dir()]
+    except OSError:  # a folder of somebody else
+        return []
+    return [path for path in files if LABEL_LIKE.fullmatch(path.name.lower()) and _may_be_labels(path)]
 
 
 def _refuse_misplaced(paths: list[Path]) -> None:

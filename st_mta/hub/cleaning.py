@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from st_mta.errors import InputError
-from st_mta.hub.public import homes_here, inert, local_paths, public, strings_of, without_homes
+from st_mta.hub.public import FOLDERS, homes_here, inert, local_paths, public, strings_of, without_homes
 from st_mta.hub.secrets import BLANKED, blanked, secrets_here, secrets_of, without_secrets
 from st_mta.names import file_name
 from st_mta.report.tables import systems
@@ -60,7 +61,7 @@ class Cleaning:
 
     def _values(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self._values(inner) for name, inner in value.items()}
+            return {self._values(name): self._values(inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._values(inner) for inner in value]
         return self.text(value) if isinstance(value, str) else value
@@ -106,7 +107,8 @@ def _without_origin(value: Any) -> Any:
 def _replacements(folder: Path, repo_id: str, described: Any, options: Any) -> dict[str, str]:
     """Private text -> what stands for it in public."""
     replaced = {path: public(path) for path in local_paths(described)}
-    replaced |= {path: PurePath(path).name for path in _relative_paths(options)}
+    replaced |= {path: PurePath(path).name for path in _relative_paths(options) | _quoted_paths(options)}
+    replaced |= {html.escape(path): html.escape(name) for path, name in replaced.items()}
     # Run files are named after scorers, with other signs for "/" and ":"; tags in them have none for blanks.
     for spelt in (file_name, _as_tag, lambda name: _as_tag(file_name(name))):
         replaced |= {spelt(path): spelt(name) for path, name in replaced.items()}
@@ -123,6 +125,12 @@ def _relative_paths(options: Any) -> set[str]:
     texts = {text.partition(":")[2] or text for text in strings_of(options)} | {*filter(None, own)}
     paths = {text for text in texts if "/" in text and public(text) == text}
     return {path for path in paths if path in own or os.path.exists(path)}
+
+
+def _quoted_paths(options: Any) -> set[str]:
+    """Options that are one local path with a quotation mark in it, where a path in a sentence would end."""
+    texts = {text if text.startswith("/") else text.partition(":")[2] for text in strings_of(options)}
+    return {text for text in texts if FOLDERS.match(text) and re.search("[\"'`+<>|]", text) and "\n" not in text}
 
 
 def _as_tag(name: str) -> str:

@@ -130,6 +130,16 @@ def test_what_is_not_read_is_noted(folder: Path) -> None:
     assert f"Not read: {noted}." in collection.notes
 
 
+def test_labels_in_a_folder_of_another_name_are_noted(folder: Path) -> None:
+    expected = read_beir(folder)
+    for name in ("data/test.tsv", "splits/dev.jsonl.gz", "data/train.py", "data/other.tsv", "runs/bm25.trec"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(LABELS)
+    collection = read_beir(folder)
+    assert collection.fingerprint == expected.fingerprint
+    assert set(collection.notes) - {*expected.notes} == {"Not read: data/test.tsv, splits/dev.jsonl.gz."}
+
+
 @pytest.mark.parametrize("name", ["queries.tsv", "queries.json", "topics.txt", "test_queries.jsonl"])
 def test_queries_of_another_form_are_refused_where_there_are_no_others(folder: Path, name: str) -> None:
     shutil.rmtree(folder / "qrels")
