@@ -105,6 +105,8 @@ def _sums(model: torch.nn.Module) -> tuple[int, ...]:
 
 
 def _sum(tensor: torch.Tensor) -> int:
+    if tensor.storage_offset():  # a view into a larger tensor may begin in the middle of a word
+        tensor = tensor.clone()
     rows = tensor.contiguous().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
     if not rows.numel():
         return 0

@@ -5,33 +5,39 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
+import numpy as np
+import torch
+
 from st_mta.stores.fingerprints import fingerprint_values
+from st_mta.stores.peculiarities import described
 
 
-def identity_of(function: Any, call: Callable[[], Any]) -> str:
-    """Digest of a function's name, source and plain values, and of its output on a probe.
+def identity_of(function: Any, call: Callable[[], Any] = lambda: None) -> str:
+    """Digest of a function's name, source and the values that it holds, and of its output on a probe.
 
     The output tells apart what hides the rest: objects of a compiled library, functions that call others.
 
     Args:
         function: A function, or an object that works like one.
-        call: Calls it on the probe.
+        call: Calls it on the probe; without it only the function itself counts.
     """
     plain = partial(_plain, depth=0)
     return fingerprint_values(_name(function), _source(function), plain(_held(function)), plain(call()))
 
 
 def _name(function: Any) -> str:
+    function = function.func if isinstance(function, partial) else function
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
 
 
 def _source(function: Any) -> Any:
     function = function.func if isinstance(function, partial) else function
-    function = function if hasattr(function, "__code__") or inspect.ismethod(function) else type(function)
+    if not (hasattr(function, "__code__") or isinstance(function, (MethodType, type))):
+        function = type(function)
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -49,7 +55,7 @@ def _held(function: Any) -> list[Any]:
     if isinstance(function, partial):
         return [function.args, function.keywords, _held(function.func)]
     owner = getattr(function, "__self__", None)
-    closure = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    closure = [_content(cell) for cell in getattr(function, "__closure__", None) or ()]
     return [
         getattr(function, "__defaults__", None),
         getattr(function, "__kwdefaults__", None),
@@ -59,8 +65,15 @@ def _held(function: Any) -> list[Any]:
     ]
 
 
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable that nothing was assigned to yet
+        return None
+
+
 def _plain(value: Any, depth: int) -> Any:
-    """Nested JSON values; anything else counts by its type."""
+    """Nested JSON values, arrays by their bytes, functions by their sources; anything else counts by its type."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if depth > 8:
@@ -71,6 +84,10 @@ def _plain(value: Any, depth: int) -> Any:
         return sorted(str(_plain(inner, depth + 1)) for inner in value)
     if isinstance(value, (list, tuple)):
         return [_plain(inner, depth + 1) for inner in value]
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return described(value)
+    if isinstance(value, (FunctionType, MethodType, partial)):
+        return [_name(value), _source(value), _plain(_held(value), depth + 1)]
     return type(value).__qualname__
 
 

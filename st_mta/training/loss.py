@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from functools import partial
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -15,7 +13,7 @@ from st_mta.hub.losses import describe_loss
 from st_mta.lookup import find_function
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.similarity import resolve_similarity
-from st_mta.stores import fingerprint_values
+from st_mta.scorers.identity import identity_of
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.run_state import MakeLoss
 from st_mta.training.settled import Settled
@@ -85,7 +83,7 @@ def _has_weight(loss: nn.Module, factory: LossFactory, name: str) -> bool:
 def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     """What tells a loss from another one: class, parameters, plain attributes, and the user's own function."""
     described = describe_loss(loss)
-    own = _identity_of_function(given) if callable(given) else None
+    own = identity_of(given) if callable(given) else None
     plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}
     return {"class": described["class"], "config": described["config"], "attributes": plain, "function": own}
 
@@ -103,24 +101,10 @@ def identity_of_own_functions(arguments: MultiAssistantTrainingArguments, loss: 
         "selection": arguments.selection,
     }
     return {
-        name: _identity_of_function(find_function(name, place, {}))
+        name: identity_of(find_function(name, place, {}))
         for name, place in places.items()
         if isinstance(place, str) and ":" in place
     }
-
-
-def _identity_of_function(function: Any) -> str:
-    """Digest of a function's source and of the plain values that it holds: defaults, closure, fixed arguments."""
-    held: list[Any] = [*(getattr(function, "__defaults__", None) or ())]
-    held += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    if isinstance(function, partial):
-        held += [*function.args, *function.keywords.items()]
-        function = function.func
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = getattr(function, "__qualname__", type(function).__qualname__)
-    return fingerprint_values(source, [value for value in held if _is_plain(value)])
 
 
 def _is_plain(value: Any) -> bool:

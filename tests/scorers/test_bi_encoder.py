@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
@@ -179,3 +180,15 @@ def test_weights_written_past_autograd_are_noticed(precision):
     assert tripled != before and not np.allclose(scorer.encode(["the cat"], "query"), embedded)
     weight.data[[1, 2]] = weight.data[[2, 1]]
     assert scorer.fingerprint not in (before, tripled)
+
+
+def test_weights_that_lie_within_a_larger_tensor_are_read():
+    model = tiny_sentence_transformer(1)
+    weight = model[0].auto_model.embeddings.word_embeddings.weight
+    pool = torch.cat([torch.zeros(1), weight.detach().reshape(-1)])  # as recurrent modules keep theirs, one float off
+    weight.data = pool[1:].view_as(weight)
+    scorer = BiEncoderScorer(model, precision="fp32")
+    before = scorer.fingerprint
+    assert before == BiEncoderScorer(tiny_sentence_transformer(1), precision="fp32").fingerprint
+    pool[1] += 1
+    assert scorer.fingerprint != before

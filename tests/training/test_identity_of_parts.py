@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -64,6 +65,39 @@ def test_it_is_part_of_a_runs_identity(own_module, toy_collection, tmp_path):
     before = functions()
     own_module(2)
     assert before.keys() == functions().keys() == {"loss"} and before != functions()
+
+
+def make(student, targets, weights=None, **options):
+    return ListwiseKLLoss(student, targets=targets)
+
+
+def closure(weights):
+    return lambda student, targets: make(student, targets, weights)
+
+
+def around(weights):
+    inner = closure(weights)
+    return lambda student, targets: inner(student, targets)
+
+
+class Maker:
+    def __init__(self, weights):
+        self.weights = weights
+
+    def __call__(self, student, targets):
+        return make(student, targets, self.weights)
+
+
+@pytest.mark.parametrize("factory", [lambda weights: partial(make, weights=weights), closure, around, Maker])
+@pytest.mark.parametrize(
+    "one, other", [(1.0, 2.0), ({"a": 1}, {"a": 2}), (torch.tensor([1.0]), torch.tensor([2.0])), ([[1], 2], [[1], 3])]
+)
+def test_what_a_function_of_ones_own_holds_is_part_of_a_runs_identity(toy_collection, tmp_path, factory, one, other):
+    def identity(weights):
+        run = toy_trainer(tmp_path / "o", tmp_path / "s", toy_collection, loss=factory(weights)).distillation
+        return run.journal._record["configuration"]["loss"]
+
+    assert identity(one) == identity(one) != identity(other)
 
 
 @pytest.mark.parametrize("loss", ["margin-mse", MarginMSELoss, "distill-kl-div", "mnrl", "embed-distill"])
