@@ -38,17 +38,24 @@ def from_dictionaries(
         >>> collection.qrels
         {'train': {'q1': {'p1': 1}}}
     """
-    for noun, given in (("corpus", corpus), ("queries", queries or {}), ("qrels", qrels or {})):
-        if not isinstance(given, Mapping):
-            raise InputError(
-                expected=f"a dictionary as {noun}", got=f"a {type(given).__name__}", remedy="write it as {id: ...}"
-            )
+    corpus, queries, qrels = _mapping("corpus", corpus), _mapping("queries", queries), _mapping("qrels", qrels)
     return assemble(
         name=name,
         corpus=_texts({passage_id: _joined(passage) for passage_id, passage in corpus.items()}, "corpus"),
-        queries=_texts(queries or {}, "queries"),
-        judgements={split: _judgements(rows, split) for split, rows in _by_split(qrels or {}).items()},
+        queries=_texts(queries, "queries"),
+        judgements={split: _judgements(rows, split) for split, rows in _by_split(qrels).items()},
     )
+
+
+def _mapping(noun: str, given: Any) -> Mapping[str, Any]:
+    """A dictionary, or what has items as one has (a pandas Series); None and an empty list are empty."""
+    if not hasattr(given, "items"):
+        if not given:
+            return {}
+        raise InputError(
+            expected=f"a dictionary as {noun}", got=f"a {type(given).__name__}", remedy="write it as {id: ...}"
+        )
+    return given if isinstance(given, Mapping) else dict(given.items())
 
 
 def _joined(passage: Any) -> Any:

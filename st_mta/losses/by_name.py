@@ -143,6 +143,14 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
     """
     if isinstance(loss, type):
         loss = HOST.get(loss, loss)
+    if isinstance(loss, nn.Module):
+        raise InputError(
+            expected="loss to be a word, a function or a class",
+            got=f"a {type(loss).__name__} that is made already",
+            consequence="it would train the model that it was made with, while every iteration trains a copy",
+            remedy="give a function that makes it: loss=lambda student, targets: ...; for the losses of the host "
+            f"{', '.join(one.__name__ for one in HOST)} give the class",
+        )
     function = find_function("loss", loss, LOSSES)
     positional, keywords = _parameters(function)
     if positional == DIVERGENCE:

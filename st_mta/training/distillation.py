@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
+from torch import nn
 from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
@@ -71,7 +72,7 @@ class Distillation(RunState):
             max_queries=arguments.max_eval_queries,
         )
         pool = AssistantPool(
-            load_scorer(teacher, options), [load_scorer(assistant, options) for assistant in assistants]
+            load_scorer(teacher, options), [load_scorer(assistant, options) for assistant in _several(assistants)]
         )
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
@@ -178,4 +179,17 @@ def _refuse_teacher_as_student(students: StudentFolders, pool: AssistantPool, op
         got=f"the same model as teacher ({pool.teacher.name!r}) and student",
         consequence="the student would learn what it already knows",
         remedy="keep fewer layers of it (--student-layers 0 2 5, prune_layers), or name another student",
+    )
+
+
+def _several(assistants: Any) -> Sequence[Any]:
+    """The assistants as given; one alone would be read letter by letter, or not at all."""
+    if assistants is None:
+        return ()
+    if isinstance(assistants, Iterable) and not isinstance(assistants, (str, Path, nn.Module)):
+        return list(assistants)
+    raise InputError(
+        expected="a list of assistants",
+        got=repr(assistants) if isinstance(assistants, (str, Path)) else f"one {type(assistants).__name__}",
+        remedy="put it into brackets: assistants=[...]",
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from st_mta.collections import from_dictionaries
@@ -55,6 +56,11 @@ def test_sets_come_in_one_order_whatever_python_hashes() -> None:
 def test_a_corpus_in_the_form_of_beir() -> None:
     corpus = {"p1": {"title": "Cats", "text": "They purr. "}, "p2": {"title": None, "text": "Dogs bark."}, "p3": "x"}
     assert from_dictionaries("pets", corpus).corpus.take(range(3)) == ["Cats They purr.", "Dogs bark.", "x"]
+
+
+def test_series_of_pandas_are_dictionaries() -> None:
+    collection = from_dictionaries("pets", pd.Series(CORPUS), pd.Series(QUERIES), pd.Series({"q1": {"p1": 1}}))
+    assert collection.qrels == {"train": {"q1": {"p1": 1}}} and collection.queries.take(range(3)) == [*QUERIES.values()]
 
 
 def test_numbers_of_numpy_are_grades() -> None:

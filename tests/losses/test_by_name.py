@@ -145,6 +145,12 @@ def test_a_function_of_another_number_of_arguments_is_refused():
         find_loss(f"{OWN}:takes_one")
 
 
+def test_a_loss_that_is_made_already_is_refused(student):
+    for loss in (MarginMSELoss(student), ListwiseKLLoss(student)):
+        with pytest.raises(InputError, match=f"got a {type(loss).__name__} that is made already"):
+            find_loss(loss)
+
+
 @pytest.mark.parametrize("word", ["mse", "", None, 3])
 def test_unknown_words_are_refused_early(word, student):
     for check in (check_loss, find_loss):

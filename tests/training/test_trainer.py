@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,10 +14,12 @@ from sentence_transformers import SentenceTransformer
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
 from st_mta.evaluation import evaluate_run
-from st_mta.scorers import BiEncoderScorer
+from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores.fingerprints import fingerprint_model
 from st_mta.training import checkpoints
+from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.stages import train as train_stage
+from st_mta.training.trainer import MultiAssistantTrainer
 from st_mta.trec import read_run
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import killed, toy_trainer
@@ -203,3 +206,21 @@ def test_an_iteration_that_makes_the_student_worse_is_not_kept(toy_collection, t
 def test_no_assistants_is_plain_distillation(toy_collection, tmp_path):
     report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, assistants=[], num_iterations=1).train()
     assert report["assistants"] == [] and report["iterations"][0]["promoted"] is None
+
+
+@pytest.mark.parametrize("given", ["bm25", Path("bm25"), BM25(), 3])
+def test_one_assistant_without_brackets_is_refused(given, toy_collection, tmp_path):
+    with pytest.raises(InputError, match=r"Expected a list of assistants, got .*assistants=\[\.\.\.\]"):
+        toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, assistants=given)
+
+
+@pytest.mark.parametrize(("given", "names"), [(None, []), ((one for one in ["bm25"]), ["bm25"])])
+def test_assistants_may_be_none_or_come_from_a_generator(given, names, toy_collection, tmp_path):
+    trainer = MultiAssistantTrainer(
+        tiny_sentence_transformer(1),
+        MultiAssistantTrainingArguments(str(tmp_path / "out"), use_cpu=True),
+        teacher=BiEncoderScorer(tiny_sentence_transformer(2)),
+        assistants=given,
+        collection=toy_collection,
+    )
+    assert [scorer.name for scorer in trainer.distillation.pool.assistants] == names
