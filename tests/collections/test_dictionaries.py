@@ -60,7 +60,8 @@ def test_a_corpus_in_the_form_of_beir() -> None:
 
 def test_series_of_pandas_are_dictionaries() -> None:
     collection = from_dictionaries("pets", pd.Series(CORPUS), pd.Series(QUERIES), pd.Series({"q1": {"p1": 1}}))
-    assert collection.qrels == {"train": {"q1": {"p1": 1}}} and collection.queries.take(range(3)) == [*QUERIES.values()]
+    assert collection.qrels == {"train": {"q1": {"p1": 1}}}
+    assert collection.queries.take(range(3)) == [*QUERIES.values()]
 
 
 def test_numbers_of_numpy_are_grades() -> None:
