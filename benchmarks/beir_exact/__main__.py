@@ -5,8 +5,8 @@
 On every collection, one BM25 run is measured by all; tolerance 1e-6. One of them, whose queries have the ids of
 passages, comes a second time without every tenth passage, judged ones among them: the shape of ArguAna as published.
 On the small ones, one model (layers 0 and 5 of all-MiniLM-L6-v2, max length 64) is evaluated by each package from the
-files on (own loader, search and measures); tolerance 1e-4, since mteb rounds to five decimals. Written to result.json. Texts
-are encoded once for all packages.
+files on (own loader, search and measures); tolerance 1e-4, since mteb rounds to five decimals. Written to
+result.json. Texts are encoded once for all packages.
 """
 
 from __future__ import annotations
