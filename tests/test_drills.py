@@ -63,7 +63,7 @@ def test_outcomes_are_counted(tmp_path):
     assert [entry["outcome"] for entry in done] == [
         "", "FOLDER/x", "no root", "the drill itself failed (ValueError: oh)",
     ]  # fmt: skip
-    result = summary(done, 0, 1.0)
+    result = summary(done, 0)
     assert result["categories"] == {"kills": {"tried": 3, "survived": 1, "before": BEFORE["kills"]}}
     assert [entry["name"] for entry in result["not_survived"]] == ["/x", "fail"]
     assert [entry["name"] for entry in result["skipped"]] == ["skip"]
