@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -12,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from st_mta.errors import InputError
+from st_mta.os_errors import is_full_disk
 
 TEMPORARY_SUFFIX = ".tmp"
 TEMPORARY = re.compile(rf"\..*-[0-9a-f]{{32}}{re.escape(TEMPORARY_SUFFIX)}")
 """Names of files and folders that are not whole yet; a killed process leaves them behind."""
 LONGEST_STEM = 40
 """Characters of the final name in a temporary one, which so is never too long where the final one is not."""
-WITHOUT_NUMBER = re.compile(r"\d+ requested and \d+ written|inline_container|PytorchStreamWriter failed writing")
-"""How numpy and torch report a full disk: without the system's error number or text."""
 
 Watcher = Callable[[Path, Path], None]
 _watchers: list[Watcher] = []
@@ -114,17 +112,6 @@ def full_disk_explained(path: Path) -> Iterator[None]:
             remedy="everything written before this file is whole and will be reused; free some space "
             "(st-mta cache lists and clears stored scores and embeddings), then run the same command again",
         ) from error
-
-
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error of the system, numpy, torch, safetensors or Arrow says that the disk or a quota is full."""
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    said = str(error)
-    return (
-        getattr(error, "errno", None) in codes
-        or any(os.strerror(code) in said for code in codes)
-        or WITHOUT_NUMBER.search(said) is not None
-    )
 
 
 def _temporary(path: Path) -> Path:

@@ -22,7 +22,7 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.EISDIR: ("a folder stands where a file should be", PLACE),
     errno.EEXIST: ("something of this name is there", PLACE),
     errno.ENOTEMPTY: ("a folder of this name is there, and is not empty", PLACE),
-    errno.ENOENT: ("there is no such file or folder", "correct the name, or check that nobody deletes it meanwhile"),
+    errno.ENOENT: ("there is no such file or folder", "correct the name, or check that nothing deletes it meanwhile"),
     errno.ENAMETOOLONG: ("the name is too long for this disk", "give a shorter name"),
     errno.ELOOP: ("symbolic links go round in a circle", "correct the links, or name another place"),
     errno.EIO: ("the disk reports an error", "check the disk, then run the same command again"),
@@ -65,6 +65,11 @@ def explained(error: BaseException, path: Path | str | None = None) -> InputErro
         got=f"a refusal: {why[0].upper()}{why[1:]}{detail}",
         remedy=f"{remedy}; what was finished before is whole",
     )
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error of the system, numpy, torch, safetensors or Arrow says that the disk or a quota is full."""
+    return _number(error) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _number(error: BaseException) -> int | None:

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from st_mta.atomic import atomic_folder, atomic_path, atomic_write_text, is_full_disk, watching
+from st_mta.atomic import atomic_folder, atomic_path, atomic_write_text, watching
 from st_mta.errors import InputError
+from st_mta.os_errors import is_full_disk
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
@@ -68,7 +69,12 @@ def test_every_way_to_say_that_the_disk_is_full_is_one_message(tmp_path, error, 
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("error", [ValueError("3 requested"), OSError(errno.EIO, "Input/output error"), KeyError("x")])
+UNREADABLE = RuntimeError("[enforce fail at inline_container.cc:145] . PytorchStreamReader failed reading zip archive")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("3 requested"), OSError(errno.EIO, "Input/output error"), KeyError("x"), UNREADABLE]
+)
 def test_other_errors_are_no_full_disk(error):
     assert not is_full_disk(error)
 
