@@ -22,12 +22,21 @@ def estimated_tokens(texts: list[str], max_length: int | None) -> IntArray:
     return tokens if max_length is None else np.minimum(tokens, max_length)
 
 
-def token_batches(tokens: IntArray, tokens_per_batch: int) -> Iterator[IntArray]:
-    """Indices of texts with (n,) tokens, longest first, cut so that rows x longest row stays within the budget.
+def token_batches(tokens: IntArray, tokens_per_batch: int, packed: bool = False) -> Iterator[IntArray]:
+    """Indices of texts with (n,) tokens, longest first, cut so that a batch stays within the budget.
 
     A single text that is longer makes a batch of its own.
+
+    Args:
+        tokens: (n,).
+        tokens_per_batch: The budget.
+        packed: Whether a batch costs its tokens, not its rows times the longest of them.
     """
     order = np.argsort(-tokens, kind="stable")
+    if packed:
+        number = (np.cumsum(tokens[order]) - 1) // max(1, tokens_per_batch)
+        yield from np.split(order, np.flatnonzero(np.diff(number)) + 1) if len(order) else ()
+        return
     start = 0
     while start < len(order):
         size = max(1, int(tokens_per_batch // max(1, tokens[order[start]])))

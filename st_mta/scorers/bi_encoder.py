@@ -9,7 +9,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from st_mta.errors import InputError
-from st_mta.scorers.batches import estimated_tokens, token_batches
+from st_mta.scorers.batches import estimated_tokens
 from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.stores import fingerprint_values
@@ -68,18 +68,22 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
 
     def encode(self, texts: list[str], role: Role) -> FloatArray:
         """(n, D) float32 embeddings, computed now, whatever the store holds."""
-        model = self.model
-        encode = model.encode_query if role == "query" else model.encode_document
-        embeddings = np.zeros((0, 0), dtype=np.float32)
-        tokens = estimated_tokens(texts, self._frozen.max_length)
+        with self._frozen.computing() as model:
+            embeddings = self._encode(model.encode_query if role == "query" else model.encode_document, texts)
+        if self._inexact_lengths and len(embeddings):
+            embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), SHORTEST)
+        return embeddings
+
+    def _encode(self, encode: Callable[..., FloatArray], texts: list[str]) -> FloatArray:
         blank = [index for index, text in enumerate(texts) if not text.strip()]
         if blank and not _finite(encode):
             # Without special tokens such a text has none, and its vector is 0.
             kept = [index for index in range(len(texts)) if texts[index].strip()]
             embeddings = np.zeros((len(texts), self.dimension), dtype=np.float32)
-            embeddings[kept] = self.encode([texts[index] for index in kept], role) if kept else 0
+            embeddings[kept] = self._encode(encode, [texts[index] for index in kept]) if kept else 0
             return embeddings
-        for batch in token_batches(tokens, self.tokens_per_batch):
+        embeddings = np.zeros((0, 0), dtype=np.float32)
+        for batch in self._batches(estimated_tokens(texts, self._frozen.max_length)):
             rows = encode(
                 [texts[index] for index in batch],
                 batch_size=len(batch),
@@ -89,8 +93,6 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
             if not len(embeddings):
                 embeddings = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
             embeddings[batch] = rows
-        if self._inexact_lengths and len(embeddings):
-            embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), SHORTEST)
         return embeddings
 
     def _checked(self, model: SentenceTransformer) -> SentenceTransformer:

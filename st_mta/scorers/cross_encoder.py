@@ -8,7 +8,7 @@ from sentence_transformers import CrossEncoder
 
 from st_mta.errors import InputError
 from st_mta.scorers.base import PairScorer
-from st_mta.scorers.batches import estimated_tokens, token_batches
+from st_mta.scorers.batches import estimated_tokens
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.lengths import longest_input
 from st_mta.types import FloatArray
@@ -33,17 +33,17 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) raw logits."""
-        model = self._frozen.model
         tokens = estimated_tokens(queries, None) + estimated_tokens(passages, None)
         limit = self._frozen.max_length
         scores = np.empty(len(queries), dtype=np.float32)
-        for batch in token_batches(np.minimum(tokens, limit) if limit else tokens, self.tokens_per_batch):
-            scores[batch] = model.predict(
-                [(queries[index], passages[index]) for index in batch],
-                batch_size=len(batch),
-                activation_fn=torch.nn.Identity(),
-                show_progress_bar=False,
-            ).reshape(len(batch))
+        with self._frozen.computing() as model:
+            for batch in self._batches(np.minimum(tokens, limit) if limit else tokens):
+                scores[batch] = model.predict(
+                    [(queries[index], passages[index]) for index in batch],
+                    batch_size=len(batch),
+                    activation_fn=torch.nn.Identity(),
+                    show_progress_bar=False,
+                ).reshape(len(batch))
         return scores
 
     def _checked(self, model: CrossEncoder) -> CrossEncoder:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
+from st_mta.backbones import can_pack, packed
 from st_mta.precision import precision_name, resolve_precision
 from st_mta.scorers.lengths import limit_length, longest_input
 from st_mta.stores import fingerprint_model
@@ -73,6 +76,17 @@ class FrozenModel(Generic[Model]):
         if self._copy is None or version != self._version:
             self._copy, self._version, self._fingerprint = self._make_copy(), version, None
         return self._copy
+
+    @contextmanager
+    def computing(self) -> Iterator[Model]:
+        """The working copy, within the block without padding where it can do without."""
+        with packed(model := self.model):
+            yield model
+
+    @property
+    def packs(self) -> bool:
+        """Whether the working copy computes without padding."""
+        return can_pack(self.model)
 
     @property
     def max_length(self) -> int | None:

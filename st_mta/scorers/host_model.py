@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Generic
 
 import torch
 
+from st_mta.scorers.batches import token_batches
 from st_mta.scorers.frozen import FrozenModel, Model
 from st_mta.scorers.lengths import usable_length
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
-from st_mta.types import Scorer
+from st_mta.types import IntArray, Scorer
 
 TOKENS_PER_CORE = 2**10
 TOKENS_PER_GPU = 2**16
@@ -60,6 +62,10 @@ class HostModelScorer(Scorer, Generic[Model]):
     def fingerprint(self) -> str:
         """Digest of weights, configuration, prompts, length and precision."""
         return self._frozen.fingerprint
+
+    def _batches(self, tokens: IntArray) -> Iterator[IntArray]:
+        """Indices of inputs with (n,) tokens, batch by batch."""
+        return token_batches(tokens, self.tokens_per_batch, self._frozen.packs)
 
     def _load(self, path: str, device: str | None) -> Any:
         return self.host_class(path, device=device)

@@ -16,6 +16,7 @@ from st_mta.scorers.batches import estimated_tokens, token_batches
 from st_mta.scorers.frozen import sharing_weights
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.saved_kind import saved_kind
+from st_mta.stores import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Texts
 
 TOKENS_HELD = 2**16  # token vectors of passages held at once: 100 MB at 384 dimensions
@@ -84,11 +85,28 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
         """Token vectors (tokens, D) of each text."""
         vectors: list[torch.Tensor] = [torch.empty(0)] * len(texts)
         tokens = estimated_tokens(texts, self._frozen.max_length)
-        for batch in token_batches(tokens, self.tokens_per_batch):
-            encoded = encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
-            for index, vector in zip(batch, encoded):
-                vectors[index] = vector
+        with self._frozen.computing():
+            for batch in self._batches(tokens):
+                encoded = encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+                for index, vector in zip(batch, encoded):
+                    vectors[index] = self._in_full(vector)
         return vectors
+
+    def _in_full(self, vectors: torch.Tensor) -> torch.Tensor:
+        """In fp32, of length one again where the model makes them so: in bf16 lengths are off by 4 in 1000."""
+        if vectors.dtype == torch.float32:
+            return vectors
+        return torch.nn.functional.normalize(vectors.float(), dim=-1) if self._normalises else vectors.float()
+
+    @property
+    def _normalises(self) -> bool:
+        return any(isinstance(module, Normalize) for module in self._frozen.model.children())
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, configuration, prompts, length, precision, and of how scores are summed."""
+        plain = super().fingerprint
+        return plain if self._frozen.precision == "fp32" else fingerprint_values(plain, "summed in fp32")
 
     def _load(self, path: str, device: str | None) -> MultiVectorEncoder | SentenceTransformer:
         kind = SentenceTransformer if saved_kind(path) == "bi-encoder" else MultiVectorEncoder

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from st_mta.backbones import padded
+from st_mta.backbones.attention import NAME
 from st_mta.distributions import widen
 from st_mta.errors import InputError
 
@@ -99,7 +102,7 @@ def capture(
 
     Attentions come from the layer's own queries and keys: before dropout, with gradient also under (non-reentrant)
     gradient checkpointing, and without leaving the fused kernel, whose output carries no attention. For the block the
-    backbone runs the ``sdpa`` kernel, whatever it ran before; afterwards it is as it was.
+    backbone runs that kernel over padded rows, whatever it ran before; afterwards it is as it was.
 
     Args:
         model: A SentenceTransformer or CrossEncoder, possibly wrapped (DDP, ``torch.compile``).
@@ -136,7 +139,7 @@ def capture(
     replaced = vars(backbone).get("forward")
     backbone.forward = recording_forward
     try:
-        with _recording_attention(backbone) if wanted else nullcontext():
+        with padded(), _recording_attention(backbone) if wanted else nullcontext():
             yield calls
     finally:
         del backbone.forward
@@ -148,11 +151,14 @@ def capture(
 def _recording_attention(backbone: Any) -> Iterator[None]:
     """The backbone's attention goes through ``_attend``, and afterwards where it went before."""
     before = backbone.config._attn_implementation
-    if before != "sdpa" and any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules()):
+    if before not in ("sdpa", NAME) and any(
+        getattr(module, "gradient_checkpointing", False) for module in backbone.modules()
+    ):
         # The backward pass computes the layers again, after the block, and must find the kernel of the forward pass.
         remedy = "load with attn_implementation='sdpa'"
         raise InputError(expected="the sdpa kernel under gradient checkpointing", got=before, remedy=remedy)
-    AttentionInterface.register(RECORDING, _attend)
+    fused = NAME if before == NAME else "sdpa"
+    AttentionInterface.register(RECORDING, partial(_attend, ALL_ATTENTION_FUNCTIONS[fused]))
     AttentionMaskInterface.register(RECORDING, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     backbone.set_attn_implementation(RECORDING)
     try:
@@ -162,9 +168,15 @@ def _recording_attention(backbone: Any) -> Iterator[None]:
 
 
 def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    fused: Any,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The host's sdpa, noting what it was given; nothing more, so that sdpa alone can replay checkpoints."""
+    """The kernel that ran before, noting what it was given; nothing more, so that it alone can replay checkpoints."""
     recorder = _recorder.get()
     if recorder is not None:
         recorder.layers_seen += 1
@@ -172,7 +184,7 @@ def _attend(
             bias = _bias(module, query, attention_mask, **kwargs)
             scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
             recorder.attentions[recorder.layers_seen] = Attention(query, key, value, bias, scaling)
-    output: tuple[Tensor, None] = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, attention_mask, **kwargs)
+    output: tuple[Tensor, None] = fused(module, query, key, value, attention_mask, **kwargs)
     return output
 
 

@@ -1,0 +1,46 @@
+"""How a transformers backbone computes: rows without padding, and attention that a CPU is quick at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from sentence_transformers.base.modules import Transformer
+from torch import nn
+
+from st_mta.backbones.ability import ability_of
+from st_mta.backbones.packing import attention_set, padded, rows_packed
+
+__all__ = ["can_pack", "packed", "padded"]
+
+
+@contextmanager
+def packed(model: nn.Module) -> Iterator[None]:
+    """Within it, the transformers backbones of a model compute without padding where they can.
+
+    A backbone is left as it is where it does not run on a CPU, has another attention than transformers' default, which
+    is then the user's choice, or gives other token vectors when its rows are packed.
+
+    Args:
+        model: A SentenceTransformer, CrossEncoder, MultiVectorEncoder, or a module around one.
+    """
+    with ExitStack() as stack:
+        for backbone in _backbones(model):
+            found = ability_of(backbone)
+            if found.reason is None:
+                stack.enter_context(rows_packed(backbone))
+            elif found.attention:
+                stack.enter_context(attention_set(backbone))
+        yield
+
+
+def can_pack(model: nn.Module) -> bool:
+    """Whether all backbones of a model compute without padding within [`packed`]."""
+    backbones = _backbones(model)
+    return bool(backbones) and all(ability_of(backbone).reason is None for backbone in backbones)
+
+
+def _backbones(model: nn.Module) -> list[nn.Module]:
+    if any(hasattr(module, "_orig_mod") for module in model.modules()):
+        return []  # compiled: it would be compiled anew for every number of tokens
+    return [module.model for module in model.modules() if isinstance(module, Transformer)]

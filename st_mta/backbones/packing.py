@@ -1,0 +1,90 @@
+"""A backbone whose calls are packed on the way in and unpacked on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from st_mta.backbones.attention import NAME, Current, register
+from st_mta.backbones.calls import ROWS, packed_call
+from st_mta.backbones.mpnet import packed_layers
+from st_mta.backbones.rows import CannotPack, PackedRows
+
+_allowed: ContextVar[bool] = ContextVar("st_mta_packing_allowed", default=True)
+
+
+@contextmanager
+def padded() -> Iterator[None]:
+    """Within it, batches stay padded, as those who look into a backbone's layers expect."""
+    token = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+@contextmanager
+def attention_set(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, the layers of a model use our attention, where they ask transformers for one."""
+    register()
+    before = model.config._attn_implementation
+    if before == "sdpa":
+        model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        if before == "sdpa":
+            model.set_attn_implementation(before)
+
+
+@contextmanager
+def rows_packed(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, the backbone of a model packs every batch that it can."""
+    backbone = model.base_model
+    replaced, forward = vars(backbone).get("forward"), backbone.forward
+
+    # No hook: the host calls `forward` itself.
+    def packed_forward(*given: Any, **named: Any) -> Any:
+        inputs = packed_call(backbone, given, named) if _allowed.get() else None
+        return forward(*given, **named) if inputs is None else _run(forward, inputs)
+
+    poolers = [child for name, child in backbone.named_children() if name == "pooler"]
+    handles = [pooler.register_forward_pre_hook(_unpack_for_pooler) for pooler in poolers]
+    backbone.forward = packed_forward
+    try:
+        with attention_set(model), packed_layers(backbone):
+            yield
+    finally:
+        del backbone.forward
+        if replaced is not None:
+            backbone.forward = replaced
+        for handle in handles:
+            handle.remove()
+
+
+def _run(forward: Callable[..., Any], inputs: dict[str, Any]) -> Any:
+    """The backbone's output, its token vectors where the padded batch has them."""
+    rows: PackedRows = inputs[ROWS]
+    Current.rows = rows
+    try:
+        output = forward(**inputs)
+    finally:
+        Current.rows = None
+    if isinstance(output, tuple):
+        return (rows.unpack(output[0]), *output[1:])
+    output.last_hidden_state = rows.unpack(output.last_hidden_state)
+    return output
+
+
+def _unpack_for_pooler(pooler: nn.Module, given: tuple[Any, ...]) -> Any:
+    """A pooler reads the first token of each row, or more, of padded token vectors."""
+    if Current.rows is None:
+        return None
+    if given[0].shape[:2] != (1, len(Current.rows.places)):
+        raise CannotPack("its pooler is given one token only")
+    return Current.rows.unpack(given[0]), *given[1:]

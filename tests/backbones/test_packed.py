@@ -1,0 +1,228 @@
+"""Packed and padded backbones agree in embeddings, scores and gradients; what cannot be packed is as before."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+
+from st_mta.backbones import ability, can_pack, packed, packing, padded
+from st_mta.backbones.attention import Current
+from st_mta.backbones.calls import ROWS
+from st_mta.losses import ListwiseKLLoss
+from st_mta.losses.word_level.capture import capture
+from tests.backbones.models import FAMILIES, PAIRS, TEXTS, bi_encoder, cross_encoder
+
+CLASSIFIED = [family for family in FAMILIES if family not in ("mistral",)]
+
+
+@pytest.fixture
+def packed_calls(monkeypatch):
+    """The rows of every call that was packed."""
+    seen = []
+    real = packing._run
+
+    def spy(forward, inputs):
+        seen.append(inputs[ROWS])
+        return real(forward, inputs)
+
+    monkeypatch.setattr(packing, "_run", spy)
+    return seen
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_embeddings_agree(family, pooling, packed_calls):
+    model = bi_encoder(family, pooling)
+    expected = model.encode(TEXTS, show_progress_bar=False)
+    assert can_pack(model)
+    packed_calls.clear()
+    with packed(model):
+        found = model.encode(TEXTS, show_progress_bar=False)
+    assert packed_calls
+    assert np.abs(found - expected).max() < 1e-5
+    if (family, pooling) not in (("qwen3", "cls"), ("mistral", "cls")):  # a decoder's first token knows of no other
+        assert np.abs(expected[0] - expected[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_padded_on_the_left_agree(family):
+    model = bi_encoder(family)
+    model.tokenizer.padding_side = "left"
+    expected = model.encode(TEXTS, show_progress_bar=False)
+    with packed(model):
+        found = model.encode(TEXTS, show_progress_bar=False)
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("family", CLASSIFIED)
+def test_scores_of_pairs_agree(family, packed_calls):
+    model = cross_encoder(family)
+    if family == "qwen3":
+        model.tokenizer.padding_side = "left"
+    expected = model.predict(PAIRS, show_progress_bar=False, activation_fn=torch.nn.Identity())
+    can_pack(model)
+    packed_calls.clear()
+    with packed(model):
+        found = model.predict(PAIRS, show_progress_bar=False, activation_fn=torch.nn.Identity())
+    assert packed_calls
+    assert np.abs(found - expected).max() < 1e-5 * max(1.0, np.abs(expected).max())
+    assert expected.std() > 1e-3
+
+
+def gradients(model, context, checkpointing=False, loss=None):
+    """The loss of one batch and the gradient of every weight."""
+    model = copy.deepcopy(model).train()
+    if checkpointing:
+        model[0].model.gradient_checkpointing_enable({"use_reentrant": False})
+    loss = (loss or ListwiseKLLoss)(model)
+    columns = [model.preprocess(texts) for texts in (TEXTS[:3], TEXTS[3:], [TEXTS[1], TEXTS[5], TEXTS[4]])]
+    label = torch.tensor([[3.0, 1.0], [0.5, 2.0], [1.0, -1.0]])
+    with packed(model) if context is packed else nullcontext():
+        value = loss(columns, label)
+        value.backward()
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    return float(value.detach()), found
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_agree(family, checkpointing, packed_calls):
+    model = bi_encoder(family)
+    if checkpointing and not model[0].model.supports_gradient_checkpointing:
+        pytest.skip(f"transformers does not checkpoint {family}")
+    expected_value, expected = gradients(model, None, checkpointing)
+    can_pack(model)
+    packed_calls.clear()
+    value, found = gradients(model, packed, checkpointing)
+    assert packed_calls
+    assert value == pytest.approx(expected_value, abs=1e-6)
+    assert found.keys() == expected.keys()
+    whole = torch.cat([grad.flatten() for grad in expected.values()]).norm()
+    for name in expected:
+        assert (found[name] - expected[name]).norm() < 1e-5 * whole, name
+
+
+def test_matryoshka_agrees():
+    model = bi_encoder("bert")
+
+    def nested(model):
+        return MatryoshkaLoss(model, ListwiseKLLoss(model), matryoshka_dims=[32, 16])
+
+    expected_value, expected = gradients(model, None, loss=nested)
+    value, found = gradients(model, packed, loss=nested)
+    assert value == pytest.approx(expected_value, abs=1e-6)
+    assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
+
+
+def test_layers_are_looked_into_padded():
+    model = bi_encoder("bert")
+    features = model.preprocess(TEXTS)
+    with capture(model, hidden_states=[1, 3], attentions=[2]) as expected:
+        model(dict(features))
+    with packed(model), capture(model, hidden_states=[1, 3], attentions=[2]) as found:
+        model(dict(features))
+    assert found[0].hidden_states[3].shape == features["input_ids"].shape + (32,)
+    assert torch.allclose(found[0].hidden_states[3], expected[0].hidden_states[3], atol=1e-6)
+    assert torch.allclose(found[0].attentions[2].queries, expected[0].attentions[2].queries, atol=1e-6)
+
+
+def test_within_padded_nothing_is_packed(packed_calls):
+    model = bi_encoder("bert")
+    can_pack(model)
+    packed_calls.clear()
+    with packed(model), padded():
+        model.encode(TEXTS, show_progress_bar=False)
+    assert not packed_calls
+
+
+def test_afterwards_the_model_is_as_it_was():
+    for family in ("bert", "mpnet"):
+        model = bi_encoder(family)
+        backbone = model[0].model
+        before = [type(module) for module in model.modules()], backbone.config._attn_implementation
+        with pytest.raises(ZeroDivisionError), packed(model):
+            raise ZeroDivisionError
+        assert ([type(module) for module in model.modules()], backbone.config._attn_implementation) == before
+        assert "forward" not in vars(backbone)
+        assert not any(module._forward_pre_hooks for module in model.modules())
+        assert Current.rows is None
+
+
+@pytest.mark.parametrize("family", ["deberta-v2", "t5"])
+def test_what_cannot_be_packed_is_padded_and_logged_once(family, caplog, packed_calls, monkeypatch):
+    monkeypatch.setattr(ability, "_known", {})
+    more = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4} if family == "t5" else {}
+    model = bi_encoder(family, **more)
+    expected = model.encode(TEXTS, show_progress_bar=False)
+    with caplog.at_level(logging.INFO, logger="st_mta.backbones"):
+        for _ in range(2):
+            packed_calls.clear()
+            with packed(model):
+                found = model.encode(TEXTS, show_progress_bar=False)
+            assert not packed_calls
+    assert np.array_equal(found, expected)
+    assert not can_pack(model)
+    assert sum("computes with padding" in record.message for record in caplog.records) <= 1
+
+
+def test_a_chosen_attention_stays(packed_calls):
+    model = bi_encoder("bert")
+    model[0].model.set_attn_implementation("eager")
+    with packed(model):
+        assert model[0].model.config._attn_implementation == "eager"
+        model.encode(TEXTS, show_progress_bar=False)
+    assert not packed_calls and not can_pack(model)
+
+
+def test_a_device_where_padding_costs_less_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ability, "DEVICES", ())
+    assert not can_pack(bi_encoder("bert"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_leak_between_rows_is_found_in_any_precision(dtype, monkeypatch):
+    monkeypatch.setattr(ability, "_known", {})
+    model = bi_encoder("bert").to(dtype)
+    real = packing.packed_call
+
+    def leaking(backbone, given, named):
+        inputs = real(backbone, given, named)
+        one = inputs[ROWS]
+        tokens = len(one.places)
+        inputs[ROWS] = type(one)(one.places, ((tokens, 1),), one.shape)
+        return inputs
+
+    monkeypatch.setattr(packing, "packed_call", leaking)
+    assert not can_pack(model)
+
+
+def test_in_bf16_packed_is_as_close_to_fp32_as_padded():
+    model = bi_encoder("bert")
+    exact = model.encode(TEXTS, show_progress_bar=False)
+    model = model.bfloat16()
+    padded_error = np.abs(model.encode(TEXTS, show_progress_bar=False) - exact).max()
+    with packed(model):
+        assert np.abs(model.encode(TEXTS, show_progress_bar=False) - exact).max() < 2 * padded_error
+
+
+def test_a_call_about_more_than_tokens_stays_padded(packed_calls):
+    model = bi_encoder("bert")
+    can_pack(model)
+    packed_calls.clear()
+    features = model.preprocess(TEXTS)
+    ids, mask = features["input_ids"], features["attention_mask"]
+    backbone = model[0].model
+    with packed(model):
+        states = backbone.forward(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        backbone.forward(inputs_embeds=backbone.get_input_embeddings()(ids), attention_mask=mask)
+        backbone.forward(input_ids=ids)
+        assert not packed_calls
+        backbone.forward(ids, mask)
+        assert packed_calls
+    assert states[0].shape == (*ids.shape, 32)
