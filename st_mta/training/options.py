@@ -177,6 +177,13 @@ class MethodOptions:
     learning_rate: float = option(
         1e-4, within=POSITIVE, group=STEPS, basic=True, help="Peak learning rate of an iteration."
     )
+    batches: str = option(
+        "shuffled",
+        group=STEPS,
+        choices=("shuffled", "sharing"),
+        help="Which queries train together: any, or those whose lists share passages, each of which then goes through "
+        "the student once; there are fewer of them in a batch, and they are harder negatives of the contrastive term.",
+    )
     dropout: float | None = option(
         0.0, within=SHARE, group=STEPS, help="Dropout of the student in training; None leaves the model's own."
     )
