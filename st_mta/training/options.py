@@ -181,8 +181,8 @@ class MethodOptions:
         "shuffled",
         group=STEPS,
         choices=("shuffled", "sharing"),
-        help="Which queries train together: any, or those whose lists share passages, each of which then goes through "
-        "the student once; there are fewer of them in a batch, and they are harder negatives of the contrastive term.",
+        help="Which queries train together: any, or those whose lists share passages. A shared passage goes through "
+        "the student once, so that steps are cheaper; the contrastive term then has fewer and harder negatives.",
     )
     dropout: float | None = option(
         0.0, within=SHARE, group=STEPS, help="Dropout of the student in training; None leaves the model's own."
