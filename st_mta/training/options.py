@@ -177,6 +177,13 @@ class MethodOptions:
     learning_rate: float = option(
         1e-4, within=POSITIVE, group=STEPS, basic=True, help="Peak learning rate of an iteration."
     )
+    batches: str = option(
+        "shuffled",
+        group=STEPS,
+        choices=("shuffled", "sharing"),
+        help="Which queries train together: any, or those whose lists share passages. A shared passage goes through "
+        "the student once, so that steps are cheaper; the contrastive term then has fewer and harder negatives.",
+    )
     dropout: float | None = option(
         0.0, within=SHARE, group=STEPS, help="Dropout of the student in training; None leaves the model's own."
     )

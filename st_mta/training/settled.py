@@ -14,6 +14,7 @@ from st_mta.errors import InputError
 from st_mta.precision import resolve_precision
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.regression import fitting_bi_encoders
+from st_mta.training.sharing import order_of_batches
 from st_mta.types import Scorer
 
 WEIGHT = 3.0
@@ -55,8 +56,10 @@ def settle(
         uses_regression: Whether the loss has a term for it.
 
     Raises:
-        InputError: If ``regression_weight`` is positive and no bi-encoder fits, or ``bf16`` contradicts ``precision``.
+        InputError: If ``regression_weight`` is positive and no bi-encoder fits, ``bf16`` contradicts ``precision``,
+            or ``batches`` a ``batch_sampler``.
     """
+    order_of_batches(arguments)  # refuses two orders before anything runs
     weight, fitting = arguments.regression_weight, fitting_bi_encoders(scorers, student)
     if weight is None:
         weight = WEIGHT if fitting and uses_regression else 0.0

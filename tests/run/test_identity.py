@@ -15,7 +15,7 @@ EFFECT = """
     optim adam_beta1 adam_epsilon prompts lr_scheduler_type lr_scheduler_kwargs data_seed learning_rate_mapping seed
     router_mapping dataloader_drop_last batch_sampler gradient_checkpointing label_smoothing_factor weight_decay bf16
     max_steps gradient_accumulation_steps max_grad_norm warmup_steps load_best_model_at_end fp16 tf32 dropout alpha
-    num_iterations fusion scale learning_rate
+    num_iterations fusion scale learning_rate batches
 """.split()
 NONE = "output_dir logging_steps save_steps save_total_limit report_to disable_tqdm hub_token run_name".split()
 

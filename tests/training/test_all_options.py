@@ -17,6 +17,7 @@ OPTIONS = {
     "alpha_end": 0.3,
     "regression_weight": 0.5,
     "target_entropy": 0.6,
+    "batches": "sharing",
 }
 
 

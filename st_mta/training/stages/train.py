@@ -19,6 +19,7 @@ from st_mta.training.collator import listwise_dataset
 from st_mta.training.diverged import refuse_diverged
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments
+from st_mta.training.sharing import order_of_batches
 
 
 def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
@@ -35,7 +36,9 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     set_filter_iteration(loss, iteration)
     done = train_with_checkpoints(
         student,
-        inner_arguments(run.arguments, run.settled, folder / "checkpoints", seed=seed),
+        inner_arguments(
+            run.arguments, run.settled, folder / "checkpoints", seed=seed, **order_of_batches(run.arguments)
+        ),
         listwise_dataset(scored.select(rows), run.collection.queries),
         run.make_collator(student),
         loss,
