@@ -28,7 +28,7 @@ from st_mta.training.regression import regression_embeddings, regression_target
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
-from st_mta.types import Collection, Scorer
+from st_mta.types import Collection, Scorer, Texts
 
 MakeLoss = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
 MAIN_MEASURE = "ndcg@10"
@@ -119,14 +119,34 @@ class RunState:
 
     def make_collator(self, student: SentenceTransformer) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
-        per_forward = self.arguments.documents_per_forward
-        if per_forward is None and self.settled.device == "cpu":
-            per_forward = 32
         target = self.regression_target() if self.settled.regression_weight else None
-        return FlatDocumentsCollator(
-            student.preprocess,
-            **collator_inputs(student, self.arguments.router_mapping),
-            corpus=self.collection.corpus,
-            documents_per_forward=per_forward,
-            targets={} if target is None else regression_embeddings(target, self.collection),
-        )
+        targets = {} if target is None else regression_embeddings(target, self.collection)
+        return listwise_collator(student, self.arguments, self.settled.device, self.collection.corpus, targets)
+
+
+def listwise_collator(
+    student: SentenceTransformer,
+    arguments: MultiAssistantTrainingArguments,
+    device: str,
+    corpus: Texts,
+    targets: dict[str, Embeddings],
+) -> FlatDocumentsCollator:
+    """Makes the batches of a listwise training.
+
+    Args:
+        student: The model to train.
+        arguments: Of the run.
+        device: The type of the device to train on, such as "cpu".
+        corpus: The passages of the lists.
+        targets: Column name -> the embeddings to regress to, as [`regression_embeddings`] gives them; may be empty.
+    """
+    per_forward = arguments.documents_per_forward
+    if per_forward is None and device == "cpu":
+        per_forward = 32
+    return FlatDocumentsCollator(
+        student.preprocess,
+        **collator_inputs(student, arguments.router_mapping),
+        corpus=corpus,
+        documents_per_forward=per_forward,
+        targets=targets,
+    )
