@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,8 +14,17 @@ def memory_now() -> int:
 
 
 def memory_peak() -> int:
-    """The most bytes in use since the process began."""
+    """The most bytes in use since the process began, or since [`forget_peak`]."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else max(_resident("VmHWM"), memory_now())
+
+
+def forget_peak() -> None:
+    """Lets the peak begin anew from what is in use; where the system has no way to, it stays."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _resident(field: str) -> int:
