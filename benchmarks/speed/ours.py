@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers import SentenceTransformer
 
 from benchmarks.speed.material import BATCH_SIZE, LEARNING_RATE, NUM_CANDIDATES, SCALE, Material
 from st_mta.evaluation import evaluate_scorer
@@ -22,6 +23,8 @@ from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import listwise_dataset
 from st_mta.training.run_state import listwise_collator
 from st_mta.types import Candidates
+
+AnyScorer = TypeVar("AnyScorer", BiEncoderScorer, CrossEncoderScorer)
 
 
 class Ours:
@@ -37,35 +40,35 @@ class Ours:
         self.material, self.precision, self.work = material, precision, work
         self._numbers = itertools.count()
 
-    def frozen(self, folder: str) -> SentenceTransformer:
-        """A bi-encoder for encoding; the scorer around it converts it."""
-        return SentenceTransformer(folder)
+    def frozen(self, folder: str) -> BiEncoderScorer:
+        """A bi-encoder for encoding; named by its folder, it is held once, in its precision."""
+        return BiEncoderScorer(folder, store=self._store(), precision=self.precision)
 
     @cached_property
-    def retriever(self) -> SentenceTransformer:
+    def retriever(self) -> BiEncoderScorer:
         """The bi-encoder that mines and encodes."""
         return self.frozen(self.material.retriever)
 
     @cached_property
-    def teacher(self) -> CrossEncoder:
+    def teacher(self) -> CrossEncoderScorer:
         """The cross-encoder."""
-        return CrossEncoder(self.material.teacher)
+        return CrossEncoderScorer(self.material.teacher, store=self._store(), precision=self.precision)
 
     def mine(self) -> Candidates:
         """The positive and seven others per query."""
         collection, queries = self.material.collection, self.material.queries
-        retrievers, qrels = [self._bi_encoder(self.retriever)], collection.qrels["train"]
+        retrievers, qrels = [self._anew(self.retriever)], collection.qrels["train"]
         return mine(collection, queries, retrievers, qrels, num_candidates=NUM_CANDIDATES)
 
     def score(self, scored: ScoredCandidates) -> np.ndarray:
         """Every pair, into a store."""
         collection, lists = self.material.collection, scored.candidates
-        scorer = CrossEncoderScorer(self.teacher, store=self._store(), precision=self.precision)
+        scorer = self._anew(self.teacher)
         return scorer.score(collection.queries, collection.corpus, lists.pair_queries, lists.passages)
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Embeddings, not stored."""
-        return self._bi_encoder(self.retriever).encode(texts, "document")
+        return self.retriever.encode(texts, "document")
 
     def train(self, scored: ScoredCandidates, student: SentenceTransformer, seed: int) -> None:
         """One epoch over the same lists in the same number of steps."""
@@ -86,12 +89,15 @@ class Ours:
         collator = listwise_collator(student, arguments, device, collection.corpus, {})
         train_with_checkpoints(student, arguments, dataset, collator, ListwiseKLLoss(student, scale=SCALE))
 
-    def evaluate(self, student: SentenceTransformer) -> Any:
+    def evaluate(self, student: BiEncoderScorer) -> Any:
         """All measures on the test split."""
-        return evaluate_scorer(self._bi_encoder(student), self.material.collection, "test")
+        return evaluate_scorer(student, self.material.collection, "test")
 
-    def _bi_encoder(self, model: SentenceTransformer) -> BiEncoderScorer:
-        return BiEncoderScorer(model, store=self._store(), precision=self.precision)
+    def _anew(self, scorer: AnyScorer) -> AnyScorer:
+        """The scorer with an empty store."""
+        scorer = copy.copy(scorer)
+        scorer.store = self._store()
+        return scorer
 
     def _store(self) -> Store:
         return Store(self._folder() / "store")

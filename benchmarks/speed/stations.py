@@ -37,8 +37,8 @@ STEPS_FOR_MEMORY = 4
 class Side(Protocol):
     """A pipeline, station by station."""
 
-    def frozen(self, folder: str) -> SentenceTransformer:
-        """A bi-encoder for encoding."""
+    def frozen(self, folder: str) -> Any:
+        """A bi-encoder for encoding, read from its folder."""
 
     def mine(self) -> Any:
         """Candidates of the training queries."""
@@ -52,8 +52,8 @@ class Side(Protocol):
     def train(self, scored: ScoredCandidates, student: SentenceTransformer, seed: int) -> None:
         """One epoch, in place."""
 
-    def evaluate(self, student: SentenceTransformer) -> Any:
-        """Measures on the test split."""
+    def evaluate(self, student: Any) -> Any:
+        """Measures on the test split of what ``frozen`` gave."""
 
 
 SIDE_OF: dict[str, Callable[[Material, str, Path], Side]] = {STOCK: Stock, OURS: Ours}
