@@ -9,16 +9,20 @@ from pathlib import Path
 
 import torch
 
-from st_mta.precision import resolve_precision
+from st_mta.precision import CPUINFO, resolve_precision
 from st_mta.report.build import installed_versions
+
+INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+"""Those on which the speed of matrix products depends, as Linux names them."""
 
 
 def environment() -> dict[str, object]:
-    """Processor, its cores, whether bf16 is used on it, versions and commit."""
+    """Processor, its cores and instructions, whether bf16 is used on it, versions and commit."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "cores": os.cpu_count(),
+        "instructions": instructions(),
         "bf16": resolve_precision("auto", torch.device(device)) == torch.bfloat16,
         "versions": installed_versions(),
         "commit": commit(),
@@ -27,9 +31,19 @@ def environment() -> dict[str, object]:
 
 def processor() -> str:
     """The processor's name as the system gives it."""
-    path = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return _cpuinfo("model name") or platform.processor()
+
+
+def instructions() -> list[str]:
+    """Those of [`INSTRUCTIONS`] that the processor has, in that order; none known where there is no /proc/cpuinfo."""
+    flags = _cpuinfo("flags").split()
+    return [name for name in INSTRUCTIONS if name in flags]
+
+
+def _cpuinfo(field: str) -> str:
+    """What /proc/cpuinfo says of the first core, "" where it says nothing."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")
 
 
 def commit() -> str:

@@ -28,7 +28,8 @@ from st_mta.scorers import BiEncoderScorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
-from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
+from st_mta.training.collator import listwise_dataset
+from st_mta.training.run_state import listwise_collator
 from st_mta.training.sharing import order_of_batches
 from st_mta.training.students import prune_layers
 
@@ -123,16 +124,13 @@ class Trainings:
             disable_tqdm=True,
             use_cpu=self.device == "cpu",
         )
+        loss = ListwiseKLLoss(student, scale=SCALE, contrastive_weight=arguments.contrastive_weight)
         done = train_with_checkpoints(
             student,
             replace(arguments, **order_of_batches(arguments)),
             listwise_dataset(self.scored, self.collection.queries),
-            FlatDocumentsCollator(
-                student.preprocess,
-                corpus=self.collection.corpus,
-                documents_per_forward=32 if self.device == "cpu" else None,
-            ),
-            ListwiseKLLoss(student, scale=SCALE, contrastive_weight=arguments.contrastive_weight),
+            listwise_collator(student, loss, arguments, self.device, self.collection.corpus, {}),
+            loss,
         )
         shutil.rmtree(steps, ignore_errors=True)
         return done

@@ -9,19 +9,16 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
 from benchmarks.environment import data_folder
+from benchmarks.memory import memory_now, memory_peak
 from benchmarks.word_level_cost.steps import LOSSES, SETTINGS, Steps, batches, models
 
 
 def peak_memory(setting: str, loss: str, steps: int) -> dict[str, int]:
-    """Bytes "before" the first step and at the "peak", from a new process.
-
-    On the CPU resident memory, which holds the libraries too; on a GPU what torch has allocated there.
-    """
+    """Bytes "before" the first step and at the "peak", from a new process."""
     command = [sys.executable, "-m", "benchmarks.word_level_cost.memory", setting, loss, "--steps", str(steps)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     measured: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
@@ -42,18 +39,10 @@ def main() -> None:
     given = batches(student, data, setting, options.steps)
     step = Steps(student, teacher, LOSSES[options.loss])
     del student, teacher
-    before = _allocated("VmRSS", torch.cuda.memory_allocated)
+    before = memory_now()
     for batch in given[: options.steps]:
         step(batch)
-    print(json.dumps({"before": before, "peak": _allocated("VmHWM", torch.cuda.max_memory_allocated)}))
-
-
-def _allocated(field: str, on_gpu: object) -> int:
-    if torch.cuda.is_available() and callable(on_gpu):
-        return int(on_gpu())
-    # Not ru_maxrss: a new process inherits that of the one that started it.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    print(json.dumps({"before": before, "peak": memory_peak()}))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -26,6 +27,7 @@ from transformers import (
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.atomic import atomic_write_text, full_disk_explained
+from st_mta.backbones import packed
 from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
 from st_mta.progress import progress
@@ -127,6 +129,11 @@ class StageTrainer(SentenceTransformerTrainer):
         self.targets, self.schedule = targets, schedule
         self.sequences = 0
         super().__init__(**arguments)
+
+    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+        """A step without padding, where the student can do without."""
+        with packed(self.model):
+            return super().training_step(*given, **named)
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
         """Counts the texts that go through the student."""

@@ -198,7 +198,7 @@ class MethodOptions:
         within=count_from(1),
         group=MACHINE,
         help="Passages per forward pass of the student within a step, sorted by length so that little is padded; None "
-        "takes 32 on a CPU and everything at once elsewhere.",
+        "takes everything at once, and 32 on a CPU for a student that cannot do without padding.",
     )
     precision: str = option(
         "auto",

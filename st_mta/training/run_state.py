@@ -15,8 +15,10 @@ from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.backbones import can_pack
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
+from st_mta.losses.word_level.loss import reads_layers
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
 from st_mta.run.results import Evaluated, Measures, Quality
@@ -28,10 +30,12 @@ from st_mta.training.regression import regression_embeddings, regression_target
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
-from st_mta.types import Collection, Scorer
+from st_mta.types import Collection, Scorer, Texts
 
 MakeLoss = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
 MAIN_MEASURE = "ndcg@10"
+PADDED_TOGETHER = 32
+"""Texts of like length in one forward pass on a CPU, where they are padded: more are padded more."""
 BEFORE, WARM_UP, STUDENT = "student-before", "warm-up", "student"
 """Names of the untrained, the warmed-up and the trained student in runs and reports."""
 
@@ -117,16 +121,38 @@ class RunState:
         best = max(found, key=lambda scorer: quality.get(scorer.name, 0.0))
         return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
 
-    def make_collator(self, student: SentenceTransformer) -> FlatDocumentsCollator:
+    def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
-        per_forward = self.arguments.documents_per_forward
-        if per_forward is None and self.settled.device == "cpu":
-            per_forward = 32
         target = self.regression_target() if self.settled.regression_weight else None
-        return FlatDocumentsCollator(
-            student.preprocess,
-            **collator_inputs(student, self.arguments.router_mapping),
-            corpus=self.collection.corpus,
-            documents_per_forward=per_forward,
-            targets={} if target is None else regression_embeddings(target, self.collection),
-        )
+        targets = {} if target is None else regression_embeddings(target, self.collection)
+        return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)
+
+
+def listwise_collator(
+    student: SentenceTransformer,
+    loss: nn.Module,
+    arguments: MultiAssistantTrainingArguments,
+    device: str,
+    corpus: Texts,
+    targets: dict[str, Embeddings],
+) -> FlatDocumentsCollator:
+    """Makes the batches of a listwise training.
+
+    Args:
+        student: The model to train.
+        loss: By which it is trained; one that reads the student's layers needs padded texts.
+        arguments: Of the run.
+        device: The type of the device to train on, such as "cpu".
+        corpus: The passages of the lists.
+        targets: Column name -> the embeddings to regress to, as [`regression_embeddings`] gives them; may be empty.
+    """
+    per_forward = arguments.documents_per_forward
+    if per_forward is None and device == "cpu" and (reads_layers(loss) or not can_pack(student)):
+        per_forward = PADDED_TOGETHER
+    return FlatDocumentsCollator(
+        student.preprocess,
+        **collator_inputs(student, arguments.router_mapping),
+        corpus=corpus,
+        documents_per_forward=per_forward,
+        targets=targets,
+    )

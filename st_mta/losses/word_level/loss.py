@@ -176,3 +176,8 @@ def share_readings(losses: Iterable[WordLevelLoss]) -> None:
         attentions = frozenset().union(*(loss.attentions_of_teacher for loss in together))
         for loss in together:
             loss.states_of_teacher, loss.attentions_of_teacher = states, attentions
+
+
+def reads_layers(loss: nn.Module) -> bool:
+    """Whether a loss, or one inside it, looks into the student's layers, whose texts then stay padded."""
+    return any(isinstance(module, WordLevelLoss) for module in loss.modules())

@@ -40,7 +40,7 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
             run.arguments, run.settled, folder / "checkpoints", seed=seed, **order_of_batches(run.arguments)
         ),
         listwise_dataset(scored.select(rows), run.collection.queries),
-        run.make_collator(student),
+        run.make_collator(student, loss),
         loss,
         targets=targets,
         schedule=alpha_schedule(loss, run.arguments, iteration),
