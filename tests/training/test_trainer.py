@@ -127,15 +127,16 @@ def test_a_training_killed_after_a_checkpoint_goes_on_bit_for_bit(
 ):
     folder, _ = finished
     steps = []
+    real = checkpoints.StageTrainer.training_step
 
     def dying(self, *arguments, **keywords):
         steps.append(1)
         if len(steps) == step:
             raise RuntimeError("killed")
-        return super(checkpoints.StageTrainer, self).training_step(*arguments, **keywords)
+        return real(self, *arguments, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.StageTrainer, "training_step", dying, raising=False)
+        patch.setattr(checkpoints.StageTrainer, "training_step", dying)
         with pytest.raises(RuntimeError, match="killed"):
             toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision).train()
     assert list((tmp_path / "out").rglob("checkpoint-*"))
