@@ -146,6 +146,7 @@ def _row(scorer: StoredScorer) -> dict[str, str]:
         "kind": scorer.kind,
         "pairs": f"{scorer.pairs:,}",
         "embeddings": f"{scorer.embeddings:,}",
+        "searches": f"{scorer.searches:,}",
         "size": readable_size(scorer.num_bytes),
         "last used": _ago(time.time() - scorer.last_used),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from st_mta.mining.candidates import mine
+from st_mta.mining.candidates import mine, searched_depth
 from st_mta.mining.false_negatives import drop_false_negatives
 from st_mta.mining.files import load_candidates, load_scored, save_candidates, save_scored
 from st_mta.mining.near_positives import similarity_to_positives
@@ -18,5 +18,6 @@ __all__ = [
     "positive_ranks",
     "save_candidates",
     "save_scored",
+    "searched_depth",
     "similarity_to_positives",
 ]

@@ -70,17 +70,25 @@ def mine(
     query_positions = np.asarray(query_positions, dtype=np.int64)
     labelled = find_positives(collection, query_positions, positives)
     slots = num_candidates - np.minimum(labelled.lengths, num_candidates - 1)
-    first = first_copies(collection.corpus)
-    # More positives than ranks are not worth searching deeper for.
-    room = min(_most_taken_out(labelled, first), depth)
+    first, k = first_copies(collection.corpus), _searched(collection, labelled, depth)
     picks = []
     for number, retriever in enumerate(retrievers):
-        k = min(depth + room, len(collection.corpus))
         found = retriever.retrieve(collection.queries, collection.corpus, query_positions, k)
         random = np.random.default_rng([seed, number])
         picks.append(_pick(collection, found, labelled, slots, (range_min, depth), sampling_strategy, random))
     sources = (QRELS, *(retriever.name for retriever in retrievers))
     return _assemble(query_positions, labelled, picks, shares, num_candidates, sources, first)
+
+
+def searched_depth(collection: Collection, query_positions: IntArray, positives: Qrels | None, depth: int) -> int:
+    """How deep [`mine`] has every retriever search for ``depth`` ranks, given the same collection and positives."""
+    return _searched(collection, find_positives(collection, query_positions, positives), depth)
+
+
+def _searched(collection: Collection, labelled: Positives, depth: int) -> int:
+    """So many ranks that ``depth`` are left without the positives; more positives than that are not worth it."""
+    room = min(_most_taken_out(labelled, first_copies(collection.corpus)), depth)
+    return min(depth + room, len(collection.corpus))
 
 
 def _most_taken_out(labelled: Positives, first: IntArray) -> int:

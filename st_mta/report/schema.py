@@ -175,6 +175,8 @@ class Compute(TypedDict):
     passages_reused: int
     queries_encoded: int
     queries_reused: int
+    queries_searched: NotRequired[int]  # not in older reports, like the next
+    searches_reused: NotRequired[int]
     training_sequences: int
     training_steps: int
     seconds: dict[str, float]

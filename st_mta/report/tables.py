@@ -145,11 +145,12 @@ def quantile_rows(iterations: Sequence[IterationScores]) -> list[dict[str, str]]
 
 
 def reuse_rows(compute: Compute) -> list[dict[str, str]]:
-    """Scoring and encoding, done and spared."""
+    """Scoring, encoding and searching, done and spared."""
     lines = [
         ("Pairs scored", compute["pairs_scored"], compute["pairs_reused"]),
         ("Passages encoded", compute["passages_encoded"], compute["passages_reused"]),
         ("Queries encoded", compute["queries_encoded"], compute["queries_reused"]),
+        ("Queries searched for", compute.get("queries_searched", 0), compute.get("searches_reused", 0)),
     ]
     return [
         {

@@ -9,8 +9,10 @@ Measures = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """A stage whose result lies in its folder."""
+class Kept:
+    """The student as it came, in its folder; ``fingerprint`` is the name of its embeddings, as in other results."""
+
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class WarmedUp(Trained):
     regressed_to: str | None = None
     dev: Measures | None = None
     skipped: str | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Evaluated:
     """The student's measures on the development split after an iteration."""
 
     dev: Measures
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

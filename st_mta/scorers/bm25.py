@@ -122,8 +122,29 @@ class BM25(StoringScorer):
         return scores
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
-        """The k best passages that share a term with the query; ties go to the lower position."""
+        """The k best passages that share a term with the query, from the store where they are known.
+
+        Ties go to the lower position.
+        """
         query_positions, k = checked_search(queries, query_positions, k)
+
+        def search(rows: IntArray, depth: int) -> tuple[FloatArray, IntArray]:
+            return self._search(queries, corpus, query_positions[rows], depth)
+
+        if self.store is None:
+            scores, passages = search(np.arange(len(query_positions)), k)
+        else:
+            key = self._key(corpus)
+            self.store.describe(key, self.name, self.kind)
+            scores, passages = self.store.searches.get(key, queries, corpus, query_positions, k, search)
+        return Retrieved(query_positions, passages, scores)
+
+    def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object]:
+        """Searches, whatever the store holds."""
+        return lambda batch: self._search(queries, corpus, batch, depth)
+
+    def _search(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
+        """Scores and positions (Q, k), found now."""
         index = self._index(corpus)
         scores = np.full((len(query_positions), k), -np.inf, dtype=np.float32)
         passages = np.full((len(query_positions), k), -1, dtype=np.int64)
@@ -136,7 +157,7 @@ class BM25(StoringScorer):
                     best, where = _best(*found, k)
                     scores[row, : len(best)], passages[row, : len(best)] = best, where
                 bar.update(products.shape[0])
-        return Retrieved(query_positions, passages, scores)
+        return scores, passages
 
     def _index(self, corpus: Texts) -> _Index:
         if corpus not in self._indices:

@@ -11,6 +11,7 @@ from sentence_transformers.util.quantization import quantize_embeddings
 from st_mta.errors import InputError
 from st_mta.scorers.embedding import BLOCK_SIZE, EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings, Role
+from st_mta.stores.searches import Search
 from st_mta.types import FloatArray, IntArray, Texts
 
 BYTES = {"float32": 4.0, "int8": 1.0, "binary": 1 / 8}  # precision of stored passages -> bytes per dimension
@@ -135,6 +136,11 @@ class ServedScorer(EmbeddingScorer):
         precision = "float32" if role == "query" else self.precision
         index = compress(encoder.embed(texts, role, places), self.kept, precision, encoder.similarity == "cosine")
         return index if role == "query" else index.at(positions)
+
+    def _searched(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int, search: Search
+    ) -> tuple[FloatArray, IntArray]:
+        return search(np.arange(len(query_positions)), k)  # a trial of an index, measured once
 
     def _encoder(self, role: Role) -> EmbeddingScorer:
         return self.queries if role == "query" else self.passages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ import torch
 from st_mta.errors import InputError
 from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.search.backends import BACKENDS, check_backend
-from st_mta.search.corpus import pair_products, search_corpus
+from st_mta.search.corpus import Search, pair_products, search_corpus
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Embeddings, Role
+from st_mta.stores.searches import Search as StoredSearch
 from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 BLOCK_SIZE = 2**12
@@ -94,13 +95,28 @@ class EmbeddingScorer(Scorer):
         return pair_products(left.rows, right.rows, query_of, passage_of)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
-        """The k best passages of the whole corpus; ties go to the lower position."""
+        """The k best passages of the whole corpus, from the store if known; ties go to the lower position."""
         query_positions, k = checked_search(queries, query_positions, k)
-        left = self.embed(queries, "query", query_positions)
-        right = self.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
-        search = BACKENDS[self.backend](right, self.device, BLOCKS_AT_ONCE * self.block_size)
-        scores, passages = search_corpus(left, right, k, search)
+
+        @cache
+        def ready() -> tuple[Embeddings, Embeddings, Search]:
+            # All queries asked for, whichever are searched: what is encoded together is then always the same.
+            left = self.embed(queries, "query", query_positions)
+            right = self.embed(corpus, "document", np.arange(len(corpus), dtype=np.int64))
+            return left, right, BACKENDS[self.backend](right, self.device, BLOCKS_AT_ONCE * self.block_size)
+
+        def search(rows: IntArray, depth: int) -> tuple[FloatArray, IntArray]:
+            left, right, backend = ready()
+            return search_corpus(left.at(rows), right, depth, backend)
+
+        scores, passages = self._searched(queries, corpus, query_positions, k, search)
         return Retrieved(query_positions, passages, scores)
+
+    def _searched(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int, search: StoredSearch
+    ) -> tuple[FloatArray, IntArray]:
+        """Scores and passages (Q, k), from the store where a search as deep was made before."""
+        return self.store.searches.get(self.fingerprint, queries, corpus, query_positions, k, search)
 
     def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object]:
         """Encodes the queries and searches stored embeddings of a part of the corpus."""

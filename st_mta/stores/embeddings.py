@@ -99,6 +99,10 @@ class EmbeddingStore:
         folders = [self.folder / fingerprint / role for role in ROLES]
         return sum(count_rows(folder, name) for folder in folders for name in _names(folder))
 
+    def forget(self) -> None:
+        """Lets go of mapped blocks: those that were deleted take space on disk until then."""
+        self._indices.clear()
+
     def _prepare(self, fingerprint: str, role: Role) -> None:
         if self.uses is not None:
             self.uses.mark(fingerprint)

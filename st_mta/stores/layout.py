@@ -18,13 +18,14 @@ from st_mta.stores.spill import SPILL, may_be_running
 from st_mta.stores.uses import USED, mark_of
 
 DESCRIPTION = "scorer.json"
-ROOMS = ("scores", "embeddings", "tensors", "scorers")
+ROOMS = ("searches", "scores", "embeddings", "tensors", "scorers")
+"""Searches go first: what is left of a deletion that was killed are then no results of embeddings that are gone."""
 DAY = 24 * 60 * 60.0
 
 PART = re.compile(r"part-[^/]*\.(parquet|npy|safetensors)")
 DAMAGED_PART = re.compile(rf"part-[^/]*{re.escape(DAMAGED)}")
 TEMPORARY = re.compile(rf"\.(part-[^/]*|{re.escape(DESCRIPTION)})-[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)}")
-LOCK = r"(-query|-document)?(-[0-9a-f]{32})?\.(claims|claim|merge|used)"
+LOCK = r"(-query|-document|-[0-9a-f]{32})?(-[0-9a-f]{32})?\.(claims|claim|merge|used)"
 
 
 @dataclass(frozen=True)

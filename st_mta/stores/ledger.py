@@ -16,6 +16,8 @@ class Ledger:
         passages_reused: Distinct passages whose embedding was in the store.
         queries_encoded: Distinct queries a model encoded.
         queries_reused: Distinct queries whose embedding was in the store.
+        queries_searched: Distinct queries for which a corpus was searched.
+        searches_reused: Distinct queries whose best passages were in the store.
     """
 
     pairs_scored: int = 0
@@ -24,6 +26,8 @@ class Ledger:
     passages_reused: int = 0
     queries_encoded: int = 0
     queries_reused: int = 0
+    queries_searched: int = 0
+    searches_reused: int = 0
 
     def count_encoded(self, role: str, encoded: int, reused: int) -> None:
         """Adds to the counts of a role, "query" or "document"."""

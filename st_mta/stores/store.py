@@ -20,6 +20,7 @@ from st_mta.stores.layout import DESCRIPTION as DESCRIPTION
 from st_mta.stores.layout import files_of, fingerprints, last_use_of, spilled
 from st_mta.stores.ledger import Ledger
 from st_mta.stores.scores import ScoreStore
+from st_mta.stores.searches import SearchStore
 from st_mta.stores.tensors import TensorStore
 from st_mta.stores.uses import Uses
 
@@ -36,6 +37,7 @@ class StoredScorer:
         kind: Its kind, or "" if unknown.
         pairs: Stored scores.
         embeddings: Stored embeddings.
+        searches: Queries whose best passages are stored.
         num_bytes: Size on disk, leftovers included.
         leftovers: Bytes of that which no look-up reads: damaged files, and those that killed processes left.
         last_used: When it was last used, in seconds since 1970.
@@ -49,10 +51,11 @@ class StoredScorer:
     num_bytes: int
     leftovers: int = 0
     last_used: float = 0.0
+    searches: int = 0
 
 
 class Store:
-    """Scores, embeddings and token states under one folder, shared by all collections and runs.
+    """Scores, embeddings, token states and results of searches under one folder, shared by all collections and runs.
 
     Files get the permissions that the user's umask leaves, so that a group can share a store.
 
@@ -71,6 +74,7 @@ class Store:
         self.scores = ScoreStore(self.folder / "scores", self.uses)
         self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger, self.uses)
         self.tensors = TensorStore(self.folder / "tensors", self.uses)
+        self.searches = SearchStore(self.folder / "searches", self.ledger, self.uses)
 
     @classmethod
     def at(cls, store: Store | Path | str | None) -> Store:
@@ -104,7 +108,7 @@ class Store:
         """As ``clear``; says also what could not be deleted."""
         chosen = fingerprints(self.folder) if fingerprint is None else [fingerprint]
         deleted = sum((delete_scorer(self.folder, one) for one in chosen), start=Deleted())
-        self.tensors.forget()
+        self._forget()
         return deleted if fingerprint is not None else deleted + delete_spilled(self.folder)
 
     def evict(self, max_bytes: int | None = None, older_than: float | None = None) -> Eviction:
@@ -114,8 +118,12 @@ class Store:
         latter if it is older than a day.
         """
         done = evict(self.folder, self.contents(), max_bytes, older_than)
-        self.tensors.forget()
+        self._forget()
         return done
+
+    def _forget(self) -> None:
+        self.tensors.forget()
+        self.embeddings.forget()
 
     def _describe_stored(self, fingerprint: str) -> StoredScorer | None:
         files = files_of(self.folder, fingerprint)
@@ -130,6 +138,7 @@ class Store:
             embeddings=self.embeddings.count(fingerprint),
             num_bytes=sum(file.size for file in files),
             leftovers=sum(file.size for file in files if file.leftover),
+            searches=self.searches.count(fingerprint),
             last_used=max(last_use_of(self.folder, fingerprint), *(file.changed for file in files)),
         )
 

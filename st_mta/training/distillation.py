@@ -20,11 +20,12 @@ from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
-from st_mta.run.results import Judged, Nothing, Quality, Served, Tested, Trained, WarmedUp
+from st_mta.run.results import Judged, Kept, Quality, Served, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
+from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
@@ -121,6 +122,7 @@ class Distillation(RunState):
         self.stage("test", lambda: finish.test(self, best.folder), Tested)
         self.stage("throughput", lambda: finish.speed(self, best.folder), dict)
         self.stage("serving", lambda: finish.serve(self, best.folder), Served)
+        forget_all(self, best)
         return best
 
     def learn(self) -> BestSoFar:
@@ -131,7 +133,7 @@ class Distillation(RunState):
         self.folder.prepare()
         self.journal.open()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
-        self.stage("student-before", lambda: keep_student(self), Nothing)
+        self.stage("student-before", lambda: keep_student(self), Kept)
         if len(unjudged(self.collection, "dev")):
             self.stage("judge", lambda: judge(self), Judged)
             take_judgements(self)
@@ -143,6 +145,7 @@ class Distillation(RunState):
         while best.wants_another(self.arguments.num_iterations, self.arguments.patience):
             folder = self.folder.iteration(best.done)
             best.take_iteration(self.iterate(best.done, best.folder), folder / STUDENT, folder.name)
+            forget_losers(self, best)
         return best
 
     def iterate(self, iteration: int, start_from: Path) -> float:

@@ -30,7 +30,7 @@ from st_mta.training.regression import regression_embeddings, regression_target
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
-from st_mta.types import Collection, Scorer, Texts
+from st_mta.types import Collection, IntArray, Scorer, Texts
 
 MakeLoss = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
 MAIN_MEASURE = "ndcg@10"
@@ -120,6 +120,16 @@ class RunState:
         found = found or [self.students.scorer(student, STUDENT)]
         best = max(found, key=lambda scorer: quality.get(scorer.name, 0.0))
         return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
+
+    def encode_student(self, student: EmbeddingScorer, queries: IntArray) -> None:
+        """Has the texts encoded that stages read of a student, in the order and the batches of the first time.
+
+        The stages that read embeddings begin with this, so that not even the last digit depends on whether they were
+        deleted in between: the development queries and the corpus, as after the student's training, then ``queries``.
+        """
+        student.embed(self.collection.queries, "query", self.collection.queries_of("dev"))
+        student.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
+        student.embed(self.collection.queries, "query", queries)
 
     def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""

@@ -72,6 +72,11 @@ class StudentFolders:
         scorer.name = name
         return scorer
 
+    def forget(self, fingerprint: str) -> None:
+        """Deletes what is stored of a student that is not needed any more: embeddings and searches."""
+        if self.store is not None:
+            self.store.delete(fingerprint)
+
     def refuse_lossy(self, folder: Path) -> None:
         """Raises ``InputError`` where a saved student, loaded by the host alone, gives other embeddings."""
         saved, probe = self._from_disk(folder), ["a short text to compare two models by"]

@@ -16,4 +16,4 @@ def evaluate_student(run: RunState, iteration: int, start_from: Path) -> Evaluat
     student = run.students.scorer(folder / STUDENT, STUDENT)
     found, dev = evaluate_scorer(student, run.collection, "dev", depth=run.arguments.eval_depth)
     write_run(folder / "dev.trec", found, tag=folder.name)
-    return Evaluated(dev)
+    return Evaluated(dev, student.fingerprint)

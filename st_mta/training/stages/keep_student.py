@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from st_mta.run.results import Nothing
-from st_mta.training.run_state import RunState
+from st_mta.run.results import Kept
+from st_mta.training.run_state import BEFORE, RunState
 
 
-def keep_student(run: RunState) -> Nothing:
+def keep_student(run: RunState) -> Kept:
     """Writes ``student-before``.
 
     Raises:
@@ -14,4 +14,4 @@ def keep_student(run: RunState) -> Nothing:
     """
     run.students.save(run.students.original, run.folder.student_before)
     run.students.refuse_lossy(run.folder.student_before)
-    return Nothing()
+    return Kept(run.students.scorer(run.folder.student_before, BEFORE).fingerprint)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from st_mta.atomic import atomic_path
-from st_mta.mining import mine, positive_ranks, save_candidates
+from st_mta.mining import mine, positive_ranks, save_candidates, searched_depth
 from st_mta.run.results import Mined
 from st_mta.training.curriculum import count_hard, draw_queries, training_positives, training_queries
 from st_mta.training.run_state import STUDENT, RunState
-from st_mta.types import IntArray, Qrels, Scorer
+from st_mta.types import IntArray, Qrels, Retrieved, Scorer
 
 
 def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
@@ -21,11 +21,16 @@ def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
     available = training_queries(run.collection)
     positives = training_positives(run.collection, run.folder, iteration)
     harder = iteration > 0 and arguments.curriculum != "none"
+    if iteration:
+        run.encode_student(student, available)
     ranks = _student_ranks(run, student, available, positives) if harder else None
     sample, hard = draw_queries(available, ranks, arguments, iteration)
+    drawn = np.union1d(sample, hard)
+    if not iteration:
+        run.encode_student(student, drawn)
     mined = mine(
         run.collection,
-        np.union1d(sample, hard),
+        drawn,
         run.retrievers(student),
         positives,
         num_candidates=arguments.num_candidates,
@@ -44,5 +49,15 @@ def _student_ranks(run: RunState, student: Scorer, available: IntArray, positive
     """At which rank the student finds the first positive of every training query; 0 where it does not."""
     # One more than asked for, since the query's own passage may be dropped.
     depth = min(run.arguments.eval_depth + 1, len(run.collection.corpus))
-    found = student.retrieve(run.collection.queries, run.collection.corpus, available, depth)
-    return positive_ranks(found, run.collection, positives)
+    deepest = max(depth, _mined_depth(run, available, positives))
+    found = student.retrieve(run.collection.queries, run.collection.corpus, available, deepest)
+    looked_at = Retrieved(found.queries, found.passages[:, :depth], found.scores[:, :depth])
+    return positive_ranks(looked_at, run.collection, positives)
+
+
+def _mined_depth(run: RunState, available: IntArray, positives: Qrels) -> int:
+    """How deep the queries are about to be mined, so that one search does for both; 0 where few of them are."""
+    size = run.arguments.queries_per_iteration
+    if size is not None and size < len(available):
+        return 0
+    return searched_depth(run.collection, available, positives, run.arguments.range_max)

@@ -15,7 +15,9 @@ from st_mta.errors import InputError
 from st_mta.mining import drop_false_negatives, load_candidates, mine, save_scored, similarity_to_positives
 from st_mta.run.results import Scored
 from st_mta.scored import ScoredCandidates, score_all
+from st_mta.scorers import EmbeddingScorer
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.curriculum import training_queries
 from st_mta.training.options import SIMILARITY
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.stages.quality import weight_of_teacher
@@ -30,6 +32,7 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
     """Writes lists and scores that the student can learn from."""
     folder = run.folder.iteration(iteration)
     mined = load_candidates(folder / "candidates.parquet")
+    _encode_students(run, mined.queries, iteration, start_from)
     complete = score_lists(run, score_all(run.collection, mined, run.pool.scorers))
     lists, filtered = filter_lists(run, complete, iteration, start_from)
     save_scored(folder, lists)
@@ -50,6 +53,15 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
         pairs_per_second=speeds(run.pool.scorers),
         **filtered,
     )
+
+
+def _encode_students(run: RunState, mined: IntArray, iteration: int, start_from: Path) -> None:
+    """Has encoded what is read of the student and of promoted ones; they are few, and queries are short."""
+    queries = training_queries(run.collection) if iteration else mined
+    promoted = [scorer for scorer in run.pool.assistants if scorer.name in run.pool.promoted]
+    for student in (run.students.scorer(start_from, STUDENT), *promoted):
+        if isinstance(student, EmbeddingScorer):
+            run.encode_student(student, queries)
 
 
 def score_lists(run: RunState, scored: ScoredCandidates) -> ScoredCandidates:

@@ -43,8 +43,15 @@ def warm_up(run: RunState) -> WarmedUp:
     )
     refuse_diverged(student, "the warm-up", run.arguments.regression_learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
-    dev = run.measure(run.students.scorer(folder / STUDENT, WARM_UP), "dev")
-    return WarmedUp(**asdict(done), student=f"{folder.name}/{STUDENT}", regressed_to=target.name, dev=dev)
+    warmed = run.students.scorer(folder / STUDENT, WARM_UP)
+    dev = run.measure(warmed, "dev")
+    return WarmedUp(
+        **asdict(done),
+        student=f"{folder.name}/{STUDENT}",
+        regressed_to=target.name,
+        dev=dev,
+        fingerprint=warmed.fingerprint,
+    )
 
 
 def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:
