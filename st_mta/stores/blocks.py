@@ -14,7 +14,7 @@ from st_mta.stores.damage import rename_damaged
 from st_mta.stores.keys import KeyArray
 from st_mta.stores.mapped import Embeddings, forget_pages
 from st_mta.stores.parts import Verified, write_part
-from st_mta.types import FloatArray, IntArray, numbers_within
+from st_mta.types import IntArray, numbers_within
 
 ROWS, KEYS = ".npy", ".keys.npy"
 ROWS_FILE, KEYS_FILE = 0, 1  # whose digest is which in a block's name
@@ -55,7 +55,7 @@ class Index:
         ]
 
 
-def write_block(folder: Path, keys: KeyArray, rows: FloatArray) -> str:
+def write_block(folder: Path, keys: KeyArray, rows: npt.NDArray[np.floating]) -> str:
     """Writes n rows (n, D) and their keys (n,); returns the block's name."""
     # The keys come last: a block counts once both files stand.
     return write_part(folder, {ROWS: _pieces(rows), KEYS: _pieces(keys)})

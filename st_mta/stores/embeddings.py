@@ -17,6 +17,7 @@ from st_mta.stores.blocks import KEYS, ROWS, Index, count_rows, known_keys, read
 from st_mta.stores.claims import claimed
 from st_mta.stores.compaction import compact
 from st_mta.stores.finite import check_finite
+from st_mta.stores.formats import in_format, resolve_format
 from st_mta.stores.keys import KeyArray, text_keys
 from st_mta.stores.ledger import Ledger
 from st_mta.stores.locks import LOCKS
@@ -44,10 +45,14 @@ class EmbeddingStore:
         folder: Where the folders of the models lie.
         ledger: Counts what was encoded and what was reused.
         uses: Notes which models are in use.
+        stored_in: "fp32", or "fp16" for half the space; see [`Store`]. What is stored already is read as it is.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger | None = None, uses: Uses | None = None) -> None:
+    def __init__(
+        self, folder: Path, ledger: Ledger | None = None, uses: Uses | None = None, stored_in: str | None = None
+    ) -> None:
         self.folder, self.uses = folder, uses
+        self.stored_in = resolve_format(stored_in)
         self.ledger = ledger if ledger is not None else Ledger()
         self._indices: dict[tuple[str, Role], Index] = {}
         self._verified = Verified()
@@ -128,7 +133,7 @@ class EmbeddingStore:
                         if len(ours):
                             embeddings = np.asarray(encode(texts.take(ours)))
                             _check_embeddings(embeddings, texts, ours, news.index.stored.dimension)
-                            news.add(write_block(folder, keys[ours], embeddings.astype(np.float32)))
+                            news.add(write_block(folder, keys[ours], in_format(embeddings, self.stored_in)))
                     encoded += len(ours)
                     left += [others] if len(others) else []
                     bar.update(len(block) - len(others))
@@ -161,7 +166,8 @@ class EmbeddingStore:
             if index.damaged(np.arange(len(index.keys)), self._verified):
                 continue  # renamed; the others are merged another time
             keys, first = np.unique(index.keys, return_index=True)
-            write_block(folder, keys, index.stored.at(first).rows(slice(None)))
+            rows = index.stored.at(first).rows(slice(None))
+            write_block(folder, keys, rows.astype(np.result_type(*index.stored.block_arrays)))
             yield [path.with_name(path.name.removesuffix(ROWS) + KEYS) for path in index.paths]
 
 

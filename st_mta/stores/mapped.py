@@ -64,8 +64,9 @@ class Embeddings:
     def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """All rows in the order in which they are stored, at most ``size`` at a time, as (places, rows).
 
-        Whole stretches of a block come as views of it: nothing is copied, and memory does not grow with the number of
-        rows, provided that a stretch is read before the next step, or that a later reader calls ``forget``.
+        Whole stretches of a block in float32 come as views of it, of one in float16 as copies: memory does not grow
+        with the number of rows, provided that a stretch is read before the next step, or that a later reader calls
+        ``forget``.
         """
         order = np.lexsort((self.row_of, self.block_of))
         ends = np.flatnonzero(np.diff(self.block_of[order])) + 1

@@ -61,18 +61,21 @@ class Store:
 
     Args:
         folder: The folder; by default ``$ST_MTA_CACHE`` or the user's cache folder.
+        embeddings: Number format of embeddings that are written: "fp32", or "fp16" for half the space, by default what
+            ``$ST_MTA_EMBEDDINGS`` says, and without it fp32. Both may lie in one store; what is searched and scored
+            are the stored rows. Blocks with numbers too large for fp16 stay in fp32.
 
     Raises:
-        InputError: If there is a file in the folder's place.
+        InputError: If there is a file in the folder's place, or the format is another word.
     """
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None, embeddings: str | None = None) -> None:
         self.folder = Path(folder).expanduser() if folder is not None else default_folder()
         _check_folder(self.folder)
         self.ledger = Ledger()
         self.uses = Uses(self.folder / "scorers")
         self.scores = ScoreStore(self.folder / "scores", self.uses)
-        self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger, self.uses)
+        self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger, self.uses, embeddings)
         self.tensors = TensorStore(self.folder / "tensors", self.uses)
         self.searches = SearchStore(self.folder / "searches", self.ledger, self.uses)
 

@@ -94,6 +94,7 @@ class Distillation(RunState):
                 "loss": identity_of_loss(probe, loss),
                 "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
                 **what_a_best_checkpoint_depends_on(arguments, evaluator),
+                **({} if store.embeddings.stored_in == "fp32" else {"embeddings": store.embeddings.stored_in}),
                 **({"own_functions": own} if (own := identity_of_own_functions(arguments, loss)) else {}),
             },
             collection=whole,
@@ -102,7 +103,7 @@ class Distillation(RunState):
             student=fingerprint_model(students.original),
         )
         folder = RunFolder(Path(str(arguments.output_dir)))
-        students.store = Store(folder.root / "student-embeddings")
+        students.store = Store(folder.root / "student-embeddings", store.embeddings.stored_in)
         return cls(
             arguments=arguments,
             settled=settled,
