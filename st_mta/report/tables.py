@@ -150,8 +150,9 @@ def reuse_rows(compute: Compute) -> list[dict[str, str]]:
         ("Pairs scored", compute["pairs_scored"], compute["pairs_reused"]),
         ("Passages encoded", compute["passages_encoded"], compute["passages_reused"]),
         ("Queries encoded", compute["queries_encoded"], compute["queries_reused"]),
-        ("Queries searched for", compute.get("queries_searched", 0), compute.get("searches_reused", 0)),
     ]
+    if "queries_searched" in compute:
+        lines.append(("Queries searched for", compute["queries_searched"], compute["searches_reused"]))
     return [
         {
             "Work": work,

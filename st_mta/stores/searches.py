@@ -31,7 +31,7 @@ VERSION = "exact-1"
 """Raised when a search finds or scores passages otherwise than before, so that what is stored is not taken for it."""
 SUFFIX = ".parquet"
 QUERIES_PER_PART = 2**14
-DEPTH_STEP = 16
+DEPTH_STEP = 8
 """Searches go to a multiple of this depth: a few ranks more cost little, and answer the next who asks for one more."""
 SMALL, MERGED_ROWS = 2**20, 2**15
 """Parts of fewer bytes are merged once there are many, into parts of about so many queries."""
@@ -256,7 +256,7 @@ def _write(folder: Path, keys: KeyArray, scores: FloatArray, passages: IntArray)
     arrays = [pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), depth) for column in columns]
     table = pa.table([pa.array(keys[order]), *arrays], names=["query", "scores", "passages"])
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
     write_part(folder, {SUFFIX: [memoryview(sink.getvalue())]})
 
 

@@ -83,6 +83,8 @@ def sample_report() -> Report:
             "passages_reused": 30_726,
             "queries_encoded": 9_400,
             "queries_reused": 4_700,
+            "queries_searched": 8_200,
+            "searches_reused": 7_900,
             "training_sequences": 201_000,
             "training_steps": 375,
             "seconds": {"warm-up": 245.0, "mine": 31.0, "score": 121.5, "train": 213.6, "evaluate": 14.0},

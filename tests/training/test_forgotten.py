@@ -78,7 +78,7 @@ def test_a_finished_run_needs_none():
 
 
 def run(folder, collection, resume=False):
-    options = {"num_iterations": 3, "regression_epochs": 0.0, "queries_per_iteration": 10}
+    options = {"num_iterations": 3, "regression_epochs": 0.0, "queries_per_iteration": 10, "curriculum": "none"}
     trainer = toy_trainer(folder / "out", folder / "store", collection, **options)
     return trainer.train(resume_from_checkpoint=resume)
 

@@ -52,8 +52,11 @@ def test_quantiles_serving_and_ledger(report, texts):
     compute = report["compute"]
     done = [[int(row[name].replace(",", "")) for name in ("Done", "Taken from the store")] for row in reuse]
     assert done == [
-        [compute[f"{what}_{verb}"], compute[f"{what}_reused"]]
-        for what, verb in (("pairs", "scored"), ("passages", "encoded"), ("queries", "encoded"))
+        *(
+            [compute[f"{what}_{verb}"], compute[f"{what}_reused"]]
+            for what, verb in (("pairs", "scored"), ("passages", "encoded"), ("queries", "encoded"))
+        ),
+        [compute["queries_searched"], compute["searches_reused"]],
     ]
     assert {row["Stage"] for row in stages} == set(compute["seconds"])
 
