@@ -12,7 +12,7 @@ from tests.tiny import tiny_sentence_transformer
 from tests.training.test_trainer import assert_same, weights
 from tests.training.toy_run import toy_trainer
 
-WRECKING = 100.0
+WRECKING = 3.0  # all texts end in one place; beyond, chance decides
 
 
 def dev(report, name):
