@@ -35,6 +35,7 @@ from st_mta.report.schema import SelectedOverSteps
 from st_mta.run.journal import LOG
 from st_mta.run.results import Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.collator import TokenisingCollator
 from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
 from st_mta.training.students import cut_as_used, dropout_set
 
@@ -186,6 +187,8 @@ def train_with_checkpoints(
         unwanted_callbacks: Types of the host's callbacks that the user has removed.
     """
     folder = Path(str(arguments.output_dir))
+    if isinstance(collator, TokenisingCollator):
+        collator.tokenise(dataset)
     trainer = StageTrainer(
         targets=targets,
         schedule=schedule,

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
 from st_mta.mining.copies import first_copies
 from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.students import DOCUMENTS
-from st_mta.types import Texts
+from st_mta.training.tokenised import Features, Take, TokenisedTexts
+from st_mta.types import IntArray, Texts
 
 
 def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
@@ -46,7 +47,45 @@ def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
 
 
 @dataclass
-class FlatDocumentsCollator(SentenceTransformerDataCollator):
+class TokenisingCollator(SentenceTransformerDataCollator):
+    """The host's collator, for texts that are tokenised once where the host allows it, and else in every batch."""
+
+    tokenised: dict[str, TokenisedTexts | None] = field(default_factory=dict, init=False, repr=False)
+
+    def tokenise(self, dataset: Dataset | DatasetDict) -> None:
+        """Tokenises all texts that the rows of a training mean."""
+        raise NotImplementedError
+
+    def token_ids(self) -> IntArray | None:
+        """All token ids that batches can hold, ascending; None where that is not known."""
+        known = [texts.ids() for texts in self.tokenised.values() if texts is not None]
+        return np.unique(np.concatenate(known)) if known and len(known) == len(self.tokenised) else None
+
+    def lengths(self, column: str, positions: IntArray, take: Take) -> IntArray:
+        """(n,) lengths of a role's texts at these positions: in tokens where they are known, else in characters."""
+        if (tokenised := self.tokenised.get(column)) is not None:
+            return tokenised.lengths(positions)
+        return np.array([len(text) for text in take(positions)], dtype=np.int64)
+
+    def _tokenise(self, column: str, positions: IntArray, take: Take) -> None:
+        """Tokenises one role's texts, with the prompt and the route of its column."""
+        if column not in self.tokenised:
+            self.tokenised[column] = TokenisedTexts.of(lambda texts: self._by_host(column, texts), positions, take)
+
+    def _features(self, column: str, positions: IntArray, take: Take) -> Features:
+        """The texts at these positions as the features of a column."""
+        tokenised = self.tokenised.get(_base_column(column))
+        found = self._by_host(column, take(positions)) if tokenised is None else tokenised.batch(positions)
+        return {f"{column}_{name}": value for name, value in found.items()}
+
+    def _by_host(self, column: str, texts: list[str]) -> Features:
+        """What the host makes of a column of texts, without the column's name."""
+        batch = super().__call__([{column: text} for text in texts])
+        return {name.removeprefix(f"{column}_"): value for name, value in batch.items()}
+
+
+@dataclass
+class FlatDocumentsCollator(TokenisingCollator):
     """Turns rows of [`listwise_dataset`] into one query column and the batch's U distinct passages, each text once.
 
     The passages are sorted by length and spread over columns ``documents_0``, ``documents_1``, ... of at most
@@ -65,31 +104,39 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
     documents_per_forward: int | None = None
     targets: dict[str, Embeddings] = field(default_factory=dict)
 
+    def tokenise(self, dataset: Dataset | DatasetDict) -> None:
+        """Tokenises the queries and passages of all rows, unless it is done."""
+        assert self.corpus is not None
+        table = dataset.with_format("arrow")[:]
+        queries, first = np.unique(table["query_position"].to_numpy(), return_index=True)
+        texts = table["query"]
+        self._tokenise("query", queries, lambda some: texts.take(first[np.searchsorted(queries, some)]).to_pylist())
+        passages = table["passages"].combine_chunks().flatten().to_numpy()
+        self._tokenise(DOCUMENTS, first_copies(self.corpus)[passages], self.corpus.take)
+
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates B rows."""
         assert self.corpus is not None
-        batch: dict[str, Any] = super().__call__([{"query": row["query"]} for row in features])
-        lengths = [len(row["passages"]) for row in features]
+        queries = np.asarray([row["query_position"] for row in features], dtype=np.int64)
+        batch = self._features("query", queries, lambda _: [row["query"] for row in features])
         flat = np.concatenate([np.asarray(row["passages"], dtype=np.int64) for row in features])
         flat = first_copies(self.corpus)[flat]  # a copy of a query's positive is no negative of that query
         distinct, inverse = np.unique(flat, return_inverse=True)
-        texts = self.corpus.take(distinct)
-        order = np.argsort([len(text) for text in texts], kind="stable")
+        order = np.argsort(self.lengths(DOCUMENTS, distinct, self.corpus.take), kind="stable")
         size = self.documents_per_forward or len(order)
         for number, chunk in enumerate(np.array_split(order, -(-len(order) // size))):  # near-equal, none above size
-            column = f"{DOCUMENTS}_{number}"
-            batch.update(super().__call__([{column: texts[position]} for position in chunk]))
+            batch.update(self._features(f"{DOCUMENTS}_{number}", distinct[chunk], self.corpus.take))
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        batch["label"] = self._label(features, lengths, rank[inverse])
+        batch["label"] = self._label(features, rank[inverse])
         if self.targets:
-            queries = np.asarray([row["query_position"] for row in features], dtype=np.int64)
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
 
-    def _label(self, rows: list[dict[str, Any]], lengths: list[int], index: np.ndarray) -> dict[str, torch.Tensor]:
+    def _label(self, rows: list[dict[str, Any]], index: np.ndarray) -> dict[str, torch.Tensor]:
         """Padded tensors over the longest list of the batch."""
+        lengths = [len(row["passages"]) for row in rows]
         mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         scores = np.concatenate([np.asarray(row["scores"], dtype=np.float32) for row in rows])
         padded_index = torch.full(mask.shape, -1, dtype=torch.int64)
@@ -112,7 +159,7 @@ class FlatDocumentsCollator(SentenceTransformerDataCollator):
 
 
 @dataclass
-class RegressionCollator(SentenceTransformerDataCollator):
+class RegressionCollator(TokenisingCollator):
     """Texts of one role with the embeddings that an assistant gave them as label (B, D).
 
     Rows are ``{"column": name, "position": int}``, all of one column.
@@ -125,11 +172,16 @@ class RegressionCollator(SentenceTransformerDataCollator):
     texts: dict[str, Texts] = field(default_factory=dict)
     targets: dict[str, Embeddings] = field(default_factory=dict)
 
+    def tokenise(self, dataset: Dataset | DatasetDict) -> None:
+        """Tokenises the texts of all rows, unless it is done; ``dataset`` has the rows of each column."""
+        for column, rows in dataset.items():
+            self._tokenise(column, rows.with_format("numpy")["position"][:], self.texts[column].take)
+
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates B rows."""
         column = features[0]["column"]
         positions = np.asarray([row["position"] for row in features], dtype=np.int64)
-        batch: dict[str, Any] = super().__call__([{column: text} for text in self.texts[column].take(positions)])
+        batch = self._features(column, positions, self.texts[column].take)
         batch["label"] = torch.from_numpy(self.targets[column].rows(positions))
         return batch
 
