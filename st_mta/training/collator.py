@@ -69,7 +69,8 @@ class TokenisingCollator(SentenceTransformerDataCollator):
 
     def _tokenise(self, column: str, positions: IntArray, take: Take) -> None:
         """Tokenises one role's texts, with the prompt and the route of its column."""
-        if column not in self.tokenised:
+        known = self.tokenised.get(column)
+        if known is None or not known.has(positions):
             self.tokenised[column] = TokenisedTexts.of(lambda texts: self._by_host(column, texts), positions, take)
 
     def _features(self, column: str, positions: IntArray, take: Take) -> Features:

@@ -74,6 +74,10 @@ class TokenisedTexts:
         texts = cls(positions, lengths, tokens, padding)
         return texts if texts._is_as_of(preprocess, take) else None
 
+    def has(self, positions: IntArray) -> bool:
+        """Whether the texts at all these positions are tokenised."""
+        return bool(np.isin(positions, self.positions).all())
+
     def lengths(self, positions: IntArray) -> IntArray:
         """(n,) tokens of the texts at these positions."""
         return self._spans(positions)[1]
@@ -94,8 +98,10 @@ class TokenisedTexts:
         return np.union1d(self.tokens["input_ids"], [self.padding.values["input_ids"]]).astype(np.int64)
 
     def _spans(self, positions: IntArray) -> tuple[IntArray, IntArray]:
-        """Where the tokens of each text start, and how many they are."""
-        places = np.searchsorted(self.positions, positions)
+        """Where the tokens of each text start, and how many they are; ``KeyError`` for a text that is not there."""
+        places = np.minimum(np.searchsorted(self.positions, positions), len(self.positions) - 1)
+        if (unknown := positions[self.positions[places] != positions]).size:
+            raise KeyError(int(unknown[0]))
         starts = np.where(places, self.ends[places - 1], 0)
         return starts, self.ends[places] - starts
 

@@ -50,8 +50,10 @@ def roberta(folder):
 
 def decoder(folder, template=None):
     tokenizer = tiny_tokenizer()
-    tokenizer.padding_side, tokenizer.chat_template = "left", template
-    return made(LlamaModel(LlamaConfig(vocab_size=210, pad_token_id=0, **SIZES)), tokenizer, folder)
+    tokenizer.chat_template = template
+    student = made(LlamaModel(LlamaConfig(vocab_size=210, pad_token_id=0, **SIZES)), tokenizer, folder)
+    student.tokenizer.padding_side = "left"
+    return student
 
 
 def chat(folder):
@@ -126,6 +128,14 @@ def test_texts_may_be_some_of_many_in_any_order(tmp_path):
     assert texts.positions.tolist() == [2, 5, 7] and texts.lengths(np.array([7, 2])).tolist() == [4, 11]
 
 
+def test_a_text_that_is_not_there_is_an_error(tmp_path):
+    texts = tokenised_texts(bert(tmp_path), positions=np.array([2, 5]))
+    for position in (1, 3, 9):
+        assert not texts.has(np.array([2, position]))
+        with pytest.raises(KeyError, match=str(position)):
+            texts.batch(np.array([2, position]))
+
+
 def test_ids_are_all_that_occur_and_the_padding(tmp_path):
     student = decoder(tmp_path)
     chosen = np.array([0, 2])
@@ -147,8 +157,12 @@ def test_what_has_more_than_tokens_is_left_to_the_host(tmp_path):
     assert tokenised_texts(static) is None
     student = bert(tmp_path)
     preprocess = student[0].preprocess
-    student[0].preprocess = lambda texts, **more: {**preprocess(texts, **more), "lengths": torch.zeros(len(texts))}
-    assert tokenised_texts(student) is None
+    for changed in (
+        lambda features: {**features, "position_ids": torch.ones_like(features["input_ids"])},
+        lambda features: features if len(features["input_ids"]) == 2 else {"input_ids": features["input_ids"]},
+    ):
+        student[0].preprocess = lambda texts, changed=changed, **more: changed(preprocess(texts, **more))
+        assert tokenised_texts(student) is None
 
 
 def test_tokens_that_change_with_the_batch_are_left_to_the_host(tmp_path):
@@ -210,6 +224,24 @@ def test_passages_are_sorted_by_tokens():
     assert collator(list(rows))["label"]["index"].tolist() == [[2, 1, 0]]
     collator.tokenise(rows)
     assert collator(list(rows))["label"]["index"].tolist() == [[1, 2, 0]]
+
+
+def test_copies_are_tokenised_as_the_first_of_them():
+    corpus = Texts.from_dict({"p0": "the  cat", "p1": "a dog", "p2": "the cat"})
+    collator = FlatDocumentsCollator(tiny_sentence_transformer(1).preprocess, corpus=corpus)
+    rows = ROWS.select([0]).map(lambda row: {"passages": [1, 2, 2]})
+    collator.tokenise(rows)
+    assert collator.tokenised["documents"].positions.tolist() == [0, 1]
+    assert len(collator(list(rows))["documents_0_input_ids"]) == 2
+
+
+def test_other_rows_are_tokenised_anew():
+    collator = flat_collator(tiny_sentence_transformer(1))
+    for chosen, expected in (([1], [2, 5, 8]), ([1, 1], [2, 5, 8]), ([0, 1], [0, 1, 2, 3, 5, 8])):
+        before = collator.tokenised.get("documents")
+        collator.tokenise(ROWS.select(chosen))
+        assert collator.tokenised["documents"].positions.tolist() == expected
+        assert (collator.tokenised["documents"] is before) == (chosen == [1, 1])
 
 
 def test_token_ids_of_a_training_are_known_or_not():
