@@ -38,6 +38,7 @@ from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import TokenisingCollator
 from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
 from st_mta.training.students import cut_as_used, dropout_set
+from st_mta.training.word_vectors import OccurringWords, occurring_words, take_whole_moments
 
 SELECTED = "selected/"
 """Prefix of the log entries with the share of queries for which an assistant was selected."""
@@ -129,12 +130,19 @@ class StageTrainer(SentenceTransformerTrainer):
     ) -> None:
         self.targets, self.schedule = targets, schedule
         self.sequences = 0
+        self.words: list[OccurringWords] = []
         super().__init__(**arguments)
 
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
         """A step without padding, where the student can do without."""
         with packed(self.model):
             return super().training_step(*given, **named)
+
+    def create_optimizer(self, *given: Any, **named: Any) -> torch.optim.Optimizer:
+        """The host's; it can load what earlier versions kept of it."""
+        optimizer = super().create_optimizer(*given, **named)
+        take_whole_moments(optimizer, self.words)
+        return optimizer
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
         """Counts the texts that go through the student."""
@@ -187,8 +195,10 @@ def train_with_checkpoints(
         unwanted_callbacks: Types of the host's callbacks that the user has removed.
     """
     folder = Path(str(arguments.output_dir))
+    ids = None
     if isinstance(collator, TokenisingCollator):
         collator.tokenise(dataset)
+        ids = collator.token_ids()
     trainer = StageTrainer(
         targets=targets,
         schedule=schedule,
@@ -213,6 +223,7 @@ def train_with_checkpoints(
         full_disk_explained(folder / "checkpoint"),
         dropout_set(student, arguments.dropout),
         cut_as_used(student),
+        occurring_words(student, ids, arguments) as trainer.words,
     ):
         trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history

@@ -80,10 +80,11 @@ def regress_embeddings(
         arguments: Of this training, as [`warm_up_arguments`] makes them.
         hosted: Evaluator and callbacks, as for [`train_with_checkpoints`].
     """
+    rows = {column: Dataset.from_dict(_rows(column, texts[column], kept)) for column, kept in positions.items()}
+    datasets = DatasetDict({column: dataset for column, dataset in rows.items() if len(dataset)})
     collator = RegressionCollator(
         student.preprocess, texts=texts, targets=targets, **collator_inputs(student, arguments.router_mapping)
     )
-    datasets = _with_lengths(collator, {column: kept for column, kept in positions.items() if len(kept)})
     loss = EmbedDistillLoss(student, distance_metric="cosine")
     return train_with_checkpoints(student, arguments, datasets, collator, loss, **hosted)
 
@@ -116,17 +117,8 @@ def trainable_columns(student: SentenceTransformer, router_mapping: dict[str, st
     return found
 
 
-def _with_lengths(collator: RegressionCollator, positions: dict[str, IntArray]) -> DatasetDict:
-    """The rows of each column, for [`RegressionCollator`] and [`LengthGroupedBatchSampler`]."""
-    rows = {
-        column: Dataset.from_dict({"column": [column] * len(kept), "position": kept})
-        for column, kept in positions.items()
-    }
-    collator.tokenise(DatasetDict(rows))
-    lengths = {
-        column: collator.lengths(column, kept, collator.texts[column].take) for column, kept in positions.items()
-    }
-    return DatasetDict({column: dataset.add_column("length", lengths[column]) for column, dataset in rows.items()})
+def _rows(column: str, texts: Texts, kept: IntArray) -> dict[str, Any]:
+    return {"column": [column] * len(kept), "position": kept, "length": [len(text) for text in texts.take(kept)]}
 
 
 class LengthGroupedBatchSampler(DefaultBatchSampler):
