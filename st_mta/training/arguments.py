@@ -57,6 +57,7 @@ class MultiAssistantTrainingArguments(MethodOptions, SentenceTransformerTraining
     save_steps: float = 50
     save_total_limit: int | None = 1
     report_to: None | str | list[str] = "none"
+    logging_nan_inf_filter: bool = False  # it waits for every step, and hides what a diverged training is known by
 
     def __post_init__(self) -> None:
         for name, within in HOST_RANGES.items():

@@ -203,7 +203,7 @@ def train_with_checkpoints(
         targets=targets,
         schedule=schedule,
         model=student,
-        args=replace(arguments, save_total_limit=None),  # the older ones go once the newer one is marked
+        args=_for_the_host(arguments),
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,
@@ -237,6 +237,14 @@ def train_with_checkpoints(
         selected_over_steps=selected_over_steps(log),
         trained_with=describe_loss(loss),
     )
+
+
+def _for_the_host(arguments: MultiAssistantTrainingArguments) -> MultiAssistantTrainingArguments:
+    changed: dict[str, Any] = {
+        "save_total_limit": None,  # the older checkpoints go once the newer one is marked
+        "dataloader_pin_memory": arguments.dataloader_pin_memory and arguments.device.type != "cpu",
+    }
+    return replace(arguments, **changed)
 
 
 def selected_shares(log: Log) -> dict[str, float]:

@@ -71,9 +71,10 @@ class OccurringWords(nn.Module):
         """(..., D) word vectors of tokens (...), whether or not they are in a text of the training."""
         rows = self.rows[input_ids]
         unknown = rows < 0
-        if not unknown.any():
-            return functional.embedding(rows, self.weight, self.padding_row)
-        self._warn()
+        if unknown.device.type == "cpu":  # elsewhere the answer would have to be waited for
+            if not unknown.any():
+                return functional.embedding(rows, self.weight, self.padding_row)
+            self._warn()
         found = functional.embedding(rows.clamp(min=0), self.weight, self.padding_row)
         return torch.where(unknown[..., None], functional.embedding(input_ids, self.table.weight.detach()), found)
 

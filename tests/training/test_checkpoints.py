@@ -187,3 +187,18 @@ def test_everything_that_is_read_again_may_be_damaged(finished, toy_collection, 
         "queries_per_second": report["student"]["queries_per_second"]
     }
     assert (out / "runs/student.trec").read_bytes() == (finished[0] / "out/runs/student.trec").read_bytes()
+
+
+def test_what_the_host_is_given(finished, toy_collection, tmp_path, monkeypatch, recwarn):
+    given, make = [], checkpoints.StageTrainer.__init__
+
+    def seen(self, *arguments, **named):
+        given.append(named["args"])
+        make(self, *arguments, **named)
+
+    monkeypatch.setattr(checkpoints.StageTrainer, "__init__", seen)
+    train(tmp_path / "out", finished[0], toy_collection, regression_epochs=0.0)
+    [arguments] = given
+    assert arguments.save_total_limit is None and not arguments.dataloader_pin_memory
+    assert not arguments.logging_nan_inf_filter
+    assert not [warned for warned in recwarn if "pin" in str(warned.message)]
