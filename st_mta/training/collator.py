@@ -18,6 +18,9 @@ from st_mta.training.students import DOCUMENTS
 from st_mta.training.tokenised import Features, Take, TokenisedTexts
 from st_mta.types import IntArray, Texts
 
+MOST_PADDED = 4
+"""Times the tokens of a column that its rows may take when they are padded, where nothing else says how to cut."""
+
 
 def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
     """One row per query: text, position, its passages' corpus positions, which of them are positive, and all scores.
@@ -96,7 +99,7 @@ class FlatDocumentsCollator(TokenisingCollator):
 
     Args:
         corpus: The passages that the rows' positions mean.
-        documents_per_forward: Texts per column; None puts all in one.
+        documents_per_forward: Texts per column; None puts all in one, or few longer texts into one of their own.
         targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
             regression; empty leaves them out.
     """
@@ -123,9 +126,9 @@ class FlatDocumentsCollator(TokenisingCollator):
         flat = np.concatenate([np.asarray(row["passages"], dtype=np.int64) for row in features])
         flat = first_copies(self.corpus)[flat]  # a copy of a query's positive is no negative of that query
         distinct, inverse = np.unique(flat, return_inverse=True)
-        order = np.argsort(self.lengths(DOCUMENTS, distinct, self.corpus.take), kind="stable")
-        size = self.documents_per_forward or len(order)
-        for number, chunk in enumerate(np.array_split(order, -(-len(order) // size))):  # near-equal, none above size
+        lengths = self.lengths(DOCUMENTS, distinct, self.corpus.take)
+        order = np.argsort(lengths, kind="stable")
+        for number, chunk in enumerate(_columns(order, lengths[order], self.documents_per_forward)):
             batch.update(self._features(f"{DOCUMENTS}_{number}", distinct[chunk], self.corpus.take))
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
@@ -185,6 +188,23 @@ class RegressionCollator(TokenisingCollator):
         batch = self._features(column, positions, self.texts[column].take)
         batch["label"] = torch.from_numpy(self.targets[column].rows(positions))
         return batch
+
+
+def _columns(order: IntArray, lengths: IntArray, most: int | None) -> list[IntArray]:
+    """Texts in ascending ``order`` of their ``lengths``, cut into columns.
+
+    Without ``most``, one column, and more only where rows would be padded to more than four times their tokens.
+    """
+    if most:
+        return np.array_split(order, -(-len(order) // most))  # near-equal, none above it
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    columns: list[IntArray] = []
+    end = len(order)
+    while end:
+        padded = (end - np.arange(end)) * lengths[end - 1]
+        start = int(np.argmax(padded <= MOST_PADDED * (ends[end] - ends[:end])))
+        columns, end = [order[start:end], *columns], start
+    return columns
 
 
 def _base_column(column_name: str) -> str:

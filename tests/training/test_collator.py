@@ -11,7 +11,7 @@ import torch
 from st_mta.losses import ListwiseKLLoss
 from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
-from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
+from st_mta.training.collator import FlatDocumentsCollator, _columns, listwise_dataset
 from st_mta.types import Candidates, Texts
 from tests.tiny import tiny_sentence_transformer
 
@@ -110,3 +110,13 @@ def test_a_copy_of_a_positive_is_the_same_document(student):
     batch = FlatDocumentsCollator(student.preprocess, corpus=corpus)(rows)
     index = batch["label"]["index"]
     assert len(batch["documents_0_input_ids"]) == 3 and index[0, 0] == index[1, 1]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "columns"),
+    [([3, 3, 3], [3]), ([5, 6, 7, 20], [4]), ([2] * 50 + [60, 64], [50, 2]), ([1], [1]), ([], [])],
+)
+def test_few_longer_passages_have_a_column_of_their_own(lengths, columns):
+    found = _columns(np.arange(len(lengths)), np.array(lengths, dtype=np.int64), None)
+    assert [len(column) for column in found] == columns
+    assert np.concatenate([*found, []]).tolist() == list(range(len(lengths)))
