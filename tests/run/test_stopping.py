@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -74,7 +75,8 @@ with stopping.stopping_on_sigterm():
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_the_command_says_one_line(monkeypatch, capsys, sent):
-    monkeypatch.setattr(distill, "run", lambda _: os.kill(os.getpid(), sent))
+    # The signal is handled when Python comes to it.
+    monkeypatch.setattr(distill, "run", lambda _: (os.kill(os.getpid(), sent), time.sleep(5)))
     monkeypatch.setattr(command, "parse", lambda *_: None)
     assert command.main(["distill"]) == (143 if sent == signal.SIGTERM else 130)
     said = capsys.readouterr().err
