@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from st_mta.backbones.attention import NAME
 from st_mta.backbones.calls import packed_call, parameters
 from st_mta.backbones.mpnet import has_own_layers
 from st_mta.backbones.packing import attention_set, rows_packed
@@ -48,7 +49,7 @@ def ability_of(model: Any) -> Ability:
     if model.device.type not in DEVICES:
         return Ability(False, f"on {model.device.type} padding costs less")
     own = model.config._attn_implementation
-    if own != "sdpa" and not has_own_layers(model.base_model):
+    if own not in ("sdpa", NAME) and not has_own_layers(model.base_model):
         return Ability(False, f"its attention is {own!r}, not transformers' default")
     key = type(model), model.config.to_json_string(), model.dtype
     if key not in _known:

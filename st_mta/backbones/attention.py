@@ -7,6 +7,7 @@ the same inputs in fp32 and 25 ms as two products and a softmax (one thread of a
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -56,10 +57,8 @@ class PackedMask:
         return None if bool(allowed.all()) else allowed
 
 
-class Current:
-    """The rows being computed; transformers hands nothing of a caller's on to the functions that make masks."""
-
-    rows: PackedRows | None = None
+current_rows: ContextVar[PackedRows | None] = ContextVar("st_mta_current_rows", default=None)
+"""The rows being computed: transformers hands nothing of a caller's on to the functions that make masks."""
 
 
 def register() -> None:
@@ -69,11 +68,11 @@ def register() -> None:
 
 
 def _mask(*given: Any, **named: Any) -> Any:
-    if Current.rows is None:
+    if (rows := current_rows.get()) is None:
         return ALL_MASK_ATTENTION_FUNCTIONS["sdpa"](*given, **named)
     if "mask_function" not in named:
         raise CannotPack("its masks are made without a function")
-    return PackedMask(named["mask_function"], Current.rows)
+    return PackedMask(named["mask_function"], rows)
 
 
 def attend(

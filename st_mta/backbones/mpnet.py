@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder, MPNetSelfAttention
 
-from st_mta.backbones.attention import Current, attend_by_group
+from st_mta.backbones.attention import attend_by_group, current_rows
 from st_mta.backbones.rows import PackedRows
 
 
@@ -26,7 +26,7 @@ class PackedBias:
 
 class _Encoder(MPNetEncoder):  # type: ignore[misc]
     def compute_position_bias(self, x: Tensor, *others: Any, **named: Any) -> Any:
-        if (rows := Current.rows) is None:
+        if (rows := current_rows.get()) is None:
             return super().compute_position_bias(x, *others, **named)
         longest = rows.groups[-1][0]
         return PackedBias(super().compute_position_bias(x[:, :longest], *others, **named), rows)
@@ -50,7 +50,7 @@ PACKED: dict[type, Any] = {MPNetEncoder: _Encoder, MPNetSelfAttention: _SelfAtte
 
 def has_own_layers(backbone: nn.Module) -> bool:
     """Whether a backbone computes attention in layers that this file knows."""
-    return any(type(module) is MPNetSelfAttention for module in backbone.modules())
+    return any(type(module) in (MPNetSelfAttention, _SelfAttention) for module in backbone.modules())
 
 
 @contextmanager

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from threading import RLock
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from st_mta.backbones.attention import NAME, Current, register
+from st_mta.backbones.attention import NAME, current_rows, register
 from st_mta.backbones.calls import ROWS, packed_call
 from st_mta.backbones.mpnet import packed_layers
 from st_mta.backbones.rows import CannotPack, PackedRows
 
 _allowed: ContextVar[bool] = ContextVar("st_mta_packing_allowed", default=True)
+_lock = RLock()
+_changes: dict[tuple[int, Any], tuple[int, ExitStack]] = {}
 
 
 @contextmanager
@@ -31,6 +34,39 @@ def padded() -> Iterator[None]:
 @contextmanager
 def attention_set(model: PreTrainedModel) -> Iterator[None]:
     """Within it, the layers of a model use our attention, where they ask transformers for one."""
+    with _once(model, _use_attention):
+        yield
+
+
+@contextmanager
+def rows_packed(model: PreTrainedModel) -> Iterator[None]:
+    """Within it, the backbone of a model packs every batch that it can."""
+    with _once(model, _use_attention), _once(model.base_model, _pack_rows), _once(model.base_model, packed_layers):
+        yield
+
+
+@contextmanager
+def _once(model: Any, change: Callable[[Any], AbstractContextManager[None]]) -> Iterator[None]:
+    """A change that lasts as long as anyone, in whichever thread, is within it."""
+    key = (id(model), change)
+    with _lock:
+        users, stack = _changes.setdefault(key, (0, ExitStack()))
+        if not users:
+            stack.enter_context(change(model))
+        _changes[key] = (users + 1, stack)
+    try:
+        yield
+    finally:
+        with _lock:
+            users, stack = _changes.pop(key)
+            if users > 1:
+                _changes[key] = (users - 1, stack)
+            else:
+                stack.close()
+
+
+@contextmanager
+def _use_attention(model: PreTrainedModel) -> Iterator[None]:
     register()
     before = model.config._attn_implementation
     if before == "sdpa":
@@ -43,9 +79,7 @@ def attention_set(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def rows_packed(model: PreTrainedModel) -> Iterator[None]:
-    """Within it, the backbone of a model packs every batch that it can."""
-    backbone = model.base_model
+def _pack_rows(backbone: Any) -> Iterator[None]:
     replaced, forward = vars(backbone).get("forward"), backbone.forward
 
     # No hook: the host calls `forward` itself.
@@ -57,8 +91,7 @@ def rows_packed(model: PreTrainedModel) -> Iterator[None]:
     handles = [pooler.register_forward_pre_hook(_unpack_for_pooler) for pooler in poolers]
     backbone.forward = packed_forward
     try:
-        with attention_set(model), packed_layers(backbone):
-            yield
+        yield
     finally:
         del backbone.forward
         if replaced is not None:
@@ -70,11 +103,11 @@ def rows_packed(model: PreTrainedModel) -> Iterator[None]:
 def _run(forward: Callable[..., Any], inputs: dict[str, Any]) -> Any:
     """The backbone's output, its token vectors where the padded batch has them."""
     rows: PackedRows = inputs[ROWS]
-    Current.rows = rows
+    token = current_rows.set(rows)
     try:
         output = forward(**inputs)
     finally:
-        Current.rows = None
+        current_rows.reset(token)
     if isinstance(output, tuple):
         return (rows.unpack(output[0]), *output[1:])
     output.last_hidden_state = rows.unpack(output.last_hidden_state)
@@ -83,8 +116,8 @@ def _run(forward: Callable[..., Any], inputs: dict[str, Any]) -> Any:
 
 def _unpack_for_pooler(pooler: nn.Module, given: tuple[Any, ...]) -> Any:
     """A pooler reads the first token of each row, or more, of padded token vectors."""
-    if Current.rows is None:
+    if (rows := current_rows.get()) is None:
         return None
-    if given[0].shape[:2] != (1, len(Current.rows.places)):
+    if given[0].shape[:2] != (1, len(rows.places)):
         raise CannotPack("its pooler is given one token only")
-    return Current.rows.unpack(given[0]), *given[1:]
+    return rows.unpack(given[0]), *given[1:]

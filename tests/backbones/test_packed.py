@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 
 from st_mta.backbones import ability, can_pack, packed, packing, padded
-from st_mta.backbones.attention import Current
+from st_mta.backbones.attention import current_rows
 from st_mta.backbones.calls import ROWS
 from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.word_level.capture import capture
@@ -151,7 +152,7 @@ def test_afterwards_the_model_is_as_it_was():
         assert ([type(module) for module in model.modules()], backbone.config._attn_implementation) == before
         assert "forward" not in vars(backbone)
         assert not any(module._forward_pre_hooks for module in model.modules())
-        assert Current.rows is None
+        assert current_rows.get() is None
 
 
 @pytest.mark.parametrize("family", ["deberta-v2", "t5"])
@@ -226,3 +227,37 @@ def test_a_call_about_more_than_tokens_stays_padded(packed_calls):
         backbone.forward(ids, mask)
         assert packed_calls
     assert states[0].shape == (*ids.shape, 32)
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_within_packed_a_model_can_still_be_packed(family, packed_calls):
+    model = bi_encoder(family)
+    with packed(model):
+        assert can_pack(model)
+        with packed(model):
+            packed_calls.clear()
+            model.encode(TEXTS, show_progress_bar=False)
+            assert len(packed_calls) == 1
+        packed_calls.clear()
+        model.encode(TEXTS, show_progress_bar=False)
+        assert packed_calls
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_threads_pack_the_same_model_at_once(family):
+    model = bi_encoder(family).eval()
+    batches = [TEXTS[start:] + ["star light"] * start for start in range(4)]
+    expected = [model.encode(batch, show_progress_bar=False) for batch in batches]
+
+    def work(batch):
+        found = []
+        for _ in range(5):
+            with packed(model):
+                found.append(model.encode(batch, show_progress_bar=False))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(work, batches), expected):
+            assert all(np.abs(one - wanted).max() < 1e-5 for one in found)
+    assert "forward" not in vars(model[0].model)
+    assert model[0].model.config._attn_implementation in ("sdpa", "eager")
