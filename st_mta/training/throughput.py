@@ -9,7 +9,7 @@ import numpy as np
 
 from st_mta.types import Collection, IntArray, Scorer
 
-ROUNDS, SECONDS_PER_ROUND = 6, 0.5
+ROUNDS, SECONDS_PER_ROUND = 4, 0.25
 BATCH = 32
 
 
