@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from st_mta.backbones.attention import NAME
@@ -40,35 +40,53 @@ class Ability:
 
 
 _known: dict[tuple[Any, ...], Ability] = {}
+_logged: set[tuple[type, str]] = set()
 
 
 def ability_of(model: Any) -> Ability:
-    """What the backbone of a model of transformers can do; a reason is logged the first time."""
+    """What the backbone of a model of transformers can do; where it cannot be packed, that is logged once."""
     if not isinstance(model, PreTrainedModel):
-        return Ability(False, f"{type(model).__name__} is not transformers' own")
+        return _said(model, Ability(False, "it is no model of transformers"))
     if model.device.type not in DEVICES:
         return Ability(False, f"on {model.device.type} padding costs less")
     own = model.config._attn_implementation
     if own not in ("sdpa", NAME) and not has_own_layers(model.base_model):
-        return Ability(False, f"its attention is {own!r}, not transformers' default")
-    key = type(model), model.config.to_json_string(), model.dtype
+        chosen = "was chosen" if model._supports_sdpa else "is the only one that it has"
+        return _said(model, Ability(False, f"the attention {own!r} {chosen}"))
+    if any(_hooks(module) for module in model.modules()):
+        return _said(model, Ability(False, "hooks in it expect padded rows"))
+    key = model.config.to_json_string(), model.dtype, *map(type, model.modules())
     if key not in _known:
         _known[key] = _try(model)
-        if _known[key].reason is not None:
-            logger.info("%s computes with padding: %s.", type(model).__name__, _known[key].reason)
-    return _known[key]
+    return _said(model, _known[key])
+
+
+def _hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks of a user's own, who may count on padded rows."""
+    found = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    makers = {str(getattr(hook, "__module__", None) or type(hook).__module__).split(".")[0] for hook in found}
+    return not makers <= {"transformers", "st_mta"}  # those of gradient checkpointing, and ours
+
+
+def _said(model: Any, found: Ability) -> Ability:
+    if found.reason is not None and (key := (type(model), found.reason)) not in _logged:
+        _logged.add(key)
+        logger.info("%s computes with padding: %s.", type(model).__name__, found.reason)
+    return found
 
 
 def _try(model: PreTrainedModel) -> Ability:
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
             ids, mask = _probe(model)
-            expected = _vectors(model, ids, mask)
-            return Ability(*_compare(model, ids, mask, expected))
+            return Ability(*_compare(model, ids, mask, _vectors(model, ids, mask)))
+    except Exception as error:  # by whatever a backbone makes of mere token ids
+        return Ability(False, f"it cannot be tried ({type(error).__name__})")
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def _compare(model: PreTrainedModel, ids: Tensor, mask: Tensor, expected: list[Tensor]) -> tuple[bool, str | None]:

@@ -40,12 +40,20 @@ def parameters(kind: Any) -> tuple[str, ...]:
 def _is_plain(backbone: Any, inputs: dict[str, Any]) -> bool:
     """Whether a call is about token ids and a mask (R, L) alone."""
     mask, ids = inputs.get("attention_mask"), inputs.get("input_ids")
-    if not (isinstance(mask, Tensor) and isinstance(ids, Tensor) and mask.shape == ids.shape and mask.any()):
+    if not (isinstance(mask, Tensor) and isinstance(ids, Tensor) and mask.shape == ids.shape and mask.ndim == 2):
+        return False
+    if not _in_one_piece(mask != 0):
         return False
     others = [name for name in inputs if name not in ("attention_mask", *TOKENS) and inputs[name] is not None]
     if any(isinstance(inputs[name], Tensor) or name == "past_key_values" for name in others):
         return False
     return not any(inputs.get(name) or getattr(backbone.config, name, False) for name in INSIGHTS)
+
+
+def _in_one_piece(there: Tensor) -> bool:
+    """Whether no row (R, L) has a hole between its tokens, and some row has any: positions and windows count on it."""
+    starts = there[:, :1].sum(dim=1) + (there[:, 1:] & ~there[:, :-1]).sum(dim=1)
+    return bool(there.any() and starts.max() <= 1)
 
 
 def _positions(backbone: nn.Module, inputs: dict[str, Any], rows: PackedRows) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import RLock
+from types import MethodType
 from typing import Any
 
 from torch import nn
@@ -41,7 +42,8 @@ def attention_set(model: PreTrainedModel) -> Iterator[None]:
 @contextmanager
 def rows_packed(model: PreTrainedModel) -> Iterator[None]:
     """Within it, the backbone of a model packs every batch that it can."""
-    with _once(model, _use_attention), _once(model.base_model, _pack_rows), _once(model.base_model, packed_layers):
+    backbone = model.base_model
+    with _once(model, _use_attention), _once(backbone, packed_layers), _once(backbone, _pack_rows):
         yield
 
 
@@ -80,16 +82,10 @@ def _use_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def _pack_rows(backbone: Any) -> Iterator[None]:
-    replaced, forward = vars(backbone).get("forward"), backbone.forward
-
-    # No hook: the host calls `forward` itself.
-    def packed_forward(*given: Any, **named: Any) -> Any:
-        inputs = packed_call(backbone, given, named) if _allowed.get() else None
-        return forward(*given, **named) if inputs is None else _run(forward, inputs)
-
+    replaced = vars(backbone).get("forward")
     poolers = [child for name, child in backbone.named_children() if name == "pooler"]
-    handles = [pooler.register_forward_pre_hook(_unpack_for_pooler) for pooler in poolers]
-    backbone.forward = packed_forward
+    handles = [pooler.register_forward_pre_hook(unpack_for_pooler) for pooler in poolers]
+    backbone.forward = _PackedForward(backbone, backbone.forward)  # no hook: the host calls `forward` itself
     try:
         yield
     finally:
@@ -100,24 +96,51 @@ def _pack_rows(backbone: Any) -> Iterator[None]:
             handle.remove()
 
 
+class _PackedForward:
+    """A backbone's ``forward`` with packed rows, where a call's can be packed.
+
+    Args:
+        backbone: The backbone.
+        forward: As it was.
+    """
+
+    def __init__(self, backbone: Any, forward: Callable[..., Any]) -> None:
+        self.backbone, self.forward = backbone, forward
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        inputs = packed_call(self.backbone, given, named) if _allowed.get() else None
+        token = current_rows.set(None if inputs is None else inputs[ROWS])
+        try:
+            if inputs is None:
+                return self.forward(*given, **named)
+            # Another thread may leave its block before this call is done.
+            with _once(self.backbone, _use_attention), _once(self.backbone, packed_layers):
+                return _run(self.forward, inputs)
+        finally:
+            current_rows.reset(token)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy of the backbone computes with its own weights, as the class says."""
+        copied = memo[id(self.backbone)]
+        return MethodType(type(copied).forward, copied)
+
+
 def _run(forward: Callable[..., Any], inputs: dict[str, Any]) -> Any:
     """The backbone's output, its token vectors where the padded batch has them."""
     rows: PackedRows = inputs[ROWS]
-    token = current_rows.set(rows)
-    try:
-        output = forward(**inputs)
-    finally:
-        current_rows.reset(token)
+    output = forward(**inputs)
     if isinstance(output, tuple):
         return (rows.unpack(output[0]), *output[1:])
     output.last_hidden_state = rows.unpack(output.last_hidden_state)
     return output
 
 
-def _unpack_for_pooler(pooler: nn.Module, given: tuple[Any, ...]) -> Any:
+def unpack_for_pooler(pooler: nn.Module, given: tuple[Any, ...]) -> Any:
     """A pooler reads the first token of each row, or more, of padded token vectors."""
     if (rows := current_rows.get()) is None:
         return None
+    if given[0].shape[:2] == rows.shape:
+        return None  # of a copy made while its original was packed
     if given[0].shape[:2] != (1, len(rows.places)):
         raise CannotPack("its pooler is given one token only")
     return rows.unpack(given[0]), *given[1:]

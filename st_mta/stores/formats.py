@@ -14,6 +14,10 @@ VARIABLE = "ST_MTA_EMBEDDINGS"
 """The environment variable that says how stores keep embeddings where nobody else does."""
 
 
+ROUNDING = 2**-10
+"""Of fp16, relative to the length of an embedding: above it, numbers lie outside what it can say."""
+
+
 def resolve_format(word: str | None) -> str:
     """The format named, or by ``ST_MTA_EMBEDDINGS``, or fp32.
 
@@ -26,7 +30,10 @@ def resolve_format(word: str | None) -> str:
 
 
 def in_format(rows: npt.NDArray[np.floating], word: str) -> npt.NDArray[np.floating]:
-    """Rows (n, D) as they are stored: in fp32 where fp16 would make infinities of some of them."""
+    """Rows (n, D) as they are stored: in fp32 where fp16 would make infinities or zeros of some of them."""
     wanted = FORMATS[word]
-    fits = np.abs(rows).max(initial=0) <= np.finfo(wanted).max
-    return rows.astype(wanted if fits else np.float32)
+    if wanted is np.float32 or np.abs(rows).max(initial=0) > np.finfo(wanted).max:
+        return rows.astype(np.float32)
+    halved = rows.astype(wanted)
+    error = np.linalg.norm(halved.astype(np.float32) - rows, axis=1)
+    return halved if (error <= ROUNDING * np.linalg.norm(rows, axis=1)).all() else rows.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,8 @@ class StageTrainer(SentenceTransformerTrainer):
         super().__init__(**arguments)
 
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
-        """A step without padding, where the student can do without."""
-        with packed(self.model):
+        """A step without padding, where the student can do without and is not compiled."""
+        with nullcontext() if self.args.torch_compile else packed(self.model):
             return super().training_step(*given, **named)
 
     def create_optimizer(self, *given: Any, **named: Any) -> torch.optim.Optimizer:
@@ -223,7 +224,8 @@ def train_with_checkpoints(
         full_disk_explained(folder / "checkpoint"),
         dropout_set(student, arguments.dropout),
         cut_as_used(student),
-        occurring_words(student, ids, arguments) as trainer.words,
+        # A user's callback may hold on to weights by their shapes.
+        occurring_words(student, None if callbacks else ids, arguments, loss) as trainer.words,
     ):
         trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history

@@ -157,7 +157,8 @@ def listwise_collator(
         targets: Column name -> the embeddings to regress to, as [`regression_embeddings`] gives them; may be empty.
     """
     per_forward = arguments.documents_per_forward
-    if per_forward is None and device == "cpu" and (reads_layers(loss) or not can_pack(student)):
+    packs = can_pack(student) and not reads_layers(loss) and not arguments.torch_compile
+    if per_forward is None and device == "cpu" and not packs:
         per_forward = PADDED_TOGETHER
     return FlatDocumentsCollator(
         student.preprocess,

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 ADAM = (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_TORCH_FUSED)
 """Optimisers that leave a row without gradients as it is, as long as weights do not decay."""
+PACKAGES = {"st_mta", "sentence_transformers", "transformers", "torch"}
 MOST_ROWS = 0.8
 """Share of the rows from which on too little is saved."""
 
@@ -41,9 +42,12 @@ class OccurringWords(nn.Module):
     def __init__(self, table: nn.Embedding, ids: Tensor) -> None:
         super().__init__()
         self._table = (table,)  # in a tuple: it is no part of the model now
-        self.ids = ids
-        self.rows = torch.full((table.num_embeddings,), -1, device=ids.device)
-        self.rows[ids] = torch.arange(len(ids), device=ids.device)
+        rows = torch.full((table.num_embeddings,), -1, device=ids.device)
+        rows[ids] = torch.arange(len(ids), device=ids.device)
+        self.ids: Tensor
+        self.rows: Tensor
+        self.register_buffer("ids", ids, persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
         self.weight = nn.Parameter(table.weight.detach()[ids])
         padding = -1 if table.padding_idx is None else int(self.rows[table.padding_idx])
         self.padding_row = None if padding < 0 else padding  # its gradient is zero, as it was
@@ -51,6 +55,11 @@ class OccurringWords(nn.Module):
         self.register_state_dict_post_hook(_give_whole)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_take_whole)  # type: ignore[no-untyped-call]
         self.train(table.training)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """A copy that changes its number format or device does so as a whole."""
+        self.table._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     @property
     def table(self) -> nn.Embedding:
@@ -98,23 +107,28 @@ class OccurringWords(nn.Module):
 
 @contextmanager
 def occurring_words(
-    student: SentenceTransformer, ids: IntArray | None, arguments: TrainingArguments
+    student: SentenceTransformer,
+    ids: IntArray | None,
+    arguments: TrainingArguments,
+    loss: nn.Module | None = None,
 ) -> Iterator[list[OccurringWords]]:
     """Within it, only the word vectors of these tokens are trained; afterwards the student's tables are whole.
 
-    Nothing is changed where it would make a difference: with weight decay, with another optimiser than Adam, in
-    tables that are frozen, shared with other parts, or more than plain tables.
+    Nothing is changed where it would make a difference: with weight decay, with another optimiser than Adam, under a
+    loss of the user's own, in tables that are frozen, shared with other parts, or more than plain tables.
 
     Args:
         student: The model to train.
         ids: Token ids that batches can hold, ascending; None where that is not known.
         arguments: Of this training.
+        loss: One of the user's own may read weights of the student by itself.
 
     Yields:
         What stands in the place of the tables.
     """
     replaced: dict[str, OccurringWords] = {}
-    if ids is not None and not arguments.weight_decay and arguments.optim in ADAM:
+    known = loss is None or _reads_no_weights(student, loss)
+    if known and ids is not None and not arguments.weight_decay and arguments.optim in ADAM:
         for name, table in _tables(student):
             kept = torch.from_numpy(ids[ids < table.num_embeddings]).to(table.weight.device)
             if len(kept) < MOST_ROWS * table.num_embeddings:
@@ -172,9 +186,17 @@ def _tables(student: SentenceTransformer) -> list[tuple[str, nn.Embedding]]:
     ]
 
 
+def _reads_no_weights(student: nn.Module, loss: nn.Module) -> bool:
+    """Whether all parts of a loss are of packages whose losses read nothing but what the student computes."""
+    own = {id(module) for module in student.modules()}
+    parts = [type(part).__module__.split(".")[0] for part in loss.modules() if id(part) not in own]
+    return set(parts) <= PACKAGES
+
+
 def _is_plain(table: nn.Embedding) -> bool:
     special = table.max_norm is not None or table.scale_grad_by_freq or table.sparse
     hooked = table._forward_hooks or table._forward_pre_hooks or table._backward_hooks
+    hooked = hooked or table.weight._backward_hooks or table.weight._post_accumulate_grad_hooks
     return table.weight.requires_grad and not special and not hooked
 
 

@@ -39,7 +39,7 @@ PAIRS = [(one, other) for one in TEXTS[:2] for other in TEXTS[:4]]
 def config(family: str, **more: object) -> AutoConfig:
     tokenizer = tiny_tokenizer()
     return AutoConfig.for_model(
-        family, vocab_size=len(tokenizer), max_position_embeddings=70, **FAMILIES.get(family, SIZES), **more
+        family, vocab_size=len(tokenizer), max_position_embeddings=70, **{**FAMILIES.get(family, SIZES), **more}
     )
 
 

@@ -125,3 +125,10 @@ def test_a_run_keeps_its_students_alike_and_resumes_in_the_same_format_only(tmp_
     assert set(types(Store(tmp_path / "out/student-embeddings"))) == {"float16"}
     with pytest.raises(InputError, match="embeddings"):
         trainer("fp32").train(resume_from_checkpoint=True)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-9])
+def test_no_number_becomes_zero(tmp_path, scale):
+    tiny = ROWS * np.float32(scale)
+    store = Store(tmp_path, embeddings="fp16")
+    np.testing.assert_array_equal(get(store, work=lambda batch: encode(batch) * np.float32(scale)), tiny)

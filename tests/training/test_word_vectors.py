@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -242,3 +243,40 @@ def test_moments_of_whole_tables_are_cut_and_others_left():
         assert few.state[words[0].weight]["exp_avg"].shape == (5, 32)
         for place in range(1, len(state["state"])):
             assert torch.equal(few.state_dict()["state"][place]["exp_avg"], state["state"][place]["exp_avg"])
+
+
+class Shrinking(ListwiseKLLoss):
+    """A user's own: it reads all weights."""
+
+    def forward(self, features, labels):
+        return super().forward(features, labels) + 1e-3 * sum(w.square().sum() for w in self.model.parameters())
+
+
+def test_a_loss_of_the_users_own_may_read_the_whole_table():
+    student = tiny_sentence_transformer(1)
+    Shrinking.__module__ = "of_a_user"
+    with occurring_words(student, IDS, ADAM, Shrinking(student)) as words:
+        assert not words
+    with occurring_words(student, IDS, ADAM, ListwiseKLLoss(student)) as words:
+        assert words
+
+
+def test_a_table_whose_gradient_is_hooked_stays_whole():
+    student = tiny_sentence_transformer(1)
+    table_of(student).weight.register_hook(torch.zeros_like)
+    with occurring_words(student, IDS, ADAM) as words:
+        assert not words
+
+
+def test_a_copy_in_another_precision_is_one_throughout():
+    student = tiny_sentence_transformer(1)
+    with occurring_words(student, IDS, ADAM):
+        copied = copy.deepcopy(student).to(torch.bfloat16)
+        assert table_of(copied).table.weight.dtype == table_of(copied).weight.dtype == torch.bfloat16
+        assert table_of(copied).whole().dtype == torch.bfloat16
+        found = copied.encode(["cat light", "an unseen word"], show_progress_bar=False)
+    assert table_of(student).weight.dtype == torch.float32
+    expected = (
+        copy.deepcopy(student).to(torch.bfloat16).encode(["cat light", "an unseen word"], show_progress_bar=False)
+    )
+    assert np.array_equal(found, expected)
