@@ -23,7 +23,7 @@ DEVICES = ("cpu",)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Relative difference of token vectors, packed and padded, by rounding; a leak between rows makes one near 1."""
 MOST_TRIED = 2**12
-"""Tokens of the longest row tried: beyond, a window that a layer looks through stays untried, and the rows padded."""
+"""Tokens of the longest row tried; a window that is wider is not tried."""
 
 
 @dataclass(frozen=True)

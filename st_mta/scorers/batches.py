@@ -33,12 +33,13 @@ def token_batches(tokens: IntArray, tokens_per_batch: int, packed: bool = False)
         packed: Whether a batch costs its tokens, not its rows times the longest of them.
     """
     order = np.argsort(-tokens, kind="stable")
-    if packed:
-        number = (np.cumsum(tokens[order]) - 1) // max(1, tokens_per_batch)
-        yield from np.split(order, np.flatnonzero(np.diff(number)) + 1) if len(order) else ()
-        return
+    ends = np.cumsum(tokens[order])
     start = 0
     while start < len(order):
-        size = max(1, int(tokens_per_batch // max(1, tokens[order[start]])))
-        yield order[start : start + size]
-        start += size
+        if packed:
+            before = ends[start - 1] if start else 0
+            size = int(np.searchsorted(ends, before + tokens_per_batch, side="right")) - start
+        else:
+            size = int(tokens_per_batch // max(1, tokens[order[start]]))
+        yield order[start : start + max(1, size)]
+        start += max(1, size)

@@ -117,3 +117,13 @@ def test_dropout_drops_whole_weights():
     found = attention(torch.zeros_like(value), torch.zeros_like(value), value, None, 0.5, None)
     assert {round(number, 2) for number in found.float().unique().tolist()} == {0.0, 0.5, 1.0, 1.5, 2.0}
     assert float(found.float().mean()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_in_bf16_a_mask_says_where_to_look():
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(100, 2, 6, 16).bfloat16() for _ in range(3))
+    allowed = torch.ones(6, 6, dtype=torch.bool).tril()
+    logits = (query.double() @ key.double().mT / 4).masked_fill(~allowed, -torch.inf)
+    expected = logits.softmax(dim=-1) @ value.double()
+    found = attention(query, key, value, allowed, 0.0, None).double()
+    assert (found - expected).norm() / expected.norm() < 1e-2

@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from threading import Event
 
 import numpy as np
@@ -382,3 +382,20 @@ def test_a_backbone_with_hooks_of_a_user_stays_padded(packed_calls):
     with packed(hooked):
         assert np.array_equal(hooked.encode(TEXTS, show_progress_bar=False), expected)
     assert not packed_calls
+
+
+@pytest.mark.parametrize("family", ["modernbert", "mpnet", "qwen3"])
+def test_a_call_keeps_what_it_needs_when_another_thread_leaves_meanwhile(family, monkeypatch):
+    model = bi_encoder(family).eval()
+    expected = model.encode(TEXTS, show_progress_bar=False)
+    assert can_pack(model)
+    block, real = ExitStack(), packing._run
+    block.enter_context(packed(model))
+
+    def left_meanwhile(forward, inputs):
+        block.close()
+        return real(forward, inputs)
+
+    monkeypatch.setattr(packing, "_run", left_meanwhile)
+    assert np.abs(model.encode(TEXTS, show_progress_bar=False) - expected).max() < 1e-5
+    assert model[0].model.config._attn_implementation in ("sdpa", "eager")

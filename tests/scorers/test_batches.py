@@ -31,3 +31,9 @@ def test_estimates_grow_with_bytes_up_to_the_maximum_length():
     assert 15 <= chinese <= 30
     assert 100 <= long <= 160
     assert estimated_tokens(["word " * 100], 32).tolist() == [32]
+
+
+def test_packed_batches_hold_their_tokens_and_no_padding():
+    tokens = np.array([3, 9, 1, 5, 2])
+    assert [tokens[batch].tolist() for batch in token_batches(tokens, 10, packed=True)] == [[9], [5, 3, 2], [1]]
+    assert list(token_batches(np.zeros(0, dtype=np.int64), 10, packed=True)) == []

@@ -90,3 +90,12 @@ def test_the_prompts_of_a_bi_encoder_are_kept(queries, corpus, pairs):
 def test_distinct_texts():
     assert distinct_texts(["b", "a", "b", ""])[0] == ["b", "a", ""]
     assert distinct_texts(["b", "a", "b", ""])[1].tolist() == [0, 1, 0, 2]
+
+
+def test_token_vectors_in_bf16_have_length_one_in_fp32():
+    scorer = LateInteractionScorer(tiny_sentence_transformer(), precision="bf16")
+    exact = LateInteractionScorer(tiny_sentence_transformer(), precision="fp32")
+    vectors = scorer._encode(scorer._frozen.model.encode_document, ["the cat eats", "a dog"])
+    assert all(each.dtype == torch.float32 for each in vectors)
+    assert all(torch.allclose(each.norm(dim=-1), torch.ones(len(each)), atol=1e-6) for each in vectors)
+    assert scorer.fingerprint != exact.fingerprint

@@ -11,6 +11,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 from torch import nn
+from transformers import TrainerCallback
 from transformers.training_args import OptimizerNames
 
 from st_mta.losses import ListwiseKLLoss
@@ -280,3 +281,19 @@ def test_a_copy_in_another_precision_is_one_throughout():
         copy.deepcopy(student).to(torch.bfloat16).encode(["cat light", "an unseen word"], show_progress_bar=False)
     )
     assert np.array_equal(found, expected)
+
+
+def test_callbacks_of_the_users_see_the_whole_table(tmp_path):
+    seen = []
+
+    class Looking(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **_):
+            seen.append(table_of(model).weight.shape)
+
+    student = tiny_sentence_transformer(1)
+    arguments = toy_arguments(tmp_path / "out" / "checkpoints", num_train_epochs=1)
+    collator = FlatDocumentsCollator(student.preprocess, corpus=CORPUS)
+    dataset = listwise_dataset(ScoredCandidates(LISTS, SCORES, ("T",)), QUERIES)
+    loss = ListwiseKLLoss(student, scale=5.0)
+    checkpoints.train_with_checkpoints(student, arguments, dataset, collator, loss, callbacks=[Looking()])
+    assert set(seen) == {table_of(student).weight.shape}
