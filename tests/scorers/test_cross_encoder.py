@@ -54,7 +54,7 @@ def test_batches_keep_to_the_budget(queries, corpus, pairs, monkeypatch):
     )
     scorer.predict(queries.take(pairs[0]), corpus.take(pairs[1]))
     assert sum(sizes) == 200
-    assert sizes[0] < sizes[-1]  # the longest come first, few at a time
+    assert sizes[0] < max(sizes)  # the longest come first, few at a time; the last batch is what is left
 
 
 def test_a_model_with_several_outputs_is_refused():
