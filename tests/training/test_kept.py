@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.mining import load_candidates
@@ -12,7 +14,18 @@ from tests.tiny import tiny_sentence_transformer
 from tests.training.test_trainer import assert_same, weights
 from tests.training.toy_run import toy_trainer
 
-WRECKING = 3.0  # all texts end in one place; beyond, chance decides
+WRECKING = 0.123
+"""A learning rate by which the tests know the trainings whose students are to be of no use."""
+
+
+class Wreck(TrainerCallback):
+    """Leaves no weight: all texts end in one place, on every machine."""
+
+    def on_train_end(self, args, state, control, model=None, **_):
+        if args.learning_rate == WRECKING:
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.zero_()
 
 
 def dev(report, name):
@@ -33,7 +46,9 @@ def dev(report, name):
     ],
 )
 def test_a_run_never_delivers_worse_than_it_was_given(toy_collection, tmp_path, options, kept, said):
-    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
+    callbacks = [Wreck()]
+    trainer = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, callbacks=callbacks, **options)
+    report = trainer.train()
     assert report["kept"].startswith(kept)
     names = ["student-before", *(["warm-up"] if report["warm_up"] else []), *(
         f"iteration-{entry['iteration']:02d}" for entry in report["iterations"]
