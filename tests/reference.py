@@ -401,3 +401,12 @@ def state_distance(student, teacher, compared, normalize):
             pair = (normalised(mine), normalised(theirs)) if normalize else (mine, theirs)
             terms += [(a - b) ** 2 for a, b in zip(*pair)]
     return sum(terms) / len(terms) if terms else 0.0
+
+
+def procrustes_distance(source, target, matrix) -> float:
+    """Sum of squared distances of each row times the matrix to its target."""
+    total = 0.0
+    for row, wanted in zip(source.tolist(), target.tolist()):
+        for column, value in enumerate(wanted):
+            total += (sum(x * float(matrix[i][column]) for i, x in enumerate(row)) - value) ** 2
+    return total
