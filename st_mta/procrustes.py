@@ -1,4 +1,4 @@
-"""A linear map from the space of one or several embedding models to that of another, fitted from pairs of embeddings."""
+"""A linear map from the space of one or several embedding models to another, fitted from pairs of embeddings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class Moments:
         width = min(self.cross.shape)
         directions = np.linalg.eigh(self.source)[1][:, ::-1][:, :width]
         left, _, right = np.linalg.svd(directions.T @ self.cross, full_matrices=False)
-        return (directions @ left @ right).astype(np.float32)
+        matrix: FloatArray = (directions @ left @ right).astype(np.float32)
+        return matrix
 
 
 def fit_procrustes(source: FloatArray, target: FloatArray) -> FloatArray:
