@@ -28,9 +28,9 @@ from st_mta.training.regression import (
     regress_embeddings,
     regression_embeddings,
     regression_positions,
-    regression_target,
     warm_up_arguments,
 )
+from st_mta.training.regression_weights import usable_bi_encoders
 from st_mta.training.student_folders import save_student
 from st_mta.training.students import DOCUMENTS, prune_layers
 from st_mta.types import Scorer
@@ -168,9 +168,8 @@ class Material:
             return path
         student = prune_layers(SentenceTransformer(model_path(BASE), device=DEVICE), list(layers))
         student.max_seq_length = self.budget.max_length
-        quality = {name: one.dev["ndcg@10"] for name, one in self.models.items()}
-        target = regression_target(self.assistants, student, quality)
-        assert target is not None
+        width = student.get_embedding_dimension()
+        target = usable_bi_encoders(self.assistants, width, "none")[0]
         arguments = self.warm_up_arguments(path, self.budget.regression_epochs, SEED)
         regress_embeddings(
             student,

@@ -25,6 +25,7 @@ WRITTEN = (
     "report.html",
     "dev-qrels.tsv",
     "config.yaml",
+    "regression-map.safetensors",
     "state.json",
     "state.json.bak",
     "manifest.jsonl",
@@ -61,6 +62,7 @@ class RunFolder:
         student: The finished student.
         student_before: The student as it came.
         judgements: The teacher's judgements of development queries that came without any.
+        regression_map: The map from the space of the bi-encoders that the student is regressed to, to the student's.
         warm_up: The warm-up's student and checkpoints.
         runs: TREC run files of the test split.
         report: The report as JSON.
@@ -73,6 +75,7 @@ class RunFolder:
         self.student = root / "student"
         self.student_before = root / "student-before"
         self.judgements = root / "dev-qrels.tsv"
+        self.regression_map = root / "regression-map.safetensors"
         self.warm_up = root / "warm-up"
         self.runs = root / "runs"
         self.report = root / "report.json"

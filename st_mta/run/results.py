@@ -58,6 +58,27 @@ class WarmedUp(Trained):
 
 
 @dataclass(frozen=True)
+class RegressionTarget:
+    """What the student's embeddings are regressed to, and how those of another space become the student's.
+
+    Attributes:
+        bi_encoders: Names in the pool.
+        weights: A share of the similarity for each; together 1.
+        kind: The word for the map.
+        aligned_to: Whose space the map leads to; None where no map is needed.
+        explained: Share of the embeddings' squared length that is left after the map.
+        map_file: The map (D, d) as "matrix", within the run's folder.
+    """
+
+    bi_encoders: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    kind: str = "none"
+    aligned_to: str | None = None
+    explained: float | None = None
+    map_file: str | None = None
+
+
+@dataclass(frozen=True)
 class Mined:
     """Candidates of an iteration: ``queries`` drawn, ``hard_queries`` among or beside them, ``pairs`` in all."""
 

@@ -20,7 +20,7 @@ from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
-from st_mta.run.results import Judged, Kept, Quality, Served, Tested, Trained, WarmedUp
+from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -28,13 +28,14 @@ from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_c
 from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
-from st_mta.training.run_state import BEFORE, MAIN_MEASURE, STUDENT, WARM_UP, RunState
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
 from st_mta.training.stages import ITERATION, finish
 from st_mta.training.stages.judge import judge, take_judgements
 from st_mta.training.stages.keep_student import keep_student
 from st_mta.training.stages.promote import apply_promotion
 from st_mta.training.stages.quality import measure_quality
+from st_mta.training.stages.regression_target import choose_regression_target
 from st_mta.training.stages.train import make_targets
 from st_mta.training.stages.warm_up import warm_up
 from st_mta.training.student_folders import StudentFolders, copied
@@ -139,6 +140,7 @@ class Distillation(RunState):
             self.stage("judge", lambda: judge(self), Judged)
             take_judgements(self)
         self.stage("quality", lambda: measure_quality(self), Quality)
+        self.stage(REGRESSION_TARGET, lambda: choose_regression_target(self), RegressionTarget)
         warmed = self.stage("warm-up", lambda: warm_up(self), WarmedUp)
         best = BestSoFar(self.dev_quality()[BEFORE], self.folder.student_before, BEFORE)
         if warmed.dev is not None:

@@ -13,6 +13,7 @@ from st_mta.filters import DynamicFilter
 from st_mta.losses.by_name import LOSSES, check_loss
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
+from st_mta.training.regression_weights import CHOOSERS, MAPS, PROCRUSTES
 
 SIMILARITY = "similarity"
 SIMILARITY_MARGIN = 0.15
@@ -88,8 +89,8 @@ class MethodOptions:
         2.0,
         within=NOT_NEGATIVE,
         group=WARM_UP,
-        help="Passes of the warm-up, which regresses the student's embeddings to those of the best bi-encoder; 0 "
-        "leaves it out.",
+        help="Passes of the warm-up, which regresses the student's embeddings to those of a bi-encoder; 0 leaves it "
+        "out.",
     )
     regression_learning_rate: float = option(
         1e-3, within=POSITIVE, group=WARM_UP, help="Peak learning rate of the warm-up."
@@ -102,8 +103,23 @@ class MethodOptions:
         None,
         within=NOT_NEGATIVE,
         group=WARM_UP,
-        help="Weight of the same regression in every iteration. None takes 3 where a bi-encoder of the student's "
-        "width is at hand and the loss can use it, else 0.",
+        help="Weight of the same regression in every iteration. None takes 3 where a bi-encoder is at hand and the "
+        "loss can use it, else 0.",
+    )
+    regression_to: str = option(
+        "best",
+        group=WARM_UP,
+        choices=tuple(CHOOSERS),
+        help="Whose embeddings the student is regressed to: the best bi-encoder's on dev, those of all side by side, "
+        "or side by side with weights fitted on dev, where that is better on dev than the best.",
+    )
+    regression_map: str = option(
+        PROCRUSTES,
+        group=WARM_UP,
+        choices=MAPS,
+        help="How embeddings of another width or space become the student's: by their principal directions rotated to "
+        "the student's family (or the untrained student), by a layer on the student's side that is learned or kept "
+        "orthogonal, or not at all, which leaves bi-encoders of the student's width.",
     )
     calibration: str = option(
         "temperature",

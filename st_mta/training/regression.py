@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,24 +21,10 @@ from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import RegressionCollator
 from st_mta.training.curriculum import training_queries
 from st_mta.training.students import DOCUMENTS, collator_inputs
-from st_mta.types import Collection, IntArray, Scorer, Texts
+from st_mta.types import Collection, IntArray, Texts
 
 POOL_OF_BATCHES = 32
 """Batches among which texts are sorted by length: little is padded, and batches stay mixed."""
-
-
-def fitting_bi_encoders(scorers: Sequence[Scorer], student: SentenceTransformer) -> list[EmbeddingScorer]:
-    """The bi-encoders whose embeddings are as wide as the student's."""
-    dimension = student.get_embedding_dimension()
-    bi_encoders = [scorer for scorer in scorers if isinstance(scorer, EmbeddingScorer)]
-    return [scorer for scorer in bi_encoders if scorer.dimension == dimension]
-
-
-def regression_target(
-    scorers: Sequence[Scorer], student: SentenceTransformer, quality: Mapping[str, float]
-) -> EmbeddingScorer | None:
-    """The best of them on the development split, by ``quality``; None where none fits."""
-    return max(fitting_bi_encoders(scorers, student), key=lambda scorer: quality[scorer.name], default=None)
 
 
 def regression_embeddings(target: EmbeddingScorer, collection: Collection) -> dict[str, Embeddings]:

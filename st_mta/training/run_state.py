@@ -21,12 +21,13 @@ from st_mta.evaluation.coverage import measures_if_known
 from st_mta.losses.word_level.loss import reads_layers
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Measures, Quality
+from st_mta.run.results import Evaluated, Measures, Quality, RegressionTarget
 from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
-from st_mta.training.regression import regression_embeddings, regression_target
+from st_mta.training.regression import regression_embeddings
+from st_mta.training.regression_target import load_target
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
@@ -36,6 +37,8 @@ MakeLoss = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
 MAIN_MEASURE = "ndcg@10"
 PADDED_TOGETHER = 32
 """Texts of like length in one forward pass on a CPU, where they are padded: more are padded more."""
+REGRESSION_TARGET = "regression-target"
+"""Name of the stage that chooses it."""
 BEFORE, WARM_UP, STUDENT = "student-before", "warm-up", "student"
 """Names of the untrained, the warmed-up and the trained student in runs and reports."""
 
@@ -108,8 +111,9 @@ class RunState:
         return quality
 
     def regression_target(self) -> EmbeddingScorer | None:
-        """The bi-encoder to whose embeddings the student's are regressed, in the warm-up and in every iteration."""
-        return regression_target(self.initial_scorers, self.students.original, self.dev_quality())
+        """What the student's embeddings are regressed to, in the warm-up and in every iteration."""
+        found = self.journal.result(REGRESSION_TARGET, RegressionTarget)
+        return load_target(found, self.initial_scorers, self.folder.root) if found.bi_encoders else None
 
     def passage_embeddings(self, student: Path) -> Embeddings:
         """Those of the best bi-encoder in the pool on dev; the student's where there is none."""

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from st_mta.errors import InputError
 from st_mta.precision import resolve_precision
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.regression import fitting_bi_encoders
+from st_mta.training.regression_weights import usable_bi_encoders
 from st_mta.training.sharing import order_of_batches
 from st_mta.types import Scorer
 
@@ -52,7 +52,7 @@ def settle(
     Args:
         arguments: Of the run.
         scorers: Teacher and assistants.
-        student: Its width decides who can be regressed to.
+        student: Without a map, its width decides who can be regressed to.
         uses_regression: Whether the loss has a term for it.
 
     Raises:
@@ -60,17 +60,22 @@ def settle(
             or ``batches`` a ``batch_sampler``.
     """
     order_of_batches(arguments)  # refuses two orders before anything runs
-    weight, fitting = arguments.regression_weight, fitting_bi_encoders(scorers, student)
+    width, weight = student.get_embedding_dimension(), arguments.regression_weight
+    fitting = usable_bi_encoders(scorers, width, arguments.regression_map)
     if weight is None:
         weight = WEIGHT if fitting and uses_regression else 0.0
     if weight and not fitting:
         raise InputError(
-            expected=f"a bi-encoder with {student.get_embedding_dimension()} dimensions, as the student has, among "
-            f"the scorers (regression_weight is {weight})",
+            expected=f"a bi-encoder among the scorers{_of_width(width, arguments.regression_map)} (regression_weight "
+            f"is {weight})",
             got=", ".join(f"{scorer.name} ({scorer.kind})" for scorer in scorers),
             remedy="bring such an assistant, or set regression_weight=0",
         )
     return Settled(arguments.device.type, computes_in_bf16(arguments), weight)
+
+
+def _of_width(width: int | None, kind: str) -> str:
+    return f" with {width} dimensions, as the student has" if kind == "none" else ""
 
 
 def computes_in_bf16(arguments: MultiAssistantTrainingArguments) -> bool:

@@ -8,34 +8,31 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, BiEncoderScorer
+from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer
 from st_mta.stores import Store
-from st_mta.training.regression import fitting_bi_encoders, regression_target
 from st_mta.training.trainer import MultiAssistantTrainer
-from tests.tiny import tiny_sentence_transformer
+from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments, toy_trainer
-
-
-def test_the_target_is_the_best_bi_encoder_of_the_students_width(tmp_path):
-    store = Store(tmp_path)
-    fitting = [BiEncoderScorer(tiny_sentence_transformer(seed), name=f"fits{seed}", store=store) for seed in (1, 2)]
-    wide = BiEncoderScorer(tiny_sentence_transformer(3, dim=48), name="wide", store=store)
-    scorers, student = [wide, BM25(store=store), *fitting], tiny_sentence_transformer(4)
-    quality = {"wide": 0.9, "bm25": 0.9, "fits1": 0.2, "fits2": 0.3}
-    assert fitting_bi_encoders(scorers, student) == fitting
-    assert regression_target(scorers, student, quality) is fitting[1]
-    assert regression_target(scorers[:2], student, quality) is None
 
 
 def test_nobody_to_regress_to_is_refused_before_anything_runs(toy_collection, tmp_path):
     store = Store(tmp_path / "store")
-    pool = {"teacher": BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="T", store=store)}
+    pool = {"teacher": CrossEncoderScorer(tiny_cross_encoder(2), name="T", store=store)}
     pool |= {"assistants": [BM25(store=store)], "collection": toy_collection, "store": store}
     student = tiny_sentence_transformer(1)
     MultiAssistantTrainer(student, toy_arguments(tmp_path / "without"), **pool)
     with pytest.raises(InputError, match="regression_weight=0"):
         MultiAssistantTrainer(student, toy_arguments(tmp_path / "out", regression_weight=0.5), **pool)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_map_a_wider_bi_encoder_is_none_to_regress_to(toy_collection, tmp_path):
+    teacher = BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="T")
+    arguments = toy_arguments(tmp_path / "out", regression_weight=0.5, regression_map="none")
+    with pytest.raises(InputError, match="with 32 dimensions, as the student has"):
+        MultiAssistantTrainer(
+            tiny_sentence_transformer(1), arguments, teacher=teacher, collection=toy_collection, store=tmp_path / "s"
+        )
 
 
 def test_a_negative_weight_is_refused(tmp_path):
@@ -57,6 +54,7 @@ def test_regression_keeps_the_student_near_its_target(toy_collection, tmp_path):
     for weight in (0.0, 20.0):
         out = tmp_path / str(weight)
         options = {"regression_weight": weight, "regression_epochs": 0.0, "num_train_epochs": 3.0, "num_iterations": 1}
+        options |= {"regression_map": "none"}
         report = toy_trainer(out, tmp_path / "store", toy_collection, learning_rate=3e-3, **options).train()
         assert report["warm_up"] is None
         name = max(("T", "A"), key=lambda name: report["development"][name])
@@ -69,15 +67,21 @@ def test_regression_keeps_the_student_near_its_target(toy_collection, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [({}, 3.0), ({"assistants": [BM25()], "teacher_dim": 48}, 0.0), ({"loss": lambda *_: nn.Identity()}, 0.0)],
+    [
+        ({}, 3.0),
+        ({"teacher_dim": 48}, 3.0),
+        ({"teacher_dim": 48, "regression_map": "none"}, 0.0),
+        ({"loss": lambda *_: nn.Identity()}, 0.0),
+    ],
 )
 def test_an_open_weight_is_settled_by_what_is_at_hand(toy_collection, tmp_path, changes, expected):
-    """3 where a bi-encoder is as wide as the student, 0 where none is, and under a loss of the user's."""
+    """3 where there is a bi-encoder, without a map one of the student's width, and 0 under a loss of the user's."""
     pool = {
         "teacher": BiEncoderScorer(tiny_sentence_transformer(2, dim=changes.pop("teacher_dim", 32)), name="T"),
-        "assistants": changes.pop("assistants", []),
+        "assistants": [BM25()],
     }
-    arguments = toy_arguments(tmp_path / "out")
+    own = {name: changes.pop(name) for name in ("regression_map",) if name in changes}
+    arguments = toy_arguments(tmp_path / "out", **own)
     trainer = MultiAssistantTrainer(
         tiny_sentence_transformer(1), arguments, collection=toy_collection, store=tmp_path / "s", **pool, **changes
     )

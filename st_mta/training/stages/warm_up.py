@@ -1,4 +1,4 @@
-"""The warm-up: embedding regression to the best bi-encoder of the student's dimension, where there is one."""
+"""The warm-up: embedding regression to the best bi-encoder, or to several, where there is one."""
 
 from __future__ import annotations
 
@@ -60,6 +60,11 @@ def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:
     if not columns:
         return "no weight that the student's embeddings depend on is trainable"
     if run.regression_target() is None:
-        width = run.students.original.get_embedding_dimension()
-        return f"no bi-encoder among teacher and assistants has the student's {width} dimensions"
+        return "there is no bi-encoder among teacher and assistants" + _of_the_width(run)
     return None
+
+
+def _of_the_width(run: RunState) -> str:
+    if run.arguments.regression_map != "none":
+        return ""
+    return f" that has the student's {run.students.original.get_embedding_dimension()} dimensions"
