@@ -410,3 +410,16 @@ def procrustes_distance(source, target, matrix) -> float:
         for column, value in enumerate(wanted):
             total += (sum(x * float(matrix[i][column]) for i, x in enumerate(row)) - value) ** 2
     return total
+
+
+def joined_similarity(parts, weights) -> list[float]:
+    """Weighted sum over parts of the cosine of each query with its passage; weights sum to 1."""
+    found = []
+    for row in range(len(parts[0][0])):
+        total = 0.0
+        for (queries, passages), weight in zip(parts, weights):
+            q, p = [float(x) for x in queries[row]], [float(x) for x in passages[row]]
+            lengths = math.sqrt(sum(x * x for x in q)) * math.sqrt(sum(x * x for x in p))
+            total += weight * sum(x * y for x, y in zip(q, p)) / lengths
+        found.append(total)
+    return found

@@ -19,17 +19,22 @@ CALIBRATION_ROWS = 2**16
 LEVELS = 255  # steps of int8 between the least and the greatest value of a dimension
 
 
+NOTHING = Embeddings((), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
 @dataclass(frozen=True)
 class CompressedEmbeddings(Embeddings):
     """Embeddings as they come back from a compressed index: cut, quantised by the host and decoded again.
 
     Attributes:
+        whole: The embeddings before the index.
         kept: Leading dimensions that are kept.
         precision: A key of ``BYTES``.
         normalise: Whether a cut vector is brought to length one again.
         ranges: (2, kept) least and greatest value of each dimension, for int8.
     """
 
+    whole: Embeddings = NOTHING
     kept: int = 0
     precision: str = "float32"
     normalise: bool = True
@@ -40,14 +45,17 @@ class CompressedEmbeddings(Embeddings):
         """Width after the cut."""
         return self.kept
 
+    def at(self, places: IntArray) -> CompressedEmbeddings:
+        """The embeddings at these places, still unread."""
+        return replace(self, block_of=self.block_of[places], row_of=self.row_of[places], whole=self.whole.at(places))
+
     def rows(self, index: IntArray | slice) -> FloatArray:
         """(len(index), kept) float32, decoded."""
-        whole = Embeddings(self.block_arrays, self.block_of, self.row_of)
-        return self._through(whole.rows(index))
+        return self._through(self.whole.rows(index))
 
     def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """As of ``Embeddings``, decoded."""
-        for places, rows in super().sweep(size):
+        for places, rows in self.whole.sweep(size):
             yield places, self._through(rows)
 
     def _through(self, rows: FloatArray) -> FloatArray:
@@ -82,7 +90,8 @@ def compress(embeddings: Embeddings, kept: int, precision: str, normalise: bool)
             got=f"{precision!r} and {kept}",
             remedy="choose among these",
         )
-    cut = CompressedEmbeddings(**vars(embeddings), kept=kept, normalise=normalise)
+    places = embeddings.block_arrays, embeddings.block_of, embeddings.row_of
+    cut = CompressedEmbeddings(*places, whole=embeddings, kept=kept, normalise=normalise)
     if precision == "int8":
         sample = cut.rows(slice(0, CALIBRATION_ROWS))
         cut = replace(cut, ranges=np.stack([sample.min(axis=0), sample.max(axis=0)]))

@@ -233,6 +233,7 @@ class MethodOptions:
         check_ranks(self.range_min, self.range_max)
         self._check_functions()
         self._check_filter()
+        self._check_regression()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
             parent()
 
@@ -253,6 +254,15 @@ class MethodOptions:
                 expected="filter_false_negatives to say what the margins are: 'relative', 'absolute' or 'similarity'",
                 got=f"filter_margins={self.filter_margins} and no filter",
                 remedy="set filter_false_negatives, or leave the margins out",
+            )
+
+    def _check_regression(self) -> None:
+        if self.regression_to != "best" and self.regression_map == "none":
+            raise InputError(
+                expected="a regression_map where several bi-encoders are regressed to",
+                got=f"regression_to={self.regression_to!r} and regression_map='none'",
+                consequence="side by side they are wider than the student",
+                remedy="leave regression_map out",
             )
 
     def _check_functions(self) -> None:

@@ -42,8 +42,10 @@ def speed(run: RunState, best: Path) -> dict[str, float | None]:
 def serve(run: RunState, best: Path) -> Served:
     """The student's quality with compressed passages, and with those of the models that share its space."""
     split = run.journal.result("test", Tested).split
-    student = run.students.scorer(best, STUDENT)
-    return Served(measure_serving(student, run.initial_scorers, run.collection, split, run.arguments.eval_depth))
+    student, target = run.students.scorer(best, STUDENT), run.regression_target()
+    mapped = [] if target is None or target in run.initial_scorers else [target]
+    others = [*run.initial_scorers, *mapped]
+    return Served(measure_serving(student, others, run.collection, split, run.arguments.eval_depth))
 
 
 def _all_systems(run: RunState, best: Path) -> list[Scorer]:

@@ -1,0 +1,134 @@
+"""Which bi-encoders the student is regressed to, and how they come into its space."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+
+from st_mta.errors import InputError
+from st_mta.scorers import BM25, BiEncoderScorer
+from st_mta.stores import Store
+from st_mta.training.regression_target import choose_target, load_target
+from st_mta.training.regression_weights import CHOOSERS, usable_bi_encoders
+from tests.tiny import tiny_sentence_transformer
+from tests.training.toy_run import killed, toy_arguments, toy_trainer
+
+
+def scorer(seed, name, dim=32, **options):
+    return BiEncoderScorer(tiny_sentence_transformer(seed, dim=dim), name=name, precision="fp32", **options)
+
+
+def orthonormal_copy(model, width):
+    """The same model in a wider space, turned."""
+    matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(width, width)))[0][:32]
+    dense = Dense(32, width, bias=False, activation_function=torch.nn.Identity())
+    dense.linear.weight.data = torch.tensor(matrix.T, dtype=torch.float32)
+    return SentenceTransformer(modules=[*model, dense], device="cpu")
+
+
+def chosen(collection, scorers, student, quality, tmp_path, choose="best", kind="procrustes"):
+    return choose_target(
+        scorers, student, quality, collection, choose=choose, kind=kind, seed=0, path=tmp_path / "map.safetensors"
+    )
+
+
+def test_without_a_map_only_those_of_the_students_width_count():
+    scorers = [scorer(1, "wide", 48), BM25(), scorer(2, "fits")]
+    assert [one.name for one in usable_bi_encoders(scorers, 32, "none")] == ["fits"]
+    assert [one.name for one in usable_bi_encoders(scorers, 32, "procrustes")] == ["wide", "fits"]
+
+
+def test_the_best_on_dev_is_taken_and_mapped(toy_collection, tmp_path):
+    scorers, student = [scorer(1, "A"), scorer(2, "wide", 48)], scorer(3, "student")
+    found = chosen(toy_collection, scorers, student, {"A": 0.1, "wide": 0.2}, tmp_path)
+    assert (found.bi_encoders, found.weights, found.aligned_to) == (["wide"], [1.0], "student")
+    assert 0.5 < found.explained <= 1
+    assert load_target(found, scorers, tmp_path).dimension == 32
+
+
+def test_the_students_own_family_needs_no_map(toy_collection, tmp_path):
+    family, student = scorer(3, "family"), scorer(3, "student")
+    found = chosen(toy_collection, [family], student, {"family": 0.5}, tmp_path)
+    assert (found.aligned_to, found.map_file) == (None, None)
+    assert load_target(found, [family], tmp_path) is family
+
+
+def test_a_wider_copy_comes_back_into_the_family_s_space(toy_collection, tmp_path):
+    family, student = scorer(3, "family"), scorer(3, "student")
+    copy = BiEncoderScorer(orthonormal_copy(tiny_sentence_transformer(3), 48), name="copy", precision="fp32")
+    found = chosen(toy_collection, [family, copy], student, {"family": 0.1, "copy": 0.5}, tmp_path)
+    assert (found.bi_encoders, found.aligned_to) == (["copy"], "family")
+    every = np.arange(len(toy_collection.corpus))
+    target = load_target(found, [family, copy], tmp_path).embed(toy_collection.corpus, "document", every)
+    wanted = family.embed(toy_collection.corpus, "document", every)
+    assert np.abs(target.rows(slice(None)) - wanted.rows(slice(None))).max() < 1e-5
+    assert found.explained == pytest.approx(1.0, abs=1e-5)
+
+
+def test_several_side_by_side_are_one_target_of_the_students_width(toy_collection, tmp_path):
+    scorers, student = [scorer(1, "A"), scorer(2, "wide", 48)], scorer(3, "student")
+    found = chosen(toy_collection, scorers, student, {"A": 0.1, "wide": 0.2}, tmp_path, choose="all")
+    assert (found.bi_encoders, found.weights) == (["A", "wide"], [0.5, 0.5])
+    assert load_target(found, scorers, tmp_path).dimension == 32
+
+
+def test_fitted_weights_leave_out_what_does_not_help(toy_collection):
+    """Beside one that finds everything, noise weighs next to nothing, or the best one stands alone."""
+    good, noise = scorer(1, "good"), scorer(7, "noise")
+    weights = CHOOSERS["fitted"]([good, noise], {"good": 1.0, "noise": 0.0}, toy_collection)
+    assert weights == [1.0, 0.0]
+
+
+def test_fitted_weights_join_where_that_is_better_on_dev(toy_collection):
+    weights = CHOOSERS["fitted"]([scorer(1, "A"), scorer(2, "B")], {"A": 0.0, "B": 0.0}, toy_collection)
+    assert min(weights) >= 0 and sum(weights) == pytest.approx(1.0, abs=0.03)
+
+
+def test_several_need_a_map(tmp_path):
+    with pytest.raises(InputError, match="regression_map"):
+        toy_arguments(tmp_path, regression_to="all", regression_map="none")
+
+
+def test_a_run_with_wider_bi_encoders_learns_from_them_and_resumes(toy_collection, tmp_path, monkeypatch):
+    """Killed after the map was fitted, the run ends with the same student; the report names both."""
+    students = {}
+    for name in ("whole", "killed"):
+        store = Store(tmp_path / f"store-{name}")
+        wide = BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="wide", store=store, precision="fp32")
+
+        def trainer(out=tmp_path / name, wide=wide, store=store):
+            return toy_trainer(
+                out, store.folder, toy_collection, assistants=[wide, BM25()], store=store, regression_to="all",
+                num_iterations=1,
+            )  # fmt: skip
+
+        if name == "killed":
+            with killed(monkeypatch, "mine"):
+                trainer().train()
+            report = trainer().train(resume_from_checkpoint=True)
+        else:
+            report = trainer().train()
+        assert report["warm_up"]["regressed_to"] == "T+wide"
+        assert any(entry["passages"] == "T+wide" for entry in report["serving"])
+        students[name] = (tmp_path / name / "student" / "model.safetensors").read_bytes()
+        state = json.loads((tmp_path / name / "state.json").read_text())["stations"]["regression-target"]
+        assert "regression-map.safetensors" in state["files"]
+    assert students["whole"] == students["killed"]
+
+
+def test_a_target_in_another_space_moves_the_student_less_when_it_is_turned(toy_collection, tmp_path):
+    """What the map is for: the untrained student is nearer to a turned target than to one that is not."""
+    student, other = scorer(1, "student"), scorer(5, "other")
+    found = chosen(toy_collection, [other], student, {"other": 0.5}, tmp_path)
+    every = np.arange(len(toy_collection.corpus))
+    own = student.embed(toy_collection.corpus, "document", every).rows(slice(None))
+    cosines = [
+        float(np.einsum("nd,nd->n", own, one.embed(toy_collection.corpus, "document", every).rows(slice(None))).mean())
+        for one in (other, load_target(found, [other], tmp_path))
+    ]
+    assert cosines[1] > cosines[0] + 0.2
