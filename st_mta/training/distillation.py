@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.collections import load_collection, with_dev_split, with_training_queries
+from st_mta.collections.unlabelled import load_texts
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.losses.by_name import find_loss
@@ -73,6 +74,7 @@ class Distillation(RunState):
             arguments.seed,
             max_queries=arguments.max_eval_queries,
         )
+        unlabelled = None if arguments.regression_texts is None else load_texts(arguments.regression_texts)
         pool = AssistantPool(
             load_scorer(teacher, options), [load_scorer(assistant, options) for assistant in _several(assistants)]
         )
@@ -96,6 +98,7 @@ class Distillation(RunState):
                 "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
                 **what_a_best_checkpoint_depends_on(arguments, evaluator),
                 **({} if store.embeddings.stored_in == "fp32" else {"embeddings": store.embeddings.stored_in}),
+                **({} if unlabelled is None else {"regression_texts": unlabelled.fingerprint}),
                 **({"own_functions": own} if (own := identity_of_own_functions(arguments, loss)) else {}),
             },
             collection=whole,
@@ -113,6 +116,7 @@ class Distillation(RunState):
             students=students,
             make_loss=make_loss,
             folder=folder,
+            unlabelled=unlabelled,
             journal=Journal(folder.journal, identity, store.ledger),
             evaluator=evaluator,
             callbacks=list(callbacks),

@@ -92,6 +92,12 @@ class MethodOptions:
         help="Passes of the warm-up, which regresses the student's embeddings to those of a bi-encoder; 0 leaves it "
         "out.",
     )
+    regression_texts: str | None = option(
+        None,
+        group=WARM_UP,
+        help="Further texts for the warm-up, without labels: a file or folder of .txt (a text per line), .jsonl, .csv "
+        "or .parquet, or a Hub data set.",
+    )
     regression_learning_rate: float = option(
         1e-3, within=POSITIVE, group=WARM_UP, help="Peak learning rate of the warm-up."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 
+from st_mta.collections.unlabelled import numbered
 from st_mta.run.results import Trained
 from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
@@ -46,6 +48,51 @@ def regression_positions(collection: Collection, arguments: MultiAssistantTraini
         "query": np.sort(random.permutation(queries)[: int(share * len(queries))]),
         DOCUMENTS: np.sort(random.permutation(passages)[: int(share * len(passages))]),
     }
+
+
+@dataclass(frozen=True)
+class WarmUpTexts:
+    """What the warm-up trains on, by training column ("query", "documents").
+
+    Attributes:
+        texts: Tables of texts.
+        positions: (n,) of the texts in their table to train on.
+        targets: The embeddings to regress to, of all texts of the table.
+    """
+
+    texts: dict[str, Texts]
+    positions: dict[str, IntArray]
+    targets: dict[str, Embeddings]
+
+
+def warm_up_texts(
+    collection: Collection,
+    unlabelled: Texts | None,
+    target: EmbeddingScorer,
+    arguments: MultiAssistantTrainingArguments,
+) -> WarmUpTexts:
+    """Training queries, passages and unlabelled texts, at most ``regression_max_texts``, with their targets.
+
+    Without unlabelled texts everything is encoded, since the iterations need it; with them only what is trained on.
+    """
+    if unlabelled is None:
+        return WarmUpTexts(
+            {"query": collection.queries, DOCUMENTS: collection.corpus},
+            regression_positions(collection, arguments),
+            regression_embeddings(target, collection),
+        )
+    passages = numbered([collection.corpus.column, unlabelled.column])
+    drawn = regression_positions(replace(collection, corpus=passages), arguments)
+    passages = passages.select(drawn[DOCUMENTS])
+    every = np.arange(len(passages), dtype=np.int64)
+    return WarmUpTexts(
+        {"query": collection.queries, DOCUMENTS: passages},
+        {"query": drawn["query"], DOCUMENTS: every},
+        {
+            "query": target.embed(collection.queries, "query", np.arange(len(collection.queries))),
+            DOCUMENTS: target.embed(passages, "document", every),
+        },
+    )
 
 
 def regress_embeddings(

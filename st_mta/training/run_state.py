@@ -56,6 +56,7 @@ class RunState:
         make_loss: Makes the loss of an iteration.
         folder: The output folder.
         journal: Finished stages.
+        unlabelled: Further texts for the warm-up, or None.
         evaluator: The host's evaluator during training, or None.
         callbacks: The user's callbacks.
         unwanted_callbacks: Types of callbacks of the host that the user has removed.
@@ -69,6 +70,7 @@ class RunState:
     make_loss: MakeLoss
     folder: RunFolder
     journal: Journal
+    unlabelled: Texts | None = None
     evaluator: BaseEvaluator | None = None
     callbacks: Sequence[TrainerCallback] = ()
     unwanted_callbacks: Sequence[type[TrainerCallback]] = ()

@@ -31,6 +31,11 @@ def orthonormal_copy(model, width):
     return SentenceTransformer(modules=[*model, dense], device="cpu")
 
 
+def warmed_up_on(folder):
+    """Texts that went through the student in the warm-up."""
+    return json.loads((folder / "state.json").read_text())["stations"]["warm-up"]["result"]["sequences"]
+
+
 def chosen(collection, scorers, student, quality, tmp_path, choose="best", kind="procrustes"):
     return choose_target(
         scorers, student, quality, collection, choose=choose, kind=kind, seed=0, path=tmp_path / "map.safetensors"
@@ -132,3 +137,28 @@ def test_a_target_in_another_space_moves_the_student_less_when_it_is_turned(toy_
         for one in (other, load_target(found, [other], tmp_path))
     ]
     assert cosines[1] > cosines[0] + 0.2
+
+
+def test_unlabelled_texts_are_warmed_up_on_and_kept_by_a_resumed_run(toy_collection, tmp_path, monkeypatch):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"the {word} sleeps in a town\n" for word in ("cat", "dog", "bird")) * 20)
+    options = {"num_iterations": 1, "regression_texts": str(texts)}
+    with killed(monkeypatch, "mine"):
+        toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train()
+    toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train(resume_from_checkpoint=True)
+    toy_trainer(tmp_path / "whole", tmp_path / "s2", toy_collection, **options).train()
+    toy_trainer(tmp_path / "plain", tmp_path / "s3", toy_collection, num_iterations=1).train()
+    assert warmed_up_on(tmp_path / "killed") == warmed_up_on(tmp_path / "plain") + 60
+    students = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert students[0] == students[1]
+    texts.write_text("another text\n")
+    with pytest.raises(InputError, match="regression_texts"):
+        toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train(resume_from_checkpoint=True)
+
+
+def test_no_more_unlabelled_texts_are_encoded_than_are_trained_on(toy_collection, tmp_path):
+    (tmp_path / "texts.txt").write_text("".join(f"a text of number {number}\n" for number in range(500)))
+    options = {"num_iterations": 1, "regression_texts": str(tmp_path / "texts.txt"), "regression_max_texts": 100}
+    report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
+    assert warmed_up_on(tmp_path / "out") <= 100
+    assert report["compute"]["passages_encoded"] < 400

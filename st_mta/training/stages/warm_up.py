@@ -7,16 +7,9 @@ from dataclasses import asdict
 
 from st_mta.run.results import WarmedUp
 from st_mta.training.diverged import refuse_diverged
-from st_mta.training.regression import (
-    regress_embeddings,
-    regression_embeddings,
-    regression_positions,
-    trainable_columns,
-    warm_up_arguments,
-)
+from st_mta.training.regression import regress_embeddings, trainable_columns, warm_up_arguments, warm_up_texts
 from st_mta.training.run_state import BEFORE, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import inner_arguments
-from st_mta.training.students import DOCUMENTS
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +22,12 @@ def warm_up(run: RunState) -> WarmedUp:
         logger.info("No warm-up: %s.", reason)
         return WarmedUp(student=BEFORE, skipped=reason)
     student = run.students.load(run.folder.student_before)
-    positions = regression_positions(run.collection, run.arguments)
-    folder = run.folder.warm_up
+    found, folder = warm_up_texts(run.collection, run.unlabelled, target, run.arguments), run.folder.warm_up
     done = regress_embeddings(
         student,
-        texts={"query": run.collection.queries, DOCUMENTS: run.collection.corpus},
-        positions={column: positions[column] for column in columns},
-        targets=regression_embeddings(target, run.collection),
+        texts=found.texts,
+        positions={column: found.positions[column] for column in columns},
+        targets=found.targets,
         arguments=inner_arguments(
             run.arguments, run.settled, folder / "checkpoints", **warm_up_arguments(run.arguments)
         ),
