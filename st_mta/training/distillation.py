@@ -136,6 +136,15 @@ class Distillation(RunState):
 
         The untrained student, the warmed-up one and every iteration's compete on the development split.
         """
+        best = self.begin()
+        while best.wants_another(self.arguments.num_iterations, self.arguments.patience):
+            folder = self.folder.iteration(best.done)
+            best.take_iteration(self.iterate(best.done, best.folder), folder / STUDENT, folder.name)
+            forget_losers(self, best)
+        return best
+
+    def begin(self) -> BestSoFar:
+        """The stages before the iterations; the better of the untrained and the warmed-up student."""
         self.folder.prepare()
         self.journal.open()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
@@ -149,10 +158,6 @@ class Distillation(RunState):
         best = BestSoFar(self.dev_quality()[BEFORE], self.folder.student_before, BEFORE)
         if warmed.dev is not None:
             best.take(warmed.dev[MAIN_MEASURE], self.folder.root / warmed.student, WARM_UP)
-        while best.wants_another(self.arguments.num_iterations, self.arguments.patience):
-            folder = self.folder.iteration(best.done)
-            best.take_iteration(self.iterate(best.done, best.folder), folder / STUDENT, folder.name)
-            forget_losers(self, best)
         return best
 
     def iterate(self, iteration: int, start_from: Path) -> float:

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
+from torch import nn
 
 from st_mta.collections.unlabelled import numbered
 from st_mta.run.results import Trained
@@ -101,16 +102,18 @@ def regress_embeddings(
     positions: dict[str, IntArray],
     targets: dict[str, Embeddings],
     arguments: MultiAssistantTrainingArguments,
+    loss: nn.Module | None = None,
     **hosted: Any,
 ) -> Trained:
-    """Trains the student, in place, to give each text the embedding the assistant gave it (cosine distance).
+    """Trains the student, in place, to give each text the embedding the assistant gave it.
 
     Args:
         student: The model to train.
         texts: Column name ("query", "documents") -> texts of that role.
         positions: Column name -> (n,) positions of the texts to train on.
-        targets: Column name -> the assistant's embeddings, of the student's dimension.
+        targets: Column name -> the assistant's embeddings, for the default of the student's dimension.
         arguments: Of this training, as [`warm_up_arguments`] makes them.
+        loss: From a column of texts and a label (B, D); by default the cosine distance.
         hosted: Evaluator and callbacks, as for [`train_with_checkpoints`].
     """
     rows = {column: Dataset.from_dict(_rows(column, texts[column], kept)) for column, kept in positions.items()}
@@ -118,7 +121,7 @@ def regress_embeddings(
     collator = RegressionCollator(
         student.preprocess, texts=texts, targets=targets, **collator_inputs(student, arguments.router_mapping)
     )
-    loss = EmbedDistillLoss(student, distance_metric="cosine")
+    loss = EmbedDistillLoss(student, distance_metric="cosine") if loss is None else loss
     return train_with_checkpoints(student, arguments, datasets, collator, loss, **hosted)
 
 
