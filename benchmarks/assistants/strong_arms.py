@@ -160,7 +160,7 @@ def stock_warm_up(material: StrongMaterial, epochs: float, seed: int, folder: Pa
         texts={"query": collection.queries, DOCUMENTS: collection.corpus},
         positions=regression_positions(collection, arguments),
         targets=regression_embeddings(target, collection),
-        arguments=replace(arguments, **warm_up_arguments(arguments), bf16=computes_in_bf16(arguments)),
+        arguments=replace(arguments, **{**warm_up_arguments(arguments), "bf16": computes_in_bf16(arguments)}),
         loss=EmbedDistillLoss(student, distance_metric="cosine", projection_dim=target.dimension),
     )
     save_student(student, path)
