@@ -150,7 +150,7 @@ def test_targets_of_another_shape_are_refused(targets, words):
         ({"euclid": 1.0}, "cosine, mse, l2"),
         ({"mse": -1.0}, "weight of 'mse'"),
         ({"mse": 0.0}, "at least one"),
-        ({}, "got 0"),
+        ({}, "got {}"),
     ],
 )
 def test_weights_that_make_no_loss_are_refused(weights, message):

@@ -109,9 +109,12 @@ def check_terms(weights: Mapping[str, float]) -> dict[str, float]:
         check_choice("a term of embedding distillation", word, TERMS)
         check_range(f"the weight of {word!r}", weight, 0 <= weight < float("inf"), "at least 0")
     positive = {word: float(weight) for word, weight in weights.items() if weight}
-    check_range(
-        "the weights of the terms", sum(positive.values()), bool(positive), "positive for one of them at least"
-    )
+    if not positive:
+        raise InputError(
+            expected="at least one term of embedding distillation with a positive weight",
+            got=repr(dict(weights)),
+            remedy='give for instance {"cosine": 1.0}',
+        )
     return positive
 
 
