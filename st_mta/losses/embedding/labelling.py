@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, IterableDataset, Value
+from datasets import Dataset, Features, IterableDataset, Sequence, Value
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
@@ -111,7 +112,7 @@ def with_rows(dataset: Dataset, rows: list[IntArray]) -> Dataset:
     label = np.stack(rows, axis=1)
     flat = pa.array(label.ravel(), pa.int64())
     column = flat if len(rows) == 1 else pa.FixedSizeListArray.from_arrays(flat, len(rows)).cast(pa.list_(pa.int64()))
-    return dataset.add_column(LABEL, column.to_pylist()) if len(dataset) else dataset
+    return dataset.add_column(LABEL, column.to_pylist())
 
 
 def with_embeddings(
@@ -124,17 +125,27 @@ def with_embeddings(
         label = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         return {LABEL: label.tolist()}
 
-    others = [column for column in LABEL_COLUMNS if column in (dataset.column_names or [])]
-    return dataset.remove_columns(others).map(add, batched=True, batch_size=batch_size)
+    features = _features(dataset)
+    kind: Any = Sequence(Value("float32"))
+    stated = {name: features[name] for name in features if name not in LABEL_COLUMNS}
+    stated[LABEL] = kind if len(roles) == 1 else Sequence(kind)
+    others = [column for column in LABEL_COLUMNS if column in features]
+    # The host's trainer asks a stream for the names of its columns.
+    options = {"batched": True, "batch_size": batch_size, "features": Features(stated)}
+    return dataset.remove_columns(others).map(add, **options)
 
 
 def _text_columns(dataset: Dataset | IterableDataset) -> list[str]:
+    texts = [
+        name
+        for name, kind in _features(dataset).items()
+        if isinstance(kind, Value) and kind.dtype in ("string", "large_string")
+    ]
+    return [column for column in texts if column not in NOT_TEXT]
+
+
+def _features(dataset: Dataset | IterableDataset) -> Features:
+    """The columns with their types, in a stream that does not state them from its first row."""
     if dataset.features is not None:
-        kinds = dataset.features.items()
-        columns = [
-            name for name, kind in kinds if isinstance(kind, Value) and kind.dtype in ("string", "large_string")
-        ]
-    else:
-        first: dict[str, Any] = next(iter(dataset), {})
-        columns = [name for name, value in first.items() if isinstance(value, str)]
-    return [column for column in columns if column not in NOT_TEXT]
+        return dataset.features
+    return Dataset.from_list(list(islice(dataset, 1))).features

@@ -173,9 +173,11 @@ class EmbeddingDistillationLoss(nn.Module):
             if not self.map.ready:
                 self.map.fit(moments_of(self.model, read_ahead(dataset, role_of, teachers.encode)))
             return with_embeddings(dataset, role_of, teachers.encode, batch_size)
+        if not len(dataset):
+            return dataset
         found = distinct_texts(dataset, role_of)
         embeddings = {role: teachers.embed(texts, role) for role, (texts, _) in found.items()}
-        if found and not self.map.ready:
+        if not self.map.ready:
             sources = [stored(role, texts, embeddings[role], teachers.fuse) for role, (texts, _) in found.items()]
             self.map.fit(moments_of(self.model, sources))
         starts = {role: self._rows.add(parts) for role, parts in embeddings.items()}
