@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, Features, IterableDataset, Sequence, Value
+from datasets import Dataset, Features, IterableDataset, Sequence, Value, concatenate_datasets
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
@@ -112,7 +112,7 @@ def with_rows(dataset: Dataset, rows: list[IntArray]) -> Dataset:
     label = np.stack(rows, axis=1)
     flat = pa.array(label.ravel(), pa.int64())
     column = flat if len(rows) == 1 else pa.FixedSizeListArray.from_arrays(flat, len(rows)).cast(pa.list_(pa.int64()))
-    return dataset.add_column(LABEL, column.to_pylist())
+    return concatenate_datasets([dataset, Dataset(pa.table({LABEL: column}))], axis=1)
 
 
 def with_embeddings(

@@ -17,6 +17,7 @@ from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Texts
 
 SHORTEST = 1e-12  # a zero vector stays one
+BLOCK_SIZE = 2**12  # texts encoded between two writes to the store, the most that a kill can lose
 
 Teacher = Any
 """A ``SentenceTransformer`` or what else has ``encode_query`` and ``encode_document``; a scorer by embeddings, which
@@ -83,7 +84,7 @@ class Teachers:
             found: Embeddings = teacher.embed(texts, role, positions)
             return found
         fingerprint = self._fingerprint(number)
-        return self.store.embeddings.get(fingerprint, role, texts, positions, partial(encode, role=role))
+        return self.store.embeddings.get(fingerprint, role, texts, positions, partial(encode, role=role), BLOCK_SIZE)
 
     def _compute(self, number: int, texts: list[str], role: Role) -> FloatArray:
         encode = self._encoders[number]
