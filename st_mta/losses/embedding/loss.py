@@ -16,7 +16,7 @@ from st_mta.citations import EMBED_DISTILL, JASPER, SPREAD_OUT, VKD
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
 from st_mta.losses.embedding.cuts import WHOLE, cut, cuts_of
-from st_mta.losses.embedding.fitting import given, moments_of, read_ahead, stored
+from st_mta.losses.embedding.fitting import Source, given, moments_of, read_ahead, stored
 from st_mta.losses.embedding.labelling import Roles, TargetRows, distinct_texts, roles_of, with_embeddings, with_rows
 from st_mta.losses.embedding.spaces import EmbeddingSpaces, Map
 from st_mta.losses.embedding.targets import read_targets
@@ -171,7 +171,7 @@ class EmbeddingDistillationLoss(nn.Module):
         role_of = roles_of(dataset, roles)
         if isinstance(dataset, IterableDataset):
             if not self.map.ready:
-                self.map.fit(moments_of(self.model, read_ahead(dataset, role_of, teachers.encode)))
+                self._fit(read_ahead(dataset, role_of, teachers.encode))
             return with_embeddings(dataset, role_of, teachers.encode, batch_size)
         if not len(dataset):
             return dataset
@@ -179,7 +179,7 @@ class EmbeddingDistillationLoss(nn.Module):
         embeddings = {role: teachers.embed(texts, role) for role, (texts, _) in found.items()}
         if not self.map.ready:
             sources = [stored(role, texts, embeddings[role], teachers.fuse) for role, (texts, _) in found.items()]
-            self.map.fit(moments_of(self.model, sources))
+            self._fit(sources)
         starts = {role: self._rows.add(parts) for role, parts in embeddings.items()}
         return with_rows(dataset, [starts[role] + found[role][1][column] for column, role in role_of.items()])
 
@@ -197,7 +197,7 @@ class EmbeddingDistillationLoss(nn.Module):
         Raises:
             InputError: If there is not one embedding per text, or there are no texts.
         """
-        return self.map.fit(moments_of(self.model, [given(texts, embeddings, role)]))
+        return self._fit([given(texts, embeddings, role)])
 
     def to_teacher(self, embeddings: AnyRows) -> AnyRows:
         """The student's embeddings (n, d) in the teacher's space (n, D), to search the teacher's own index with."""
@@ -213,6 +213,13 @@ class EmbeddingDistillationLoss(nn.Module):
     def load_map(self, folder: Path | str) -> None:
         """Takes the map that ``save_map`` wrote, in place of fitting one."""
         self.map.load(folder)
+        self.map.to(self.model.device)
+
+    def _fit(self, sources: list[Source]) -> float:
+        share = self.map.fit(moments_of(self.model, sources))
+        # The trainer may have brought the loss to its device before.
+        self.map.to(self.model.device)
+        return share
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         student = torch.cat(embeddings)

@@ -11,6 +11,7 @@ from st_mta.errors import InputError
 from st_mta.losses import EmbeddingDistillationLoss
 from st_mta.losses.embedding.fitting import MOST_TEXTS, moments_of
 from st_mta.losses.embedding.labelling import roles_of
+from st_mta.procrustes import fit_procrustes
 from tests.losses.embedding.conftest import TEXTS, units
 
 QUERIES, PASSAGES = [*TEXTS[:19], TEXTS[0]], [*TEXTS[20:39], TEXTS[1]]
@@ -43,6 +44,24 @@ def test_equal_texts_share_a_row_within_a_role_and_not_across(loss):
     assert label[19][0] == label[0][0]
     assert {row[0] for row in label} == set(range(19))  # queries first, then documents
     assert {row[1] for row in label} == set(range(19, 39))
+
+
+def test_columns_of_one_role_have_their_rows_each(loss, wide):
+    label = loss.label(Dataset.from_dict({"positive": PASSAGES[:5], "negative": TEXTS[40:45]}))["label"][:]
+    for column, texts in enumerate((PASSAGES[:5], TEXTS[40:45])):
+        rows = targets_of(loss, [row[column] for row in label])
+        assert np.allclose(rows, units(wide.encode_document(texts)), atol=1e-5)
+
+
+def test_the_student_reads_each_role_with_its_own_prompt(student, wide):
+    student.prompts = {"query": "what is ", "document": ""}
+    found = []
+    for role, encode in (("query", student.encode_query), ("document", student.encode_document)):
+        loss = EmbeddingDistillationLoss(student)
+        loss.fit(TEXTS, wide.encode(TEXTS), role)
+        found.append(loss.map.matrix.numpy())
+        assert np.allclose(found[-1], fit_procrustes(wide.encode(TEXTS), encode(TEXTS)), atol=1e-4)
+    assert not np.allclose(*found, atol=1e-2)
 
 
 def test_one_column_has_plain_numbers(loss, wide):
