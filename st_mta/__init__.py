@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.evaluation import CollectionEvaluator as CollectionEvaluator
     from st_mta.filters import DynamicFilter as DynamicFilter
     from st_mta.losses import AttentionMSELoss as AttentionMSELoss
+    from st_mta.losses import EmbeddingDistillationLoss as EmbeddingDistillationLoss
     from st_mta.losses import FilteredContrastiveLoss as FilteredContrastiveLoss
     from st_mta.losses import HiddenStateMSELoss as HiddenStateMSELoss
     from st_mta.losses import ListwiseKLLoss as ListwiseKLLoss
@@ -49,7 +50,8 @@ _NAMES = {
     "errors": "InputError",
     "evaluation": "BenchmarkEvaluator CollectionEvaluator",
     "filters": "DynamicFilter",
-    "losses": "AttentionMSELoss FilteredContrastiveLoss HiddenStateMSELoss ListwiseKLLoss MultiLevelDistillationLoss",
+    "losses": "AttentionMSELoss EmbeddingDistillationLoss FilteredContrastiveLoss HiddenStateMSELoss ListwiseKLLoss "
+    "MultiLevelDistillationLoss",
     "mining": "mine",
     "recipes.distill": "DistillConfig distill",
     "recipes.evaluate": "evaluate_models",

@@ -24,3 +24,47 @@ MD2PR = """
     primaryClass = {cs.IR}
 }
 """
+
+EMBED_DISTILL = """
+@misc{kim2023embeddistill,
+    title = {{EmbedDistill}: A Geometric Knowledge Distillation for Information Retrieval},
+    author = {Kim, Seungyeon and Rawat, Ankit Singh and Zaheer, Manzil and Jayasumana, Sadeep and
+        Sadhanala, Veeranjaneyulu and Jitkrittum, Wittawat and Menon, Aditya Krishna and Fergus, Rob and
+        Kumar, Sanjiv},
+    year = {2023},
+    eprint = {2301.12005},
+    archivePrefix = {arXiv},
+    primaryClass = {cs.IR}
+}
+"""
+
+JASPER = """
+@misc{zhang2024jasper,
+    title = {Jasper and Stella: distillation of {SOTA} embedding models},
+    author = {Zhang, Dun and Li, Jiacheng and Zeng, Ziyang and Wang, Fulong},
+    year = {2024},
+    eprint = {2412.19048},
+    archivePrefix = {arXiv},
+    primaryClass = {cs.IR}
+}
+"""
+
+SPREAD_OUT = """
+@inproceedings{zhang2017spreadout,
+    title = {Learning Spread-out Local Feature Descriptors},
+    author = {Zhang, Xu and Yu, Felix X. and Kumar, Sanjiv and Chang, Shih-Fu},
+    booktitle = {Proceedings of the IEEE International Conference on Computer Vision},
+    year = {2017},
+    url = {https://arxiv.org/abs/1708.06320}
+}
+"""
+
+VKD = """
+@inproceedings{miles2024vkd,
+    title = {{VkD}: Improving Knowledge Distillation using Orthogonal Projections},
+    author = {Miles, Roy and Elezi, Ismail and Deng, Jiankang},
+    booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+    year = {2024},
+    url = {https://arxiv.org/abs/2403.06213}
+}
+"""

@@ -423,3 +423,50 @@ def joined_similarity(parts, weights) -> list[float]:
             total += weight * sum(x * y for x, y in zip(q, p)) / lengths
         found.append(total)
     return found
+
+
+# --- embedding distillation --------------------------------------------------------------------------------------
+
+
+def embedding_mse(student, targets):
+    squares = [(x - y) ** 2 for row, target in zip(student, targets) for x, y in zip(row, target)]
+    return sum(squares) / len(squares)
+
+
+def embedding_l2(student, targets):
+    return sum(math.dist(row, target) for row, target in zip(student, targets)) / len(student)
+
+
+def embedding_cosine(student, targets):
+    return sum(1 - cosine(row, target) for row, target in zip(student, targets)) / len(student)
+
+
+def embedding_gram(student, targets):
+    everywhere = [(i, j) for i in range(len(student)) for j in range(len(student))]
+    differences = [cosine(student[i], student[j]) - cosine(targets[i], targets[j]) for i, j in everywhere]
+    return sum(difference**2 for difference in differences) / len(everywhere)
+
+
+def pair_cosines(rows):
+    return [cosine(rows[i], rows[j]) for i in range(len(rows)) for j in range(i + 1, len(rows))]
+
+
+def misordered(similarities, targets, margin):
+    """Mean over all unordered pairs of relu(lower - higher + margin), lower and higher as the targets have them."""
+    total = count = 0
+    for p in range(len(similarities)):
+        for q in range(p + 1, len(similarities)):
+            count += 1
+            sign = (targets[q] > targets[p]) - (targets[q] < targets[p])
+            total += max(0.0, (similarities[p] - similarities[q]) * sign + margin) if sign else 0.0
+    return total / count if count else 0.0
+
+
+def embedding_relative(student, targets, margin=0.015):
+    return misordered(pair_cosines(student), pair_cosines(targets), margin)
+
+
+def embedding_spread(student, targets):
+    cosines = pair_cosines(student)
+    first, second = sum(cosines) / len(cosines), sum(c * c for c in cosines) / len(cosines)
+    return first**2 + max(0.0, second - 1 / len(student[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from st_mta.losses.by_name import LOSSES, check_loss, find_loss
 from st_mta.losses.divergences import DIVERGENCES, listwise_kl
+from st_mta.losses.embedding import TERMS, EmbeddingDistillationLoss, embedding_terms
 from st_mta.losses.filtered_contrastive import (
     CachedFilteredContrastiveLoss,
     FilteredContrastiveLoss,
@@ -21,6 +22,7 @@ __all__ = [
     "AttentionMSELoss",
     "CachedFilteredContrastiveLoss",
     "DIVERGENCES",
+    "EmbeddingDistillationLoss",
     "FilterSchedule",
     "FilteredContrastiveLoss",
     "HiddenStateMSELoss",
@@ -29,8 +31,10 @@ __all__ = [
     "LOSSES",
     "ListwiseKLLoss",
     "MultiLevelDistillationLoss",
+    "TERMS",
     "capture",
     "check_loss",
+    "embedding_terms",
     "find_loss",
     "info_nce",
     "listwise_kl",

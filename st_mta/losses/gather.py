@@ -35,6 +35,15 @@ def gather_pool(
     return batch, torch.cat([valid, valid_elsewhere]), teacher_documents
 
 
+def gather_rows(*sides: Tensor, across_devices: bool) -> tuple[Tensor, ...]:
+    """Each side (n, ...) of the same rows with those of the other processes behind, which may be more or fewer."""
+    if not across_devices or get_world_size() == 1:
+        return sides
+    everyone = torch.ones(len(sides[0]), dtype=torch.bool, device=sides[0].device)
+    gathered = [_others(side, everyone) for side in sides]
+    return tuple(torch.cat([side, rows[valid]]) for side, (rows, valid) in zip(sides, gathered))
+
+
 def _others(rows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """(V, D) rows of the other processes, padded to the longest, and (V,) whether each is valid."""
     # The host pads the second axis: one "batch row" per process. Gradients flow back to where the rows came from.

@@ -58,9 +58,9 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Loads it where training resumes."""
-        if not state.global_step or not own_state(self.loss):
-            return
         path = _file(args, state)
+        if not state.global_step or not (path.exists() or own_state(self.loss)):
+            return
         if not path.exists():
             raise InputError(
                 expected=f"the loss's own weights in {path}",

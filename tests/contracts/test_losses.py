@@ -19,6 +19,11 @@ from tests.tiny import tiny_sentence_transformer
 EXPORTED = [getattr(losses, name) for name in losses.__all__]
 # Losses over token states need a teacher and have no composition by embeddings; see tests/losses/test_word_level.py.
 LOSSES = [one for one in EXPORTED if inspect.isclass(one) and hasattr(one, "compute_loss_from_embeddings")]
+# These have the teacher's embeddings as label, the others its scores of a list of candidates.
+OF_EMBEDDINGS = [losses.EmbeddingDistillationLoss]
+OF_LISTS = pytest.mark.parametrize(
+    "loss", [one for one in LOSSES if one not in OF_EMBEDDINGS], indirect=True, ids=lambda loss: loss.__name__
+)
 TEXTS = [["a cat", "a fish"], ["the cat eats", "the fish swims"], ["a red car", "a new train"], ["wind", "fire"]]
 
 
@@ -40,7 +45,9 @@ def loss(request, student):
 
 
 @pytest.fixture
-def label():
+def label(loss):
+    if type(loss) in OF_EMBEDDINGS:
+        return torch.randn(2, len(TEXTS), 32, generator=torch.Generator().manual_seed(0))
     return torch.tensor([[[4.0, -1.0, 0.0], [3.0, 1.0, -2.0]], [[2.0, 3.0, -4.0], [5.0, 0.0, -1.0]]])
 
 
@@ -67,6 +74,8 @@ def test_the_flat_form_gives_the_same_value(loss, student, features, label):
     positive = torch.tensor([[True, False, False]] * 2)
     documents = [text for column in TEXTS[1:] for text in column]
     flat = {"scores": label, "index": torch.tensor([[0, 2, 4], [1, 3, 5]]), "positive": positive}
+    if type(loss) in OF_EMBEDDINGS:
+        flat = {"query_targets": label[:, 0], "document_targets": label[:, 1:].transpose(0, 1).flatten(0, 1)}
     value = loss([features[0], student.preprocess(documents)], flat)
     assert value.item() == pytest.approx(loss(features, label).item(), rel=1e-4)
 
@@ -77,6 +86,7 @@ def test_composition_by_embeddings_gives_the_same_value(loss, student, features,
     assert value.item() == pytest.approx(loss(features, label).item(), rel=1e-4)
 
 
+@OF_LISTS
 def test_a_missing_candidate_has_exactly_no_gradient(loss, label):
     label[1, 0, 2] = torch.nan
     generator = torch.Generator().manual_seed(0)
@@ -92,10 +102,12 @@ def test_labels_have_no_gradient(loss, features, label):
 
 
 def test_a_label_of_another_width_is_refused(loss, features, label):
-    with pytest.raises(InputError, match=r"\(2, 2, 2\)"):
+    got = r"2 dimensions" if type(loss) in OF_EMBEDDINGS else r"\(2, 2, 2\)"
+    with pytest.raises(InputError, match=got):
         loss(features, label[..., :2])
 
 
+@OF_LISTS
 def test_an_index_beyond_the_documents_is_refused(loss):
     flat = flat_batch(0)
     flat.index[0, 0] = len(flat.documents)

@@ -53,6 +53,18 @@ def test_filtered_contrastive_in_a_stock_trainer(run, tmp_path):
     assert "25% of the judged negatives are filtered at the end." in printed
 
 
+def test_embedding_distillation_in_a_stock_trainer(run, tmp_path):
+    teachers = [
+        saved(tiny_sentence_transformer(seed, dim=dim), tmp_path / f"{dim}") for seed, dim in ((3, 48), (4, 24))
+    ]
+    student = saved(tiny_sentence_transformer(), tmp_path / "student")
+    printed = run("embedding_distillation_in_a_stock_trainer.py", student, *teachers)
+    losses = losses_of(printed)
+    assert len(losses) == 5 and losses[-1] < losses[0]
+    assert "4 queries, 72 dimensions of the teachers, 32 own." in printed
+    assert (tmp_path / "out" / "embedding_map.safetensors").exists()
+
+
 def test_own_listwise_loss(run, tmp_path):
     losses = losses_of(run("own_listwise_loss.py", saved(tiny_sentence_transformer(), tmp_path / "student")))
     assert len(losses) == 5 and losses[-1] < losses[0]

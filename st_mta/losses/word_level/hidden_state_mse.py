@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
+from st_mta.losses.projection import Projection, make_projection, share_gradients, share_weights
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.word_level.loss import Reading, WordLevelLoss
-from st_mta.losses.word_level.projection import Projection, make_projection, share_gradients, share_weights
 from st_mta.losses.word_level.student_pass import StudentPass
 
 

@@ -32,10 +32,10 @@ def share_gradients(module: nn.Module) -> None:
 
 @torch.no_grad()
 def share_weights(module: nn.Module) -> None:
-    """Gives all processes the weights of the first."""
+    """Gives all processes the weights of the first, and its buffers, in which orthogonal ones have their origin."""
     if get_world_size() > 1:
-        for parameter in module.parameters():
-            distributed.broadcast(parameter, src=0)
+        for tensor in (*module.parameters(), *module.buffers()):
+            distributed.broadcast(tensor, src=0)
 
 
 def _mean_over_processes(gradient: Tensor) -> Tensor:
