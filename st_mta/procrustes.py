@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from st_mta.errors import InputError
 from st_mta.types import FloatArray
 
+SHORTEST = 1e-12  # a zero vector stays one
 Matrix = npt.NDArray[np.float64]
 
 
@@ -76,3 +78,25 @@ def share_explained(moments: Moments, matrix: FloatArray) -> float:
     mapped = np.asarray(matrix, dtype=np.float64)
     total = np.trace(moments.source)
     return float(np.trace(mapped.T @ moments.source @ mapped) / total) if total else 1.0
+
+
+def unit(rows: FloatArray) -> FloatArray:
+    """(n, D) rows of length 1, in float32."""
+    made: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SHORTEST)
+    return made.astype(np.float32, copy=False)
+
+
+def side_by_side(parts: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
+    """Several models' embeddings of the same texts as one, whose inner products are weighted means of their cosines.
+
+    Each model's rows get length 1 and the square root of its share of the weights; together they have length 1.
+
+    Args:
+        parts: (n, D_1), (n, D_2), ...
+        weights: One per part, not negative.
+
+    Returns:
+        (n, D_1 + D_2 + ...) float32.
+    """
+    shares = np.sqrt(np.asarray(weights, dtype=np.float64) / sum(weights)).astype(np.float32)
+    return np.concatenate([share * unit(rows) for share, rows in zip(shares, parts)], axis=1)

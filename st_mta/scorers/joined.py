@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -10,12 +9,11 @@ from hashlib import blake2b
 import numpy as np
 
 from st_mta.errors import InputError
+from st_mta.procrustes import side_by_side
 from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Texts
-
-SHORTEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -24,18 +22,17 @@ class JoinedEmbeddings(Embeddings):
 
     Attributes:
         parts: The embeddings of each model.
-        scales: What each model's rows, brought to length one, are multiplied by; None leaves the only model's rows as
-            they are.
+        weights: Of the models, see [`st_mta.procrustes.side_by_side`]; None leaves the only model's rows as they are.
         matrix: (sum of the widths, D) applied to the rows beside each other, or None.
     """
 
     parts: tuple[Embeddings, ...] = ()
-    scales: tuple[float, ...] | None = None
+    weights: tuple[float, ...] | None = None
     matrix: FloatArray | None = None
 
     @classmethod
     def of(
-        cls, parts: Sequence[Embeddings], scales: Sequence[float] | None, matrix: FloatArray | None
+        cls, parts: Sequence[Embeddings], weights: Sequence[float] | None, matrix: FloatArray | None
     ) -> JoinedEmbeddings:
         """Of parts that are equally long."""
         first = parts[0]
@@ -44,7 +41,7 @@ class JoinedEmbeddings(Embeddings):
             first.block_of,
             first.row_of,
             tuple(parts),
-            None if scales is None else tuple(scales),
+            None if weights is None else tuple(weights),
             matrix,
         )
 
@@ -64,7 +61,7 @@ class JoinedEmbeddings(Embeddings):
 
     def rows(self, index: IntArray | slice) -> FloatArray:
         """(len(index), D) float32, computed."""
-        return join([part.rows(index) for part in self.parts], self.scales, self.matrix)
+        return join([part.rows(index) for part in self.parts], self.weights, self.matrix)
 
     def sweep(self, size: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """All rows, at most ``size`` at a time, in the order in which the first part is stored."""
@@ -79,17 +76,10 @@ class JoinedEmbeddings(Embeddings):
             part.forget()
 
 
-def join(rows: Sequence[FloatArray], scales: Sequence[float] | None, matrix: FloatArray | None) -> FloatArray:
-    """Rows (n, D_k) of several models beside each other, each of the length of its scale, through the map."""
-    if scales is not None:
-        rows = [scale * _unit(part) for scale, part in zip(scales, rows)]
-    joined = np.concatenate(rows, axis=1) if len(rows) > 1 else rows[0]
+def join(rows: Sequence[FloatArray], weights: Sequence[float] | None, matrix: FloatArray | None) -> FloatArray:
+    """Rows (n, D_k) of several models side by side, or the rows of the only one as they are, through the map."""
+    joined = rows[0] if weights is None else side_by_side(rows, weights)
     return np.asarray(joined if matrix is None else joined @ matrix, dtype=np.float32)
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SHORTEST)
-    return unit
 
 
 class JoinedScorer(EmbeddingScorer):
@@ -135,22 +125,15 @@ class JoinedScorer(EmbeddingScorer):
         """D, after the map."""
         return sum(part.dimension for part in self.parts) if self.matrix is None else self.matrix.shape[1]
 
-    @property
-    def scales(self) -> list[float] | None:
-        """Factors of each part's unit rows: roots of the weights, so that similarities have the weights."""
-        if self.weights is None:
-            return None
-        return [math.sqrt(weight / sum(self.weights)) for weight in self.weights]
-
     def encode(self, texts: list[str], role: Role) -> FloatArray:
         """(n, D) float32 embeddings, computed now."""
-        return join([part.encode(texts, role) for part in self.parts], self.scales, self.matrix)
+        return join([part.encode(texts, role) for part in self.parts], self.weights, self.matrix)
 
     def embed(self, texts: Texts, role: Role, positions: IntArray) -> Embeddings:
         """The embeddings of these texts; those that a part's store does not hold are encoded first."""
         self.store.describe(self.fingerprint, self.name, self.kind)
         return JoinedEmbeddings.of(
-            [part.embed(texts, role, positions) for part in self.parts], self.scales, self.matrix
+            [part.embed(texts, role, positions) for part in self.parts], self.weights, self.matrix
         )
 
     def _check(self) -> None:

@@ -29,7 +29,7 @@ def embeddings(scorer, collection, role="document"):
 
 
 def test_by_hand():
-    rows = join([np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]])], [0.6, 0.8], None)
+    rows = join([np.array([[3.0, 4.0]]), np.array([[0.0, 2.0]])], [9, 16], None)
     assert np.allclose(rows, [[0.36, 0.48, 0.0, 0.8]])
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from datasets import IterableDataset
 
 from st_mta.errors import InputError
-from st_mta.losses.embedding.teachers import encode_in, unit
-from st_mta.procrustes import Moments
+from st_mta.losses.embedding.teachers import encode_in
+from st_mta.procrustes import Moments, unit
 from st_mta.progress import progress
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Texts

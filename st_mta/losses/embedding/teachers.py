@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from st_mta.errors import InputError
 from st_mta.losses.similarity import check_range
+from st_mta.procrustes import side_by_side
 from st_mta.stores import Store, fingerprint_model
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.types import FloatArray, IntArray, Texts
 
-SHORTEST = 1e-12  # a zero vector stays one
 BLOCK_SIZE = 2**12  # texts encoded between two writes to the store, the most that a kill can lose
 
 Teacher = Any
@@ -75,8 +75,7 @@ class Teachers:
 
     def fuse(self, embeddings: Sequence[FloatArray]) -> FloatArray:
         """(n, D_1), (n, D_2), ... -> (n, D_1 + D_2 + ...) of length 1."""
-        parts = [np.sqrt(weight, dtype=np.float32) * unit(rows) for weight, rows in zip(self.weights, embeddings)]
-        return unit(np.concatenate(parts, axis=1))
+        return side_by_side(embeddings, self.weights)
 
     def _embed(self, number: int, texts: Texts, role: Role, positions: IntArray) -> Embeddings:
         teacher, encode = self.teachers[number], self._encoders[number]
@@ -151,10 +150,3 @@ def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
     total = sum(weights)
     check_range("the weights of the teachers", total, min(weights) >= 0 < total < float("inf"), "not negative")
     return [weight / total for weight in weights]
-
-
-def unit(rows: FloatArray) -> FloatArray:
-    """(n, D) rows of length 1; a zero row stays one."""
-    rows = np.asarray(rows, dtype=np.float32)
-    scaled: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SHORTEST)
-    return scaled
