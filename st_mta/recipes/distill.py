@@ -12,6 +12,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.hub.secrets import without_secrets
+from st_mta.losses.by_name import check_loss
 from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.ranges import count_from
@@ -68,6 +69,10 @@ class DistillConfig(MethodOptions):
     )
     config_file: str | None = field(default=None, metadata={"given": False})
     """The file that the options came from; an input like others, and no option."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_loss(self.loss, self.loss_options)
 
 
 @one_at_a_time

@@ -82,7 +82,7 @@ class Distillation(RunState):
         _refuse_teacher_as_student(students, pool, options)
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
-        make_loss = loss_of_run(factory, arguments, settled)
+        make_loss = loss_of_run(factory, arguments, settled, pool.scorers, loss)
         probe = make_loss(copied(students.original), make_targets(pool, arguments))
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
