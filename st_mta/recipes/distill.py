@@ -40,6 +40,12 @@ class DistillConfig(MethodOptions):
     teacher: str = option(
         group=INPUTS, help="The strong ranker: a Hub id, a folder, bm25, minilm, or scores (.trec, .parquet)."
     )
+    teacher_view: str | None = option(
+        None,
+        group=INPUTS,
+        help="Folder of what the teacher reads in the place of the collection's texts: corpus.jsonl or queries.jsonl "
+        "under the same ids, such as another language.",
+    )
     student: str = option(group=INPUTS, help="The small model to train: a Hub id, a folder, or minilm.")
     output_dir: str = option(group=INPUTS, help="Folder for the student, run files, report and plots.")
     assistants: list[str] = option(
@@ -93,6 +99,7 @@ def distill(config: DistillConfig) -> Report:
         config.teacher,
         config.student,
         *config.assistants,
+        *([config.teacher_view] if config.teacher_view else []),
         str(config.store or default_folder()),
     ]
     if config.overwrite and config.config_file is not None:
@@ -108,6 +115,7 @@ def distill(config: DistillConfig) -> Report:
         assistants=config.assistants,
         collection=config.collection,
         store=config.store,
+        teacher_view=config.teacher_view,
     )
     return run_trainer(trainer, config)
 

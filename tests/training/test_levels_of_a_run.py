@@ -11,7 +11,7 @@ from st_mta.errors import InputError
 from st_mta.losses import find_loss
 from st_mta.recipes.distill import DistillConfig, training_arguments
 from st_mta.run.results import Trained
-from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer, FusedScorer
+from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer, FusedScorer, with_view
 from st_mta.stores import Store
 from st_mta.training.checkpoints import alpha_schedule
 from st_mta.training.loss import check_loss_supports, loss_of_run
@@ -140,6 +140,12 @@ def test_of_a_fusion_the_first_part_with_layers_reads():
     assert reading_model([fused], None, "x").config == inside.model.config
     with pytest.raises(InputError, match="fusion"):
         reading_model([FusedScorer([BM25()], [1.0])], None, "x")
+
+
+def test_a_teacher_of_other_texts_cannot_read_the_students_words(toy_collection):
+    reader = with_view(CrossEncoderScorer(tiny_cross_encoder(**WIDE), name="T"), corpus=toy_collection.corpus)
+    with pytest.raises(InputError, match="that reads the student's own texts, as the teacher"):
+        reading_model([reader], None, "x")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
