@@ -85,7 +85,7 @@ def test_a_student_is_regressed_to_what_the_view_is_embedded_as(toy_collection, 
     store = Store(tmp_path / "store")
     bi_encoder = BiEncoderScorer(tiny_sentence_transformer(2), name="B", store=store, precision="fp32")
     given = {**OPTIONS, "teacher": KnowsEnglish(), "assistants": [with_view(bi_encoder, english)]}
-    given |= {"regression_epochs": 2.0, "max_steps": -1}
+    given |= {"regression_epochs": 2.0, "regression_map": "none", "max_steps": -1}
     trainer = toy_trainer(
         tmp_path / "out",
         None,
