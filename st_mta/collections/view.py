@@ -47,6 +47,13 @@ class View:
         """Digests of the texts (32 digits each), "own" for the collection's."""
         return "-".join("own" if one is None else one.fingerprint for one in (self.corpus, self.queries))
 
+    @property
+    def parts(self) -> str:
+        """What it replaces, in words."""
+        return " and ".join(
+            word for word, one in (("queries", self.queries), ("passages", self.corpus)) if one is not None
+        )
+
     def of_corpus(self, corpus: Texts) -> Texts:
         """The passages at the positions of the collection's own."""
         return self._at_positions_of(corpus, self.corpus, CORPUS)

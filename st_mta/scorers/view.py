@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +133,13 @@ def with_view(scorer: Scorer, view: View | str | Path | None = None, **parts: An
     return kind(scorer, view, name)  # type: ignore[arg-type]
 
 
-def check_views(scorers: list[Scorer], queries: Texts, corpus: Texts) -> None:
-    """Raises ``InputError`` for a view that lacks texts of the collection, before anything is computed."""
-    for scorer in scorers:
-        if isinstance(scorer, ViewScorer):
-            scorer._seen(queries, corpus)
+def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts) -> list[str]:
+    """A sentence for the report on each scorer that reads a view.
+
+    Raises:
+        InputError: If a view lacks texts of the collection, before anything is computed.
+    """
+    viewing = [scorer for scorer in scorers if isinstance(scorer, ViewScorer)]
+    for scorer in viewing:
+        scorer.view.of_queries(queries), scorer.view.of_corpus(corpus)
+    return [f"{scorer.name} reads other texts of the {scorer.view.parts}." for scorer in viewing]

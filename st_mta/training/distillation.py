@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,8 @@ class Distillation(RunState):
             reader if teacher_view is None else with_view(reader, teacher_view),
             [load_scorer(assistant, options) for assistant in _several(assistants)],
         )
-        check_views(pool.scorers, whole.queries, whole.corpus)
+        viewed = check_views(pool.scorers, whole.queries, whole.corpus)
+        whole = replace(whole, notes=(*whole.notes, *viewed))
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
         factory = find_loss(arguments.loss if loss is None else loss)

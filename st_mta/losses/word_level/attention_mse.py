@@ -41,7 +41,10 @@ class AttentionMSELoss(WordLevelLoss):
       (https://arxiv.org/abs/2012.15828), each cut into as many heads as the student has and compared head by head.
 
     Deviations: attention is taken before dropout and renormalised over the tokens that both models have (no special
-    token, padding, prompt or truncated rest); the mean over blocks, layers and pairs.
+    token, padding, prompt or truncated rest); the mean over blocks, layers and pairs. MD2PR's own ranker, a DeBERTa,
+    and others that compute attention within their layers (MPNet, RoFormer, XLNet) show its probabilities alone: enough
+    for "interaction" and "self", while "relation" needs queries, keys and values. Windows (Longformer), pooled tokens
+    (Funnel) and mixing without attention (FNet) are refused.
 
     Args:
         model: The student.
