@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from st_mta.collections.view import View, read_view
+from st_mta.errors import InputError
 from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.stores.embeddings import Embeddings, Role
@@ -133,13 +134,26 @@ def with_view(scorer: Scorer, view: View | str | Path | None = None, **parts: An
     return kind(scorer, view, name)  # type: ignore[arg-type]
 
 
-def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts) -> list[str]:
+def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, other_texts: bool = False) -> list[str]:
     """A sentence for the report on each scorer that reads a view.
 
+    Args:
+        scorers: Of a run.
+        queries: The collection's.
+        corpus: The collection's.
+        other_texts: Whether a bi-encoder is to embed texts that are not the collection's too.
+
     Raises:
-        InputError: If a view lacks texts of the collection, before anything is computed.
+        InputError: If a view lacks texts that are to be read, before anything is computed.
     """
     viewing = [scorer for scorer in scorers if isinstance(scorer, ViewScorer)]
+    if other_texts and (blind := [one.name for one in viewing if isinstance(one, EmbeddingView)]):
+        raise InputError(
+            expected="no regression_texts where a bi-encoder reads a view",
+            got=f"both, with {blind[0]}",
+            consequence="the view has nothing in the place of these texts",
+            remedy="leave regression_texts out, or bring the bi-encoder without its view",
+        )
     for scorer in viewing:
         scorer.view.of_queries(queries), scorer.view.of_corpus(corpus)
     return [f"{scorer.name} reads other texts of the {scorer.view.parts}." for scorer in viewing]

@@ -84,7 +84,9 @@ class Distillation(RunState):
             reader if teacher_view is None else with_view(reader, teacher_view),
             [load_scorer(assistant, options) for assistant in _several(assistants)],
         )
-        viewed = check_views(pool.scorers, whole.queries, whole.corpus)
+        viewed = check_views(
+            pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
+        )
         whole = replace(whole, notes=(*whole.notes, *viewed))
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)

@@ -117,3 +117,16 @@ def test_missing_texts_are_found_before_anything_is_written(translated, english,
             tmp_path / "out", tmp_path / "store", translated, **OPTIONS, teacher=KnowsEnglish(), teacher_view=tmp_path
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_texts_beside_the_collection_have_no_view(translated, english, tmp_path):
+    (tmp_path / "more.txt").write_text("a text of no id")
+    bi_encoder = BiEncoderScorer(tiny_sentence_transformer(2), name="B", precision="fp32")
+    given = {**OPTIONS, "teacher": KnowsEnglish(), "regression_texts": str(tmp_path / "more.txt")}
+    with pytest.raises(InputError, match="no regression_texts where a bi-encoder reads a view, got both, with B"):
+        toy_trainer(
+            tmp_path / "out",
+            tmp_path / "store",
+            translated,
+            **{**given, "assistants": [with_view(bi_encoder, english)]},
+        )
