@@ -70,7 +70,7 @@ def _refuse_unknown(loss: str | Callable[..., Any], name: str, options: Mapping[
     raise InputError(
         expected=there if options else f"no loss_options, since loss {word_of(loss)!r} has none",
         got=repr(name),
-        remedy=f"did you mean {near[0]!r}?"
+        remedy=f"write {near[0]!r} instead"
         if near
         else "correct the name; alpha, scale and the weights of the "
         "contrastive and regression terms are options of the run itself",

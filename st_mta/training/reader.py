@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 
 from st_mta.errors import InputError
-from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer
+from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer, ViewScorer
 from st_mta.types import Scorer
 
 KINDS = CrossEncoderScorer, BiEncoderScorer
@@ -31,15 +31,19 @@ def reading_model(scorers: Sequence[Scorer], name: str | None, loss: str) -> Cro
     model = next((_model(part) for scorer in chosen for part in _parts(scorer) if _layers(_model(part))), None)
     if model is not None:
         return _sharing(model)
-    described = ", ".join(f"{scorer.name} ({scorer.kind})" for scorer in (chosen or scorers))
+    described = ", ".join(map(_described, chosen or scorers))
     raise InputError(
         expected=f"a model whose layers loss {loss!r} can look into: a cross-encoder or bi-encoder that reads the "
         f"student's own texts, as {'the teacher' if name is None else repr(name)}",
         got=described or "none",
-        consequence="scores alone say nothing about single words",
+        consequence="there would be nothing to compare the student's words with",
         remedy="name another teacher, or one of the assistants by loss_options={'reader': its name}, or take a loss "
         "over lists",
     )
+
+
+def _described(scorer: Scorer) -> str:
+    return f"{scorer.name} ({scorer.kind}{', reading a view' if isinstance(scorer, ViewScorer) else ''})"
 
 
 def _parts(scorer: Scorer) -> Iterator[Scorer]:

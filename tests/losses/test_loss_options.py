@@ -37,7 +37,7 @@ def test_values_get_the_types_of_the_loss(given, expected):
 @pytest.mark.parametrize(
     ("word", "given", "said"),
     [
-        ("multi-level", {"word_wieght": 1}, "absolute_margin, balance_every, .* To do: did you mean 'word_weight'"),
+        ("multi-level", {"word_wieght": 1}, "absolute_margin, balance_every, .* To do: write 'word_weight' instead"),
         ("multi-level", {"alpha": 1}, "got 'alpha'.*options of the run itself"),
         ("multi-level", {"teacher": "x"}, "got 'teacher'"),
         ("margin-mse", {"layers": "last"}, "no loss_options, since loss 'margin-mse' has none"),
