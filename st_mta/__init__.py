@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.scorers import LateInteractionScorer as LateInteractionScorer
     from st_mta.scorers import StoredScores as StoredScores
     from st_mta.scorers import load_scorer as load_scorer
+    from st_mta.scorers import with_view as with_view
     from st_mta.stores import Store as Store
     from st_mta.training.arguments import MultiAssistantTrainingArguments as MultiAssistantTrainingArguments
     from st_mta.training.students import prune_layers as prune_layers
@@ -57,7 +58,7 @@ _NAMES = {
     "recipes.evaluate": "evaluate_models",
     "recipes.make_assistants": "make_assistants",
     "recipes.make_teacher": "make_teacher",
-    "scorers": "BM25 BiEncoderScorer CrossEncoderScorer LateInteractionScorer StoredScores load_scorer",
+    "scorers": "BM25 BiEncoderScorer CrossEncoderScorer LateInteractionScorer StoredScores load_scorer with_view",
     "stores": "Store",
     "training.arguments": "MultiAssistantTrainingArguments",
     "training.students": "prune_layers",

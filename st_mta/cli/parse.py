@@ -22,7 +22,7 @@ Config = TypeVar("Config")
 CONFIG = (
     "YAML file with any of these options. Read one of others first: what it names as module:function runs as code."
 )
-METAVARS = {int: "N", float: "X"}
+METAVARS = {dict: "JSON", int: "N", float: "X"}
 
 
 def parse(

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import Field, fields
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from st_mta.errors import InputError
 from st_mta.typed import MISFITS, in_words, typed
@@ -56,6 +56,8 @@ def typed_options(config_class: type[Any], given: Mapping[Any, Any], place: str)
 def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
     if (section := field.metadata.get("section")) is not None:
         return None if value is None else typed_options(section, _mapping(value, where), where)
+    if dict in (get_origin(kind) or kind for kind in (hint, *get_args(hint))) and value is not None:
+        value = _mapping(value, where)
     try:
         found = typed(value, hint, read=True)
     except MISFITS as error:

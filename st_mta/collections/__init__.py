@@ -9,17 +9,20 @@ from st_mta.collections.hub import read_hub
 from st_mta.collections.load import load_collection
 from st_mta.collections.pydocs import pydocs
 from st_mta.collections.splits import crop_queries, with_dev_split, with_training_queries
+from st_mta.collections.view import View, read_view
 
 __all__ = [
     "BENCHMARKS",
     "GROUPS",
     "Benchmark",
+    "View",
     "crop_queries",
     "from_dictionaries",
     "load_collection",
     "pydocs",
     "read_beir",
     "read_hub",
+    "read_view",
     "with_dev_split",
     "with_training_queries",
 ]

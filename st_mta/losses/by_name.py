@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sentence_transformers.sentence_transformer import SentenceTransformer
@@ -20,15 +20,20 @@ from torch import Tensor, nn
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice, find_function, word_of
 from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.by_level import attention_mse, filtered_contrastive, hidden_state_mse, multi_level
 from st_mta.losses.divergences import DIVERGENCES, Divergence
 from st_mta.losses.host import HostLoss, Label, target_embeddings
 from st_mta.losses.listwise import ListwiseKLLoss
+from st_mta.losses.loss_options import TEACHER, options_beyond, typed_loss_options
 from st_mta.losses.similarity import check_range, resolve_similarity
 
 LOSS_OPTIONS = frozenset(
     {"alpha", "scale", "contrastive_scale", "contrastive_weight", "regression_weight", "return_components"}
 )
 """What a factory may be given by keyword."""
+
+SCALE_OF_CONTRASTIVE = "contrastive_scale"
+"""The one of them that no argument of a run names, so that a user may."""
 
 DIVERGENCE, FACTORY = 3, 2
 """Positional arguments of the two kinds of functions that users may give."""
@@ -51,14 +56,36 @@ class LossFactory:
     Attributes:
         make: ``(student, targets, **options) -> nn.Module``.
         supports: The options of ``LOSS_OPTIONS`` that have an effect, read from the signature of ``make``.
+        options: The further keyword parameters of ``make``, a user's to choose (``loss_options``), and their types.
+        reads: Whether ``make`` takes a ``teacher``, a model whose layers the loss looks into.
     """
 
     make: Callable[..., nn.Module]
     supports: frozenset[str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    reads: bool = False
 
-    def __call__(self, student: SentenceTransformer, targets: LossTargets, **options: Any) -> nn.Module:
-        """The loss; options that it does not support are left out."""
-        return self.make(student, targets, **{name: options[name] for name in options if name in self.supports})
+    def __call__(
+        self,
+        student: SentenceTransformer,
+        targets: LossTargets,
+        *,
+        chosen: Mapping[str, Any] | None = None,
+        teacher: nn.Module | None = None,
+        **options: Any,
+    ) -> nn.Module:
+        """The loss.
+
+        Args:
+            student: The model to train.
+            targets: Of the run.
+            chosen: Values of ``options``, which also take the place of those that the run would give.
+            teacher: For a loss that ``reads``.
+            options: Of ``LOSS_OPTIONS``; those that it does not support are left out.
+        """
+        given = {name: options[name] for name in options if name in self.supports}
+        reading = {TEACHER: teacher} if self.reads else {}
+        return self.make(student, targets, **{**given, **reading, **(chosen or {})})
 
 
 def margin_mse(student: SentenceTransformer, targets: LossTargets, *, scale: float | None = None) -> nn.Module:
@@ -112,6 +139,10 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "margin-mse": margin_mse,
     "distill-kl-div": distill_kl_div,
     "embed-distill": embed_distill,
+    "filtered-contrastive": filtered_contrastive,
+    "attention-mse": attention_mse,
+    "hidden-state-mse": hidden_state_mse,
+    "multi-level": multi_level,
     "mnrl": mnrl,
 }
 """Every loss by the word users write, as ``(student, targets, **options) -> nn.Module``."""
@@ -125,10 +156,15 @@ HOST: dict[type, str] = {
 """The host's own classes, which name the same losses."""
 
 
-def check_loss(word: str) -> None:
-    """Raises ``InputError`` as `find_loss` does; a function's module is imported, the function is not called."""
+def check_loss(word: str, chosen: Mapping[str, Any] | None = None) -> None:
+    """Raises ``InputError`` as `find_loss` does; a function's module is imported, the function is not called.
+
+    Args:
+        word: Or "module:function".
+        chosen: The ``loss_options``, which are checked against what the loss takes.
+    """
     check_choice("loss", word, LOSSES, own=True)
-    find_loss(word)
+    typed_loss_options(word, find_loss(word).options, chosen)
 
 
 def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
@@ -136,7 +172,8 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
 
     A function with three required positional parameters is a divergence ``(student_logits, target_log_probs, mask)``
     for ``ListwiseKLLoss``. One with two is a factory ``(student, targets) -> nn.Module``; the keyword parameters that
-    it has beyond these (``alpha``, ..., or ``**options`` for all) are the options it supports.
+    it has beyond these (``alpha``, ..., or ``**options`` for all) are the options it supports; a required keyword
+    parameter ``teacher`` gets a model with layers, and all others are for ``loss_options``.
 
     Raises:
         InputError: If there is no such loss, or it takes another number of arguments.
@@ -155,7 +192,8 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
     positional, keywords = _parameters(function)
     if positional == DIVERGENCE:
         function, keywords = _listwise(loss), LOSS_OPTIONS
-    elif positional != FACTORY:
+        return LossFactory(function, keywords, {SCALE_OF_CONTRASTIVE: float | None})
+    if positional != FACTORY:
         raise InputError(
             expected=f"loss {word_of(loss)!r} to take three arguments (student_logits, target_log_probs, mask), as a "
             "divergence does, or two (student, targets), as a function that makes a loss does",
@@ -163,7 +201,10 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
             remedy="write one of the two, and give all other arguments a default; another loss of the host "
             "is wrapped by st_mta.losses.host.HostLoss",
         )
-    return LossFactory(function, keywords)
+    options, reads = options_beyond(function, LOSS_OPTIONS)
+    if SCALE_OF_CONTRASTIVE in keywords:
+        options = {**options, SCALE_OF_CONTRASTIVE: float | None}
+    return LossFactory(function, keywords, options, reads)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[int, frozenset[str]]:

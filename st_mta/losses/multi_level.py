@@ -105,6 +105,15 @@ class MultiLevelDistillationLoss(nn.Module):
     def _words(self) -> dict[str, Any]:
         return {name: part for name, part in self.word.items() if self.weights[name]}
 
+    @property
+    def alpha(self) -> float:
+        """Weight of the teacher in the sentence level, where a schedule of it finds it."""
+        return self.sentence.alpha
+
+    @alpha.setter
+    def alpha(self, alpha: float) -> None:
+        self.sentence.alpha = alpha
+
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
     ) -> Tensor | dict[str, Tensor]:

@@ -12,6 +12,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.hub.secrets import without_secrets
+from st_mta.losses.by_name import check_loss
 from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.ranges import count_from
@@ -38,6 +39,12 @@ class DistillConfig(MethodOptions):
     collection: str = option(group=INPUTS, help=f"What to learn on: {SOURCES}.")
     teacher: str = option(
         group=INPUTS, help="The strong ranker: a Hub id, a folder, bm25, minilm, or scores (.trec, .parquet)."
+    )
+    teacher_view: str | None = option(
+        None,
+        group=INPUTS,
+        help="Folder of what the teacher reads in the place of the collection's texts: corpus.jsonl or queries.jsonl "
+        "under the same ids, such as another language.",
     )
     student: str = option(group=INPUTS, help="The small model to train: a Hub id, a folder, or minilm.")
     output_dir: str = option(group=INPUTS, help="Folder for the student, run files, report and plots.")
@@ -69,6 +76,10 @@ class DistillConfig(MethodOptions):
     config_file: str | None = field(default=None, metadata={"given": False})
     """The file that the options came from; an input like others, and no option."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_loss(self.loss, self.loss_options)
+
 
 @one_at_a_time
 def distill(config: DistillConfig) -> Report:
@@ -88,6 +99,7 @@ def distill(config: DistillConfig) -> Report:
         config.teacher,
         config.student,
         *config.assistants,
+        *([config.teacher_view] if config.teacher_view else []),
         str(config.store or default_folder()),
     ]
     if config.overwrite and config.config_file is not None:
@@ -103,6 +115,7 @@ def distill(config: DistillConfig) -> Report:
         assistants=config.assistants,
         collection=config.collection,
         store=config.store,
+        teacher_view=config.teacher_view,
     )
     return run_trainer(trainer, config)
 

@@ -13,6 +13,7 @@ from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
 from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.stored import StoredScores
+from st_mta.scorers.view import EmbeddingView, ViewScorer, with_view
 
 __all__ = [
     "BM25",
@@ -20,13 +21,16 @@ __all__ = [
     "BiEncoderScorer",
     "CrossEncoderScorer",
     "EmbeddingScorer",
+    "EmbeddingView",
     "FusedScorer",
     "LateInteractionScorer",
     "PairScorer",
     "PublishedScores",
     "ScorerOptions",
     "StoredScores",
+    "ViewScorer",
     "load_scorer",
     "load_student",
     "model_path",
+    "with_view",
 ]

@@ -31,6 +31,11 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
     host_class = CrossEncoder
     extra = {"activation": "identity"}
 
+    @property
+    def model(self) -> CrossEncoder:
+        """The frozen model."""
+        return self._frozen.model
+
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) raw logits."""
         tokens = estimated_tokens(queries, None) + estimated_tokens(passages, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from transformers import TrainerCallback
 from st_mta.assistants.pool import AssistantPool
 from st_mta.collections import load_collection, with_dev_split, with_training_queries
 from st_mta.collections.unlabelled import load_texts
+from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.losses.by_name import find_loss
@@ -22,7 +24,8 @@ from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
 from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Tested, Trained, WarmedUp
-from st_mta.scorers import ScorerOptions, load_scorer
+from st_mta.scorers import ScorerOptions, load_scorer, with_view
+from st_mta.scorers.view import check_views
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
@@ -61,6 +64,7 @@ class Distillation(RunState):
         store: Store | str | Path | None = None,
         evaluator: BaseEvaluator | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        teacher_view: View | str | Path | None = None,
     ) -> Distillation:
         """Loads and checks everything; nothing is written, and neither arguments nor student are changed.
 
@@ -75,14 +79,20 @@ class Distillation(RunState):
             max_queries=arguments.max_eval_queries,
         )
         unlabelled = None if arguments.regression_texts is None else load_texts(arguments.regression_texts)
+        reader = load_scorer(teacher, options)
         pool = AssistantPool(
-            load_scorer(teacher, options), [load_scorer(assistant, options) for assistant in _several(assistants)]
+            reader if teacher_view is None else with_view(reader, teacher_view),
+            [load_scorer(assistant, options) for assistant in _several(assistants)],
         )
+        viewed = check_views(
+            pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
+        )
+        whole = replace(whole, notes=(*whole.notes, *viewed))
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
-        make_loss = loss_of_run(factory, arguments, settled)
+        make_loss = loss_of_run(factory, arguments, settled, pool.scorers, loss)
         probe = make_loss(copied(students.original), make_targets(pool, arguments))
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":

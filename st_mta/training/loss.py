@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -10,32 +11,52 @@ from torch import nn
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
-from st_mta.lookup import find_function
+from st_mta.lookup import find_function, word_of
 from st_mta.losses.by_name import LossFactory
+from st_mta.losses.loss_options import READER, typed_loss_options
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.scorers.identity import identity_of
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.reader import reading_model
 from st_mta.training.run_state import MakeLoss
 from st_mta.training.settled import Settled
+from st_mta.types import Scorer
 
 CONTRASTIVE_WEIGHT = MultiAssistantTrainingArguments.contrastive_weight
 """The default, which a loss without such a term need not mind."""
 
 
-def loss_of_run(factory: LossFactory, arguments: MultiAssistantTrainingArguments, settled: Settled) -> MakeLoss:
+def loss_of_run(
+    factory: LossFactory,
+    arguments: MultiAssistantTrainingArguments,
+    settled: Settled,
+    scorers: Sequence[Scorer] = (),
+    loss: Any = None,
+) -> MakeLoss:
     """Makes the loss of an iteration from its student and its targets.
 
     Args:
         factory: As [`st_mta.losses.by_name.find_loss`] gives it.
-        arguments: Name the weights.
+        arguments: Name the weights and the loss's own options.
         settled: What they leave open.
+        scorers: Teacher and assistants, for a loss that looks into the layers of one of them.
+        loss: Given instead of ``arguments.loss``, for messages.
+
+    Raises:
+        InputError: If the loss has no such options, or looks into layers and none of the scorers has any.
     """
+    named = arguments.loss if loss is None else loss
+    chosen = typed_loss_options(named, factory.options, arguments.loss_options)
+    name = chosen.pop(READER, None) if factory.reads else None
+    teacher = reading_model(scorers, name, word_of(named)) if factory.reads else None
 
     def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
         _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
         return factory(
             student,
             targets,
+            chosen=chosen,
+            teacher=teacher,
             scale=targets.student_scale or arguments.scale,
             contrastive_scale=contrastive_scale,
             alpha=targets.alpha,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from st_mta.assistants.calibration import CALIBRATIONS
 from st_mta.assistants.fusion import check_fusion
@@ -174,6 +175,12 @@ class MethodOptions:
         "kl",
         group=LOSS,
         help=f"What the student minimises: {', '.join(LOSSES)}, or your own module:function.",
+    )
+    loss_options: dict[str, Any] | None = option(
+        None,
+        group=LOSS,
+        help="Further options of that loss by their names, as JSON, or as a section of the YAML file: for multi-level "
+        '\'{"word": ["attention"], "word_weight": 0.1, "layers": "last"}\'.',
     )
     contrastive_weight: float = option(
         0.1, within=NOT_NEGATIVE, group=LOSS, help="Weight of the in-batch contrastive term on the positives."

@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.data_collator import SentenceTra
 from torch import nn
 from transformers import TrainerCallback
 
+from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
@@ -59,6 +60,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         evaluator: An evaluator of the host, run during training where ``args.eval_strategy`` says, and by
             ``evaluate``; by default one over the development split.
         store: Where scores and embeddings are kept; the user's cache folder by default.
+        teacher_view: What the teacher reads instead of the collection's own texts: a [`View`], or a folder with
+            corpus.jsonl or queries.jsonl under the same ids; see [`with_view`], which does the same for assistants.
         callbacks: Callbacks of the host, given to the training of the warm-up and of every iteration.
 
     Raises:
@@ -81,13 +84,22 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         evaluator: BaseEvaluator | list[BaseEvaluator] | None = None,
         store: Store | str | Path | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        teacher_view: View | str | Path | None = None,
     ) -> None:
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
         _refuse_other_arguments(args)
         self._refuse_overridden()
         student = load_student(model, device=str(args.device)) if isinstance(model, str) else model
         self.distillation = Distillation.prepare(
-            student, args, teacher, assistants, collection, loss=loss, store=store, evaluator=evaluator
+            student,
+            args,
+            teacher,
+            assistants,
+            collection,
+            loss=loss,
+            store=store,
+            evaluator=evaluator,
+            teacher_view=teacher_view,
         )
         # The losses and data sets of the iterations are made when their time comes.
         super().__init__(

@@ -42,6 +42,12 @@ def test_distil_with_assistants(run, tmp_path):
     assert (tmp_path / "out" / "student" / "model.safetensors").exists()
 
 
+def test_cross_lingual_student(run, tmp_path):
+    model = saved(tiny_sentence_transformer(layers=3), tmp_path / "model")
+    printed = run("cross_lingual_student.py", model, "0,2")
+    assert re.search(r"nDCG@10 [01]\.\d{3} -> [01]\.\d{3}", printed)
+
+
 def losses_of(printed):
     return [float(loss) for loss in re.findall(r"'loss': '?([0-9.e-]+)", printed)]
 

@@ -28,6 +28,9 @@ OPTIONS = {
     "return_components": True,
 }
 
+BY_EMBEDDINGS = [word for word in LOSSES if not find_loss(word).reads]
+"""Those that look into the layers of a teacher are in test_by_level.py."""
+
 
 @pytest.fixture
 def targets():
@@ -41,7 +44,7 @@ def value_of(loss, flat, label):
     return value.item()
 
 
-@pytest.mark.parametrize("word", LOSSES)
+@pytest.mark.parametrize("word", BY_EMBEDDINGS)
 def test_every_word_makes_a_loss_that_trains_under_autocast_too(word, student, targets):
     flat = flat_batch(0, dim=64, dtype=torch.float32)
     loss = find_loss(word)(student, targets, **OPTIONS)
@@ -58,7 +61,7 @@ def test_every_word_makes_a_loss_that_trains_under_autocast_too(word, student, t
     assert loss.citation.startswith("\n@")
 
 
-@pytest.mark.parametrize("word", LOSSES)
+@pytest.mark.parametrize("word", BY_EMBEDDINGS)
 def test_an_option_has_an_effect_if_and_only_if_it_is_supported(word, student, targets):
     flat, make = flat_batch(0, dtype=torch.float32), find_loss(word)
     others = {
@@ -80,6 +83,10 @@ def test_what_is_supported():
         "distill-kl-div": {"scale"},
         "embed-distill": {"regression_weight"},
         "mnrl": {"contrastive_scale"},
+        "filtered-contrastive": {"contrastive_scale"},
+        "attention-mse": set(),
+        "hidden-state-mse": set(),
+        "multi-level": LOSS_OPTIONS,
     }
     assert set(find_loss(own_losses.own_factory).supports) == {"alpha"}
     assert find_loss(own_losses.takes_all).supports == find_loss(own_losses.brier).supports == LOSS_OPTIONS

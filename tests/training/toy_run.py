@@ -58,6 +58,7 @@ def toy_trainer(
     loss=None,
     callbacks=(),
     store=None,
+    teacher_view=None,
     **changes,
 ):
     store, precision = store or Store(store_folder), changes.get("precision", "fp32")
@@ -73,4 +74,5 @@ def toy_trainer(
         loss=loss,
         callbacks=callbacks,
         store=store,
+        teacher_view=teacher_view,
     )

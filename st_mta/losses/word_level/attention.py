@@ -10,7 +10,7 @@ from torch import Tensor
 
 from st_mta.distributions import masked_kl, masked_log_softmax, widen
 from st_mta.losses.word_level.alignment import Alignment
-from st_mta.losses.word_level.capture import Attention
+from st_mta.losses.word_level.recorded import AnyAttention, Attention
 
 Distance = Literal["mse", "kl"]
 
@@ -69,11 +69,12 @@ def interaction_logits(queries: Tensor, documents: Tensor) -> Tensor:
     return (widen(queries) @ widen(documents).mT / math.sqrt(queries.shape[-1]))[:, None]
 
 
-def relation_logits(attention: Attention, relation_heads: int) -> list[Tensor]:
+def relation_logits(attention: AnyAttention, relation_heads: int) -> list[Tensor]:
     """Query-query, key-key and value-value relations x x^T / sqrt(D / A) in A relation heads: three of (R, A, L, L).
 
     The self-attention relations of MiniLM v2 (https://arxiv.org/abs/2012.15828).
     """
+    assert isinstance(attention, Attention)  # as the loss has made sure
     relations = []
     for states in (attention.queries, attention.keys, attention.values):
         together = widen(states).transpose(1, 2).flatten(2)  # (R, L, D)

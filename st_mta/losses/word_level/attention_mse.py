@@ -19,8 +19,10 @@ from st_mta.losses.word_level.attention import (
     interaction_logits,
     relation_logits,
 )
-from st_mta.losses.word_level.capture import Attention
+from st_mta.losses.word_level.capture import unwrap
 from st_mta.losses.word_level.loss import Reading, WordLevelLoss
+from st_mta.losses.word_level.recorded import AnyAttention
+from st_mta.losses.word_level.shown import shows_queries
 from st_mta.losses.word_level.student_pass import StudentPass
 
 Variant = Literal["interaction", "self", "relation"]
@@ -39,7 +41,10 @@ class AttentionMSELoss(WordLevelLoss):
       (https://arxiv.org/abs/2012.15828), each cut into as many heads as the student has and compared head by head.
 
     Deviations: attention is taken before dropout and renormalised over the tokens that both models have (no special
-    token, padding, prompt or truncated rest); the mean over blocks, layers and pairs.
+    token, padding, prompt or truncated rest); the mean over blocks, layers and pairs. MD2PR's own ranker, a DeBERTa,
+    and others that compute attention within their layers (MPNet, RoFormer, XLNet) show its probabilities alone: enough
+    for "interaction" and "self", while "relation" needs queries, keys and values. Windows (Longformer), pooled tokens
+    (Funnel) and mixing without attention (FNet) are refused.
 
     Args:
         model: The student.
@@ -79,19 +84,26 @@ class AttentionMSELoss(WordLevelLoss):
         check_choice("distance", distance, get_args(Distance))
         super().__init__(model, teacher=teacher, **options)
         self.variant, self.distance = variant, distance
-        self.num_heads = model.transformers_model.config.num_attention_heads
-        width = teacher.transformers_model.config.hidden_size
-        if variant == "relation" and width % self.num_heads:
-            raise InputError(
-                expected=f"a teacher whose width the student's {self.num_heads} heads divide, for variant 'relation'",
-                got=f"width {width}",
-                remedy="use variant='interaction' or 'self'",
-            )
+        self.num_heads = int(getattr(model.transformers_model.config, "num_attention_heads", 1))
+        if variant == "relation":
+            self._check_relations()
         of_student, self.attentions_of_teacher = (frozenset(side) for side in zip(*self.layers))
         if variant == "interaction":
             self.states_of_student = of_student
         else:
             self.attentions_of_student = of_student
+
+    def _check_relations(self) -> None:
+        """Relations need queries, keys and values of both models, and heads that fit."""
+        expected, remedy = "models for variant 'relation'", "use variant='interaction' or 'self'"
+        backbones = [unwrap(model).transformers_model for model in (self.model, self.teacher)]
+        if hidden := [type(backbone).__name__ for backbone in backbones if not shows_queries(backbone)]:
+            got = f"{hidden[0]}, which shows its attention alone"
+            raise InputError(expected=f"{expected} that show queries, keys and values", got=got, remedy=remedy)
+        width = backbones[1].config.hidden_size
+        if width % self.num_heads:
+            expected = f"a teacher whose width the student's {self.num_heads} heads divide, for variant 'relation'"
+            raise InputError(expected=expected, got=f"width {width}", remedy=remedy)
 
     def _compare(self, student: StudentPass, labels: Labels | None) -> Tensor:
         reading = self.read_pairs(student, labels)
@@ -121,7 +133,7 @@ class AttentionMSELoss(WordLevelLoss):
             return [interaction_logits(side.recorded.hidden_states[layer][row], other)]
         return [logits[row] for logits in self._own_logits(side.recorded.attentions[layer])]
 
-    def _own_logits(self, attention: Attention) -> list[Tensor]:
+    def _own_logits(self, attention: AnyAttention) -> list[Tensor]:
         return relation_logits(attention, self.num_heads) if self.variant == "relation" else [attention.logits()]
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,54 +16,12 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from st_mta.backbones import padded
-from st_mta.backbones.attention import NAME
-from st_mta.distributions import widen
+from st_mta.backbones.attention import NAME, UNKNOWN
 from st_mta.errors import InputError
+from st_mta.losses.word_level.recorded import AnyAttention, Attention, Probabilities, Recorded
+from st_mta.losses.word_level.shown import Dropped, shown_attentions, shows_queries, watching_dropout
 
 RECORDING = "st_mta_recording"
-
-
-@dataclass(frozen=True)
-class Attention:
-    """What one layer's attention was made of, before dropout.
-
-    Attributes:
-        queries: (R, H, L, D / H).
-        keys: (R, H', L, D / H), H' a divisor of H.
-        values: (R, H', L, D / H).
-        bias: (R, 1 or H, L, L), what the layer adds to the logits, or where it may look (bool).
-        scaling: Factor of the logits.
-    """
-
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
-    bias: Tensor
-    scaling: float
-
-    def logits(self) -> Tensor:
-        """(R, H, L, L) in float32 or wider; where the layer may not look they have the lowest finite value."""
-        queries, keys = widen(self.queries), widen(self.keys)
-        keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
-        with torch.autocast(queries.device.type, enabled=False):
-            logits = self.scaling * queries @ keys.mT
-        lowest = torch.finfo(logits.dtype).min
-        if self.bias.dtype == torch.bool:
-            return torch.where(self.bias, logits, lowest)
-        return (logits + self.bias).clamp(min=lowest)
-
-
-@dataclass
-class Recorded:
-    """What one call of the backbone left.
-
-    Attributes:
-        hidden_states: Layer -> (R, L, D) token states after it; layer 0 is the embeddings.
-        attentions: Layer -> its attention; the first layer is 1.
-    """
-
-    hidden_states: dict[int, Tensor] = field(default_factory=dict)
-    attentions: dict[int, Attention] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,7 +60,8 @@ def capture(
 
     Attentions come from the layer's own queries and keys: before dropout, with gradient also under (non-reentrant)
     gradient checkpointing, and without leaving the fused kernel, whose output carries no attention. For the block the
-    backbone runs that kernel over padded rows, whatever it ran before; afterwards it is as it was.
+    backbone runs that kernel over padded rows, whatever it ran before; afterwards it is as it was. A backbone whose
+    layers know no other attention than their own (DeBERTa, MPNet) is asked for its probabilities instead.
 
     Args:
         model: A SentenceTransformer or CrossEncoder, possibly wrapped (DDP, ``torch.compile``).
@@ -117,7 +76,11 @@ def capture(
     """
     backbone = unwrap(model).transformers_model
     wanted = frozenset(attentions)
-    _check_layers(backbone, {*hidden_states, *attentions})
+    _check_layers(backbone, hidden_states, first=0)
+    _check_layers(backbone, wanted, first=1)
+    by_queries = shows_queries(backbone)
+    asked = {"output_hidden_states": True} if hidden_states else {}
+    asked |= {"output_attentions": True} if wanted and not by_queries else {}
     calls: list[Recorded] = []
     forward = backbone.forward
 
@@ -126,12 +89,22 @@ def capture(
             remedy = "set model[0].unpad_inputs = False"
             raise InputError(expected="padded batches", got="several texts in one row", remedy=remedy)
         recorder = _Recorder(wanted=wanted)
+        watching: AbstractContextManager[Dropped] = nullcontext([])
+        if wanted and not by_queries:
+            watching = watching_dropout(backbone)
         token = _recorder.set(recorder)
         try:
-            output = forward(*args, **({**kwargs, "output_hidden_states": True} if hidden_states else kwargs))
+            with watching as dropped:
+                output = forward(*args, **{**kwargs, **asked})
         finally:
             _recorder.reset(token)
-        recorder.hidden_states = {layer: output.hidden_states[layer] for layer in hidden_states}
+        mask = _token_mask(kwargs)
+        if hidden_states:
+            states = _checked_states(backbone, output, mask)
+            recorder.hidden_states = {layer: states[layer] for layer in hidden_states}
+        if wanted and not by_queries:
+            shown = getattr(output, "attentions", None)
+            recorder.attentions = dict(shown_attentions(backbone, shown, dropped, mask, wanted))
         _check_attentions(backbone, recorder)
         calls.append(recorder)
         return output
@@ -139,7 +112,7 @@ def capture(
     replaced = vars(backbone).get("forward")
     backbone.forward = recording_forward
     try:
-        with padded(), _recording_attention(backbone) if wanted else nullcontext():
+        with padded(), _recording_attention(backbone) if wanted and by_queries else nullcontext():
             yield calls
     finally:
         del backbone.forward
@@ -189,21 +162,48 @@ def _attend(
 
 
 def _bias(module: nn.Module, query: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
-    if kwargs.get("position_bias") is not None:
-        expected, remedy = "attention without a learned position bias", "use hidden states instead"
-        raise InputError(expected=expected, got=type(module).__name__, remedy=remedy)
+    """(R, 1 or H, L, L): the mask, and with it what T5 and its kin have learned to add by distance."""
+    if unknown := [name for name in UNKNOWN if name != "position_bias" and kwargs.get(name) is not None]:
+        got = f"{type(module).__name__} with {unknown[0]}"
+        raise InputError(expected="attention of queries and keys alone", got=got, remedy="use hidden states instead")
     rows, _, length, _ = query.shape
     if mask is None:
         causal = kwargs.get("is_causal")
         mask = torch.ones(length, length, dtype=torch.bool, device=query.device)
         mask = mask.tril() if (getattr(module, "is_causal", False) if causal is None else causal) else mask
-    return mask.reshape(*[1] * (4 - mask.ndim), *mask.shape).expand(rows, -1, length, length)
+    mask = mask.reshape(*[1] * (4 - mask.ndim), *mask.shape).expand(rows, -1, length, length)
+    learned: Tensor | None = kwargs.get("position_bias")
+    if learned is None:
+        return mask
+    if mask.dtype != torch.bool:
+        return mask + learned
+    return torch.where(mask, learned, torch.finfo(learned.dtype).min)
 
 
-def _check_layers(backbone: Any, layers: set[int]) -> None:
+def _token_mask(given: dict[str, Any]) -> Tensor:
+    """(R, L), nonzero where there is a token."""
+    mask: Tensor | None = given.get("attention_mask")
+    return torch.ones_like(given["input_ids"]) if mask is None else mask
+
+
+def _checked_states(backbone: Any, output: Any, mask: Tensor) -> Sequence[Tensor]:
+    """The token states of a call: the embeddings', and after each layer."""
+    states: Sequence[Tensor] = getattr(output, "hidden_states", None) or ()
+    layers, shapes = backbone.config.num_hidden_layers, {tuple(each.shape[:2]) for each in states}
+    if len(states) == layers + 1 and shapes == {tuple(mask.shape)}:
+        return states
+    raise InputError(
+        expected=f"token states (R, L, D) of the embeddings and of {layers} layers, (R, L) = {tuple(mask.shape)}",
+        got=f"{len(states)} of shapes {sorted(shapes)} from {type(backbone).__name__}",
+        consequence="a state would belong to other tokens than meant",
+        remedy="use a model whose layers all read the same tokens; of an encoder with a decoder, the encoder alone",
+    )
+
+
+def _check_layers(backbone: Any, layers: Collection[int], first: int) -> None:
     available = int(backbone.config.num_hidden_layers)
-    if not layers <= {*range(available + 1)}:
-        expected, remedy = f"layers from 0 to {available}", "name layers the model has"
+    if not {*layers} <= {*range(first, available + 1)}:
+        expected, remedy = f"layers from {first} to {available}", "name layers the model has"
         raise InputError(expected=expected, got=str(sorted(layers)), remedy=remedy)
 
 
@@ -215,9 +215,14 @@ def _check_attentions(backbone: Any, recorder: _Recorder) -> None:
             remedy="use hidden states instead, or another model",
         )
     trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in backbone.parameters())
-    if trains and not all(attention.queries.requires_grad for attention in recorder.attentions.values()):
+    if trains and not all(_source(attention).requires_grad for attention in recorder.attentions.values()):
         raise InputError(
             expected="attentions with a gradient",
             got="attentions without one, as reentrant gradient checkpointing leaves them",
             remedy="set gradient_checkpointing_kwargs={'use_reentrant': False}",
         )
+
+
+def _source(attention: AnyAttention) -> Tensor:
+    """What the logits come from."""
+    return attention.probabilities if isinstance(attention, Probabilities) else attention.queries

@@ -15,8 +15,9 @@ from st_mta.citations import MD2PR
 from st_mta.losses.batch import Labels
 from st_mta.losses.similarity import check_range
 from st_mta.losses.word_level.alignment import Alignment, check_coverage
-from st_mta.losses.word_level.capture import Recorded, capture, num_layers, unwrap
+from st_mta.losses.word_level.capture import capture, num_layers, unwrap
 from st_mta.losses.word_level.pairs import Layers, candidate_pairs, layer_map
+from st_mta.losses.word_level.recorded import Recorded
 from st_mta.losses.word_level.stored_reading import StoredReading
 from st_mta.losses.word_level.student_pass import Side, StudentPass, run_student
 from st_mta.losses.word_level.teacher_reader import TeacherReader

@@ -10,11 +10,13 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 
-from st_mta.losses.word_level.capture import Attention, Recorded
+from st_mta.losses.word_level.recorded import AnyAttention, Attention, Probabilities, Recorded
+from st_mta.losses.word_level.shown import shows_queries
 from st_mta.stores import Store, fingerprint_model
 
 Features = dict[str, Tensor]
 STATES, SIDES, BIAS, SCALING = "states", ("queries", "keys", "values"), "bias", "scaling"
+PROBABILITIES = "probabilities"
 
 
 class StoredReading:
@@ -22,7 +24,7 @@ class StoredReading:
 
     A row is known by its very tokens, so that the same texts are read once whatever the batch, the padding, the
     student or the run. In fp32 a token takes 4 bytes per dimension for a layer's states, and three times that for its
-    attention.
+    attention; of a backbone that shows nothing but probabilities, 4 bytes per head and token of its row.
 
     Args:
         teacher: What reads; its weights are part of the address, so they must not change any more.
@@ -57,7 +59,8 @@ class StoredReading:
             recorded = compute({name: tensor[place] for name, tensor in features.items()})
             rows = [_row(recorded, row, mask) for row, mask in enumerate(masks)]
             self.store.tensors.put(room, dict(zip(missing, rows)))
-        stored = self.store.tensors.get(room, keys, _names(states, attentions))
+        by_queries = shows_queries(self.teacher.transformers_model)
+        stored = self.store.tensors.get(room, keys, _names(states, attentions, by_queries))
         return _together(stored, features["attention_mask"].bool(), states, attentions)
 
     def _room(self, device: str, states: Collection[int], attentions: Collection[int]) -> str:
@@ -75,20 +78,31 @@ def _row_keys(features: Features) -> list[str]:
     return [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
 
 
-def _names(states: Collection[int], attentions: Collection[int]) -> list[str]:
-    kinds = (*SIDES, BIAS, SCALING)
+def _names(states: Collection[int], attentions: Collection[int], by_queries: bool) -> list[str]:
+    kinds = (*SIDES, BIAS, SCALING) if by_queries else (PROBABILITIES,)
     return [f"{STATES}.{layer}" for layer in states] + [f"{kind}.{layer}" for layer in attentions for kind in kinds]
 
 
 def _row(recorded: Recorded, row: int, mask: Tensor) -> dict[str, Tensor]:
-    """One row without its padding: states (t, D), sides of attention (t, H, D / H), bias (t, t, 1 or H)."""
+    """One row without its padding: states (t, D), sides of attention (t, H, D / H), bias (t, t, 1 or H).
+
+    Of a backbone that shows nothing else, probabilities (t, t, H).
+    """
     tensors = {f"{STATES}.{layer}": states[row][mask] for layer, states in recorded.hidden_states.items()}
     for layer, attention in recorded.attentions.items():
+        if isinstance(attention, Probabilities):
+            tensors[f"{PROBABILITIES}.{layer}"] = _pairs(attention.probabilities[row], mask)
+            continue
         for kind in SIDES:
             tensors[f"{kind}.{layer}"] = getattr(attention, kind)[row].transpose(0, 1)[mask]
-        tensors[f"{BIAS}.{layer}"] = _additive(attention.bias[row]).permute(1, 2, 0)[mask][:, mask]
+        tensors[f"{BIAS}.{layer}"] = _pairs(_additive(attention.bias[row]), mask)
         tensors[f"{SCALING}.{layer}"] = torch.tensor(attention.scaling, dtype=torch.float64)
     return tensors
+
+
+def _pairs(table: Tensor, mask: Tensor) -> Tensor:
+    """(1 or H, T, T) -> (t, t, 1 or H), the tokens that are there."""
+    return table.permute(1, 2, 0)[mask][:, mask]
 
 
 def _additive(bias: Tensor) -> Tensor:
@@ -103,11 +117,15 @@ def _together(
 ) -> Recorded:
     """Rows under each other, padded as the teacher's input is."""
 
-    def attention(layer: int) -> Attention:
+    def pairs(kind: str, layer: int) -> Tensor:
+        rows = [table.flatten(0, 1) for table in stored[f"{kind}.{layer}"]]
+        return _scatter(rows, mask[:, :, None] & mask[:, None]).permute(0, 3, 1, 2)
+
+    def attention(layer: int) -> AnyAttention:
+        if f"{PROBABILITIES}.{layer}" in stored:
+            return Probabilities(pairs(PROBABILITIES, layer))
         queries, keys, values = (_scatter(stored[f"{kind}.{layer}"], mask).transpose(1, 2) for kind in SIDES)
-        biases = [bias.flatten(0, 1) for bias in stored[f"{BIAS}.{layer}"]]
-        bias = _scatter(biases, mask[:, :, None] & mask[:, None]).permute(0, 3, 1, 2)
-        return Attention(queries, keys, values, bias, scaling=float(stored[f"{SCALING}.{layer}"][0]))
+        return Attention(queries, keys, values, pairs(BIAS, layer), scaling=float(stored[f"{SCALING}.{layer}"][0]))
 
     return Recorded(
         {layer: _scatter(stored[f"{STATES}.{layer}"], mask) for layer in states},

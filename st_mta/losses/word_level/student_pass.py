@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
 from st_mta.losses.list_loss import embed
-from st_mta.losses.word_level.capture import Attention, Recorded, capture, unwrap
+from st_mta.losses.word_level.capture import capture, unwrap
+from st_mta.losses.word_level.recorded import AnyAttention, Attention, Probabilities, Recorded
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,13 @@ def _stack_recorded(calls: Sequence[Recorded]) -> Recorded:
     )
 
 
-def _stack_attention(attentions: Sequence[Attention]) -> Attention:
-    parts = zip(*((each.queries, each.keys, each.values, each.bias) for each in attentions))
+def _stack_attention(attentions: Sequence[AnyAttention]) -> AnyAttention:
+    if shown := [each.probabilities for each in attentions if isinstance(each, Probabilities)]:
+        return Probabilities(_stack(shown))
+    by_parts = [each for each in attentions if isinstance(each, Attention)]
+    parts = zip(*((each.queries, each.keys, each.values, each.bias) for each in by_parts))
     queries, keys, values, bias = map(_stack, parts)
-    return Attention(queries, keys, values, bias, attentions[0].scaling)
+    return Attention(queries, keys, values, bias, by_parts[0].scaling)
 
 
 def _stack(parts: Sequence[Tensor]) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 
 from st_mta.errors import InputError
 from st_mta.losses.word_level.alignment import Alignment, align
-from st_mta.losses.word_level.capture import Recorded
 from st_mta.losses.word_level.pairs import candidate_pairs, layer_map
+from st_mta.losses.word_level.recorded import Recorded
 from st_mta.losses.word_level.student_pass import Side, text_tokens
 from st_mta.losses.word_level.teacher_reader import TeacherReader
 from tests import reference

@@ -174,5 +174,5 @@ def test_a_layer_that_is_not_there_is_refused(student, layers):
 
 
 def test_attention_below_the_first_layer_is_refused(student):
-    with pytest.raises(InputError, match="attention interface"), capture(student, attentions=[0]):
+    with pytest.raises(InputError, match="layers from 1 to 2"), capture(student, attentions=[0]):
         student(student.preprocess(TEXTS))

@@ -19,8 +19,8 @@ from st_mta.losses.word_level.attention import (
     interaction_logits,
     relation_logits,
 )
-from st_mta.losses.word_level.capture import Attention
 from st_mta.losses.word_level.hidden_state_mse import state_distance
+from st_mta.losses.word_level.recorded import Attention
 from tests import reference
 from tests.losses.word_level.bpe import bpe_cross_encoder
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer

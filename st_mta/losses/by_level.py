@@ -1,0 +1,150 @@
+"""The levels of MD2PR as losses of a run: each of them, and their combination, made from a student and its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from st_mta.filters import DynamicFilter
+from st_mta.lookup import check_choice
+from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.listwise import ListwiseKLLoss
+from st_mta.losses.multi_level import MultiLevelDistillationLoss
+from st_mta.losses.similarity import resolve_similarity
+from st_mta.losses.word_level.attention_mse import AttentionMSELoss
+from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
+from st_mta.losses.word_level.loss import WordLevelLoss
+
+Layers = str | list[list[int]]
+Margins = float | list[float]
+ATTENTION, HIDDEN_STATES = "attention", "hidden-states"
+
+
+def filtered_contrastive(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    contrastive_scale: float | None = None,
+    relative_margin: Margins = 0.0,
+    absolute_margin: Margins = 0.0,
+    temperature: float | None = None,
+) -> FilteredContrastiveLoss:
+    """``FilteredContrastiveLoss``; margins and temperature are those of its ``DynamicFilter``."""
+    _, scale = resolve_similarity(student, None, contrastive_scale)
+    rule = DynamicFilter(relative_margin, absolute_margin, temperature)
+    return FilteredContrastiveLoss(student, filter=rule, scale=scale)
+
+
+def attention_mse(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    teacher: Any,
+    variant: str = "interaction",
+    distance: str = "mse",
+    layers: Layers = "last",
+    num_candidates: int | None = 1,
+    min_coverage: float = 0.5,
+) -> AttentionMSELoss:
+    """``AttentionMSELoss`` from a cross-encoder of the run."""
+    words: dict[str, Any] = {"variant": variant, "distance": distance, "layers": layers}
+    return AttentionMSELoss(
+        student, teacher=teacher, num_candidates=num_candidates, min_coverage=min_coverage, **words
+    )
+
+
+def hidden_state_mse(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    teacher: Any,
+    projection: str = "auto",
+    normalize: bool = True,
+    layers: Layers = "last",
+    num_candidates: int | None = 1,
+    min_coverage: float = 0.5,
+) -> HiddenStateMSELoss:
+    """``HiddenStateMSELoss`` from a cross-encoder or bi-encoder of the run."""
+    words: dict[str, Any] = {"projection": projection, "layers": layers}
+    return HiddenStateMSELoss(
+        student,
+        teacher=teacher,
+        normalize=normalize,
+        num_candidates=num_candidates,
+        min_coverage=min_coverage,
+        **words,
+    )
+
+
+def multi_level(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    teacher: Any,
+    alpha: float = 0.5,
+    scale: float | None = None,
+    contrastive_scale: float | None = None,
+    contrastive_weight: float = 1.0,
+    regression_weight: float = 0.0,
+    return_components: bool = False,
+    sentence_weight: float = 1.0,
+    word_weight: float = 0.1,
+    word: list[str] | None = None,
+    divergence: str = "kl",
+    variant: str = "interaction",
+    distance: str = "kl",
+    projection: str = "auto",
+    normalize: bool = True,
+    layers: Layers = "last",
+    num_candidates: int | None = 1,
+    min_coverage: float = 0.5,
+    relative_margin: Margins = 0.0,
+    absolute_margin: Margins = 0.0,
+    temperature: float | None = None,
+    balance_every: int = 0,
+) -> MultiLevelDistillationLoss:
+    """``MultiLevelDistillationLoss``: filtered contrastive, listwise with the run's targets, and word by word.
+
+    ``word`` names the word level, "attention" and "hidden-states" or one of them; by default the first from a
+    cross-encoder and the second from a bi-encoder. The weight and the distance of the word level are the better ones
+    on development queries (benchmarks/multilevel). ``regression_weight`` is that of the sentence level.
+    """
+    read: dict[str, Any] = {"layers": layers, "num_candidates": num_candidates, "min_coverage": min_coverage}
+    parts: dict[str, Callable[[], WordLevelLoss]] = {
+        ATTENTION: lambda: attention_mse(
+            student, targets, teacher=teacher, variant=variant, distance=distance, **read
+        ),
+        HIDDEN_STATES: lambda: hidden_state_mse(
+            student, targets, teacher=teacher, projection=projection, normalize=normalize, **read
+        ),
+    }
+    names = word if word is not None else [ATTENTION if isinstance(teacher, CrossEncoder) else HIDDEN_STATES]
+    for name in names:
+        check_choice("word", name, parts)
+    return MultiLevelDistillationLoss(
+        student,
+        contrastive=filtered_contrastive(
+            student,
+            targets,
+            contrastive_scale=contrastive_scale,
+            relative_margin=relative_margin,
+            absolute_margin=absolute_margin,
+            temperature=temperature,
+        ),
+        sentence=ListwiseKLLoss(
+            student,
+            targets=targets,
+            divergence=divergence,
+            alpha=alpha,
+            scale=scale,
+            regression_weight=regression_weight,
+        ),
+        word={name: parts[name]() for name in names},
+        contrastive_weight=contrastive_weight,
+        sentence_weight=sentence_weight,
+        word_weight=word_weight,
+        balance_every=balance_every,
+        return_components=return_components,
+    )
