@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from st_mta.scorers import CrossEncoderScorer, PairScorer
+import pytest
+from transformers import TrainerCallback
+
+from st_mta.scorers import BM25, CrossEncoderScorer, PairScorer
 from st_mta.stores import Store
 from tests.tiny import tiny_cross_encoder
 from tests.training.toy_run import killed, toy_trainer
@@ -55,3 +58,48 @@ def test_a_scorer_can_say_that_it_must_not_be_timed(toy_collection, tmp_path):
     teacher.timed = False
     report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, teacher=teacher).train()
     assert report["teacher"]["queries_per_second"] is None
+
+
+class Dying(TrainerCallback):
+    """Ends a training with an error."""
+
+    def on_step_end(self, args, state, control, **_):
+        raise RuntimeError("killed in training")
+
+
+class DyingScorer(CountingScorer):
+    """Answers so many calls; what it is asked then is neither answered nor counted."""
+
+    def __init__(self, store, asked, calls):
+        super().__init__(store)
+        self.asked, self.calls, self.part_size = asked, calls, 16
+
+    def predict(self, queries, passages):
+        if self.calls == 0:
+            raise RuntimeError("killed in predict")
+        self.calls -= 1
+        return super().predict(queries, passages)
+
+
+def test_every_pair_is_paid_for_once_over_three_kills_and_a_repetition(toy_collection, tmp_path):
+    asked, small = Counter(), {"regression_epochs": 0.0, "assistants": [BM25()], "curriculum": "none"}
+
+    def run(folder, calls=-1, callbacks=()):
+        teacher = DyingScorer(Store(tmp_path / "store"), asked, calls)
+        trainer = toy_trainer(tmp_path / folder, tmp_path / "store", toy_collection, teacher=teacher, **small)
+        trainer.distillation.callbacks = callbacks
+        trainer.distillation.learn()
+
+    with pytest.raises(RuntimeError, match="killed in predict"):
+        run("out", calls=3)  # on dev
+    before = len(asked)
+    with pytest.raises(RuntimeError, match="killed in training"):
+        run("out", callbacks=[Dying()])
+    assert len(asked) > before > 0
+    with pytest.raises(RuntimeError, match="killed in predict"):
+        run("out", calls=1)  # at most in the second iteration
+    before = len(asked)
+    run("out")
+    assert len(asked) > before
+    run("again")
+    assert set(asked.values()) == {1}
