@@ -2,7 +2,6 @@
 
 Example:
   st-mta import train.jsonl --output-dir marco --corpus corpus.parquet --queries queries.parquet
-  st-mta distill --collection marco --teacher marco/scores.parquet --student minilm --output-dir out
 """
 
 from __future__ import annotations

@@ -111,9 +111,8 @@ def judged_by_text(collection):
     }
 
 
-OTHER_FORMATS = [
-    (form, ending) for form in ("pylate", "tevatron") for ending in (".jsonl.gz", ".json", ".parquet", "")
-]
+ENDINGS = (".jsonl.gz", ".json", ".parquet", "")
+OTHER_FORMATS = [(form, ending) for form in ("pylate", "tevatron") for ending in ENDINGS]
 
 
 @pytest.mark.parametrize(("form", "ending"), [*((form, ".jsonl") for form in FORMS), *OTHER_FORMATS])

@@ -64,11 +64,11 @@ class Tables:
             InputError: If a record is malformed, with its line.
         """
         query_id, passage_ids = _ids(columns)
-        with self._reading(source, columns.types, _checks(columns)) as records:
+        with self._reading(source, columns.types, _checks(columns)) as (records, checked):
             lists = {"passage_id": passage_ids, "score": columns.scores, "grade": columns.grades}
             types = {"passage_id": "VARCHAR[]", "score": "DOUBLE[]", "grade": "BIGINT[]"}
             unnested = ", ".join(f"unnest(({lists[name]})::{types[name]}) AS {name}" for name in lists)
-            self._run(f"CREATE TABLE pairs AS SELECT {query_id} AS query_id, {unnested} FROM {records}")
+            self._run(f"CREATE TABLE pairs AS SELECT {query_id} AS query_id, {unnested} FROM {checked}")
             if columns.query != "NULL":
                 selected = f"SELECT {query_id} AS id, NULL AS title, {columns.query} AS text FROM {records}"
                 self._run(f"INSERT INTO queries SELECT DISTINCT * FROM ({selected})")
@@ -95,8 +95,8 @@ class Tables:
         named = [column and sql_name(column) for column in found]
         title = named[2] if named[2] and table == "passages" else "NULL"
         checks = {f"{named[0]} IS NOT NULL": "an id", f"{named[1]} IS NOT NULL": "a text"}
-        with self._reading(source, dict.fromkeys(filter(None, found), TEXT), checks) as records:
-            self._run(f"INSERT INTO {table} SELECT DISTINCT {named[0]}, {title}, {named[1]} FROM {records}")
+        with self._reading(source, dict.fromkeys(filter(None, found), TEXT), checks) as (_, checked):
+            self._run(f"INSERT INTO {table} SELECT DISTINCT {named[0]}, {title}, {named[1]} FROM {checked}")
 
     def settle(self) -> list[str]:
         """Each pair and each id once, and only queries with pairs.
@@ -176,8 +176,10 @@ class Tables:
         return [f"{more:,} {table} have the id of another one with other text; the first by their text counts."]
 
     @contextmanager
-    def _reading(self, source: Source, types: Mapping[str, str], checks: Mapping[str, str]) -> Iterator[str]:
-        """Within it, SQL for the source's records, of which a malformed one becomes an error with its place."""
+    def _reading(
+        self, source: Source, types: Mapping[str, str], checks: Mapping[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Within it, SQL for the records, unchecked and checked: there a malformed one becomes an ``InputError``."""
         with TemporaryDirectory() as folder:
             link = Path(folder) / ("records" + "".join(source.path.suffixes[-1:]))
             if source.table is None:
@@ -189,7 +191,7 @@ class Tables:
                 f"CASE WHEN coalesce(({check}), false) THEN true ELSE error('malformed') END" for check in checks
             )
             try:
-                yield f"(SELECT * FROM {relation} WHERE {' AND '.join(guards)})"
+                yield relation, f"(SELECT * FROM {relation} WHERE {' AND '.join(guards)})"
             except duckdb.Error as error:
                 if "out of memory" in str(error).lower() or isinstance(error, duckdb.IOException):
                     raise
@@ -230,12 +232,10 @@ def _ids(columns: Columns) -> tuple[str, str]:
 
 def _checks(columns: Columns) -> dict[str, str]:
     query_id, passage_ids = _ids(columns)
-    scores, items = columns.scores, f"({passage_ids})"
+    scores, items = columns.scores, columns.passages if columns.passage_ids == "NULL" else passage_ids
     checks = {f"{query_id} <> ''": "a query", **columns.checks}
-    for each in filter(lambda each: each != "NULL", (columns.passages, passage_ids)):
+    for each in filter(lambda each: each != "NULL", (columns.passages, columns.passage_ids)):
         checks[f"list_aggregate({each}, 'count') = len({each})"] = "a list of passages, none of them missing"
-    if columns.passages != "NULL":
-        checks[f"len({columns.passages}) = len({items})"] = "a text for each passage"
     if scores != "NULL":
         bounds = (f"coalesce(list_aggregate({scores}, '{end}'), 0)" for end in ("min", "max"))
         low, high = bounds
