@@ -163,6 +163,17 @@ def test_triplets_repeat_their_positive_which_counts_once(tmp_path, caplog):
     assert "1 pairs have several scores" in caplog.text
 
 
+def test_what_is_positive_once_is_positive_and_judgements_keep_their_order(tmp_path):
+    first = {"query": "Who purrs?", "pos": ["Fish swim.", "Cats purr."], "neg": ["Dogs bark."]}
+    second = {"query": "Who purrs?", "pos": ["Dogs bark."], "neg": ["Fish swim."]}
+    collection, _ = import_scores(write(tmp_path / "a.jsonl", [first, second]), tmp_path / "out")
+    assert list(judged_by_text(collection)["Who purrs?"].items()) == [
+        ("Fish swim.", 1),
+        ("Cats purr.", 1),
+        ("Dogs bark.", 1),
+    ]
+
+
 def test_labels_are_grades(tmp_path):
     records = [{"query": "Who purrs?", "docs": list(TEXTS.values()), "labels": [3, 0, 1.0]}]
     collection, teacher = import_scores(write(tmp_path / "a.jsonl", records), tmp_path / "out")
