@@ -15,7 +15,10 @@ from datasets import Dataset, DatasetDict
 
 from st_mta.collections.score_files import FORMS
 from st_mta.errors import InputError
+from st_mta.mining import load_candidates
 from st_mta.recipes.import_scores import import_scores
+from st_mta.scorers import BM25
+from tests.training.toy_run import toy_trainer
 
 TEXTS = {"d1": "Cats purr.", "d2": "Dogs bark.", "d3": "Fish swim."}
 QUESTIONS = {"q1": "Who purrs?", "q2": "Who barks?"}
@@ -337,3 +340,27 @@ def test_ids_with_blanks_come_back(tmp_path):
     collection, teacher = import_scores(write(tmp_path / "a.jsonl", records), tmp_path / "out")
     assert collection.qrels["train"]["q\t1"] == {"d 1\n": 1}
     assert scores_by_text(collection, teacher)["Who purrs?", "Cats purr."] == 2.5
+
+
+def test_what_was_imported_trains_a_student_without_other_labels(toy_collection, tmp_path):
+    """The teacher's scores are all there is: it judges the development queries, and its lists are the candidates."""
+    random = np.random.default_rng(0)
+    corpus, queries = toy_collection.corpus, toy_collection.queries
+    lists = [random.permutation(len(corpus))[:8] for _ in queries]
+    records = [
+        {"query_id": query, "document_ids": corpus.take_ids(of), "scores": random.normal(size=8).round(3).tolist()}
+        for query, of in zip(queries, lists)
+    ]
+    texts = {
+        name: write(tmp_path / f"{name}.jsonl", [{"id": key, "text": table[key]} for key in table])
+        for name, table in (("corpus", corpus), ("queries", queries))
+    }
+    collection, teacher = import_scores(write(tmp_path / "a.jsonl", records), tmp_path / "toy", **texts)
+    assert not collection.qrels and len(collection.unlabelled) == 40
+    options = {"num_candidates": None, "num_iterations": 1, "regression_epochs": 0.0, "save_strategy": "no"}
+    trainer = toy_trainer(
+        tmp_path / "out", tmp_path / "s", collection, teacher=teacher, assistants=[BM25()], **options
+    )
+    trainer.distillation.learn()
+    found = load_candidates(tmp_path / "out" / "iteration-00" / "lists.parquet")
+    assert found.lengths.tolist() == [8] * 36 and found.positive.sum() == 36  # four queries are for development
