@@ -139,7 +139,7 @@ def _first_of_array(path: Path) -> dict[str, Any]:
 
 def _first_row(path: Path) -> dict[str, Any]:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # of which one row is read, however large its row groups
         batch = next(file.iter_batches(batch_size=1), None)
     except (pa.ArrowException, OSError) as error:
         raise InputError(expected=EXPECTED, got=f"{path} ({error})", remedy="write it again") from error

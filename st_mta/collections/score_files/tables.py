@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -36,11 +35,9 @@ class Tables:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._database = duckdb.connect(str(folder / "import.duckdb"))
-        self._set("memory_limit", MEMORY)
-        self._set("temp_directory", str(folder / "spilled"))
-        self._set("preserve_insertion_order", True)
-        self._set("enable_progress_bar", False)
+        spilled = str(folder / "spilled")
+        options = {"memory_limit": MEMORY, "temp_directory": spilled, "preserve_insertion_order": "true"}
+        self._database = duckdb.connect(str(folder / "import.duckdb"), config=options)
         for table in ("queries", "passages"):
             self._run(f"CREATE TABLE {table} (id VARCHAR, title VARCHAR, text VARCHAR)")
 
@@ -212,9 +209,6 @@ class Tables:
     def _copy(self, query: str, path: Path) -> None:
         kind = "json" if path.suffix == ".jsonl" else "parquet"
         self._run(f"COPY ({query}) TO {sql_text(path)} (FORMAT {kind})")
-
-    def _set(self, option: str, value: Any) -> None:
-        self._database.execute(f"SET {option} = ?", [value])
 
     def _run(self, query: str) -> duckdb.DuckDBPyConnection:
         return self._database.execute(query)
