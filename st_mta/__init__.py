@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.recipes.distill import DistillConfig as DistillConfig
     from st_mta.recipes.distill import distill as distill
     from st_mta.recipes.evaluate import evaluate_models as evaluate_models
+    from st_mta.recipes.import_scores import import_scores as import_scores
     from st_mta.recipes.make_assistants import make_assistants as make_assistants
     from st_mta.recipes.make_teacher import make_teacher as make_teacher
     from st_mta.scorers import BM25 as BM25
@@ -56,6 +57,7 @@ _NAMES = {
     "mining": "mine",
     "recipes.distill": "DistillConfig distill",
     "recipes.evaluate": "evaluate_models",
+    "recipes.import_scores": "import_scores",
     "recipes.make_assistants": "make_assistants",
     "recipes.make_teacher": "make_teacher",
     "scorers": "BM25 BiEncoderScorer CrossEncoderScorer LateInteractionScorer StoredScores load_scorer with_view",

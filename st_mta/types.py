@@ -254,6 +254,7 @@ class Candidates(Ragged):
         positive: (P,) True for a relevant passage (labelled, or the teacher's best where labels are missing).
         source: (P,) which of ``sources`` brought the passage.
         sources: Names of the retrievers; "qrels" for passages that came in as labelled positives.
+        grades: (P,) int64 grades of the positives, 0 for all others; a positive of which nothing is said has grade 1.
     """
 
     queries: IntArray
@@ -262,6 +263,11 @@ class Candidates(Ragged):
     positive: BoolArray
     source: IntArray
     sources: tuple[str, ...]
+    grades: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        graded = self.grades if len(self.grades) else np.zeros(len(self.passages), dtype=np.int64)
+        object.__setattr__(self, "grades", np.where(self.positive, np.maximum(graded, 1), 0))
 
     @property
     def pair_queries(self) -> IntArray:
@@ -279,7 +285,7 @@ class Candidates(Ragged):
 
     def _part(self, queries: IntArray, lengths: IntArray, pairs: IntArray | BoolArray) -> Candidates:
         columns = self.passages[pairs], self.positive[pairs], self.source[pairs]
-        return Candidates(queries, offsets_of(lengths), *columns, self.sources)
+        return Candidates(queries, offsets_of(lengths), *columns, self.sources, self.grades[pairs])
 
     def pairs_of(self, rows: IntArray) -> IntArray:
         """Index of every pair of these rows, row after row: selects what lies beside the pairs, as scores do."""
@@ -307,6 +313,11 @@ class Retrieved:
     queries: IntArray
     passages: IntArray
     scores: FloatArray
+
+    def ordered(self, order: npt.NDArray[np.integer]) -> Retrieved:
+        """The same with the entries of every row in the order of (Q, k) column numbers."""
+        passages, scores = np.take_along_axis(self.passages, order, 1), np.take_along_axis(self.scores, order, 1)
+        return Retrieved(self.queries, passages, scores)
 
     def to_run(self, queries: Texts, corpus: Texts) -> Run:
         """The same as a TREC run with ids."""
@@ -397,6 +408,14 @@ class Scorer(ABC):
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages of each query from the whole corpus; ties go to the lower corpus position."""
         raise NotImplementedError(f"{self.name} re-ranks only; give it candidates of a retriever.")
+
+    def listed(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved | None:
+        """What it has scores for, where they are given and no others can be had; None where any pair can be scored.
+
+        Returns:
+            Up to k passages of each query, its best where there are more, in the order in which they were given.
+        """
+        return None
 
     def ranking(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Run | None:
         """The k best passages of each query that has any, where a finished ranking is at hand (a run file).

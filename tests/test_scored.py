@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,11 @@ def test_everybody_scores_every_pair_and_a_run_has_ids():
     both = score_all(collection, lists, [BM25(), BM25(k1=3.0)])
     assert both.scores.shape == (2, 2) and both.scores[0, 0] > both.scores[0, 1] == 0
     assert both.as_run(collection, both.scores[0]) == {"q": {"p2": float(both.scores[0, 0]), "p0": 0.0}}
+
+
+def test_a_pseudo_positive_has_grade_1_and_a_labelled_one_keeps_its_own():
+    lists = Candidates(
+        np.array([0, 1]), np.array([0, 2, 4]), np.arange(4), np.array([1, 0, 0, 0], bool), np.zeros(4, int), ("a",)
+    )
+    scored = ScoredCandidates(replace(lists, grades=np.array([3, 0, 0, 0])), np.array([[1.0, 2, 3, 4]], np.float32))
+    assert scored.with_pseudo_positives().candidates.grades.tolist() == [3, 0, 0, 1]

@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
     "mine": "mine candidates for every query from several retrievers",
+    "import": "turn scores that others have published into a collection and a teacher",
     "teacher": "tune a cross-encoder on your collection, and fuse it with others where that is better",
     "assistants": "make diverse assistants from one pretrained encoder",
     "diagnose": "compare assistants and their fusions with the teacher, before any training",

@@ -28,7 +28,9 @@ class Config(Scoring, OnCollection):
     """Options of ``st-mta mine``."""
 
     retrievers: list[str] = option(group=INPUTS, help="Models that search: Hub ids, folders, bm25, minilm.")
-    output: str = option(group=INPUTS, help="File to write: .parquet with query_id, passage_id, positive, source.")
+    output: str = option(
+        group=INPUTS, help="File to write: .parquet with query_id, passage_id, positive, grade and source."
+    )
     split: str = option("train", group=INPUTS, basic=True, help="Whose queries: train, dev or test.")
     num_candidates: int = option(16, within=count_from(2), help="Passages per query, positives among them.")
     range_min: int = option(0, within=count_from(0), help="Passages skipped from the top of every retriever.")

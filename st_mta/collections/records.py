@@ -70,7 +70,7 @@ def read_records(path: Path, *, queries: bool = False) -> tuple[pa.Table, str]:
 
 def _keys_of(path: Path, queries: bool) -> Keys | None:
     """The keys of the first line, None in an empty file."""
-    for number, line in islice(_numbered(path), 1):
+    for number, line in islice(numbered(path), 1):
         record = _parsed(line, path, number)
         ids, texts = (QUERY_IDS, QUERY_TEXTS) if queries else (PASSAGE_IDS, PASSAGE_TEXTS)
         title = None if queries else _key(record, path, number, "title", ("title",), required=False) or "title"
@@ -123,7 +123,7 @@ def _read_line_by_line(path: Path, keys: Keys) -> pa.Table:
     first_line: dict[str, int] = {}
     titles: list[str | None] = []
     texts: list[str] = []
-    for number, line in _numbered(path):
+    for number, line in numbered(path):
         record = _parsed(line, path, number)
         record_id = _text(record, keys.ids, path, number, (str, int))
         if record_id in first_line:
@@ -134,7 +134,8 @@ def _read_line_by_line(path: Path, keys: Keys) -> pa.Table:
     return pa.table({"_id": list(first_line), "title": titles, "text": texts}, schema=RECORD)
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers from 1 and lines of a text file, without blank ones."""
     return chain.from_iterable(zip(numbers.tolist(), lines.to_pylist()) for numbers, lines in read_lines(path))
 
 

@@ -73,8 +73,9 @@ def _warn_of_gaps(run: Run, scorer: str, collection: str, split: str) -> None:
     missing = [query_id for query_id, passages in run.items() if not passages]
     if missing:
         logger.warning(
-            f"{scorer} has no passage for {len(missing)} of {len(run)} judged queries of {collection}, split {split} "
-            f"(the first is {missing[0]!r}); they count as 0, as in trec_eval -c."
+            f"{scorer} has no passage for {len(missing)} of {len(run)} judged queries "
+            f"({len(missing) / len(run):.0%}) of {collection}, split {split} (the first is {missing[0]!r}); they "
+            "count as 0, as in trec_eval -c."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,12 @@ import numpy.typing as npt
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
 from st_mta.mining.copies import first_copies, loose_keys, repeated
+from st_mta.mining.listing import Listing
 from st_mta.mining.positives import Positives, find_positives
-from st_mta.mining.sampling import SAMPLING_STRATEGIES
+from st_mta.mining.sampling import SAMPLING_STRATEGIES, top
 from st_mta.mining.union import merge
 from st_mta.progress import progress
-from st_mta.types import Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
+from st_mta.types import BoolArray, Candidates, Collection, IntArray, Qrels, Retrieved, Scorer, offsets_of
 
 QRELS = "qrels"
 QUERIES_AT_ONCE = 2**13  # queries worked on at once: a hundred ranks of each, sorted, then take some 50 MB
@@ -32,6 +34,7 @@ def mine(
     sampling_strategy: str = "top",
     quotas: Sequence[float] | None = None,
     seed: int = 0,
+    listing: Scorer | None = None,
 ) -> Candidates:
     """Up to ``num_candidates`` passages per query: positives first, then the union of the retrievers' picks.
 
@@ -40,6 +43,10 @@ def mine(
     passage further up (white space and composed characters aside). Its pick number o (from 0) has the priority
     ``(o + 0.5) / quota``; the lowest priorities win, so shares follow quotas. A passage picked by several retrievers
     counts once, at its best priority. Lists may come out shorter than ``num_candidates``; they are kept.
+
+    With a ``listing``, such as a teacher's stored scores, only passages that it has scored are candidates, positives
+    too. A query gets all of them, positives first and the others in the order of its file. Where these are more than
+    ``num_candidates``, it is one retriever among the others, the first of them and without ``range_min``.
 
     Args:
         collection: Texts.
@@ -50,8 +57,9 @@ def mine(
         depth: Ranks looked at (the host's ``range_max``).
         range_min: Ranks skipped at the top.
         sampling_strategy: "top", "random" or "stratified".
-        quotas: (R,) relative shares of the retrievers, equal by default.
+        quotas: (R,) relative shares of the retrievers, equal by default; where something is listed, its own first.
         seed: For sampling.
+        listing: The scorer to learn from; one that can score any pair changes nothing.
 
     Returns:
         The candidates; ``sources`` are "qrels" and the retrievers' names.
@@ -66,17 +74,29 @@ def mine(
             got=f"num_candidates={num_candidates}, range_min={range_min}, depth={depth}",
             remedy="use the defaults (16 candidates, ranks 0 to 100) if in doubt",
         )
-    shares = _shares(retrievers, quotas)
     query_positions = np.asarray(query_positions, dtype=np.int64)
     labelled = find_positives(collection, query_positions, positives)
-    slots = num_candidates - np.minimum(labelled.lengths, num_candidates - 1)
-    first, k = first_copies(collection.corpus), _searched(collection, labelled, depth)
+    deepest = max(depth, num_candidates)
+    listed = Listing.of(listing, collection, query_positions, _searched(collection, labelled, deepest))
+    if listed is not None:
+        labelled = listed.known_positives(labelled)
+        retrievers = [listed.scorer, *(retriever for retriever in retrievers if retriever is not listed.scorer)]
+    shares = _shares(retrievers, quotas)
+    k = _searched(collection, labelled, depth)
+    picking = _Picking(collection, labelled, num_candidates, sampling_strategy)
+    if listed is not None:
+        listed = listed.with_room(picking.has_room(listed.found), num_candidates)
     picks = []
     for number, retriever in enumerate(retrievers):
-        found = retriever.retrieve(collection.queries, collection.corpus, query_positions, k)
         random = np.random.default_rng([seed, number])
-        picks.append(_pick(collection, found, labelled, slots, (range_min, depth), sampling_strategy, random))
-    sources = (QRELS, *(retriever.name for retriever in retrievers))
+        if listed is not None and number == 0:
+            picks.append(picking.pick(listed.found, (0, deepest), random, in_order=listed.whole))
+        elif listed is None or not listed.whole.all():
+            found = retriever.retrieve(collection.queries, collection.corpus, query_positions, k)
+            picks.append(picking.pick(found, (range_min, depth), random, listed=listed))
+        else:  # a search would bring nothing
+            picks.append(np.zeros((len(query_positions), 0), dtype=np.int64))
+    sources, first = (QRELS, *(retriever.name for retriever in retrievers)), first_copies(collection.corpus)
     return _assemble(query_positions, labelled, picks, shares, num_candidates, sources, first)
 
 
@@ -97,32 +117,78 @@ def _most_taken_out(labelled: Positives, first: IntArray) -> int:
     return int(np.bincount(labelled.rows, weights=copies).max(initial=0))
 
 
-def _pick(
-    collection: Collection,
-    found: Retrieved,
-    labelled: Positives,
-    slots: IntArray,
-    ranks: tuple[int, int],
-    sampling_strategy: str,
-    random: np.random.Generator,
-) -> IntArray:
-    """One retriever's picks, (Q, max slots) corpus positions in the order of picking, filled with -1."""
-    sample, first = SAMPLING_STRATEGIES[sampling_strategy], first_copies(collection.corpus)
-    picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
-    for rows in _blocks(len(slots)):
-        passages = found.passages[rows]
+@dataclass(frozen=True)
+class _Picking:
+    """How passages are picked from the rankings of Q queries.
+
+    Attributes:
+        collection: Texts.
+        labelled: The queries' positives, which are never picked.
+        num_candidates: Passages per query, positives among them.
+        sampling_strategy: A word of ``SAMPLING_STRATEGIES``.
+    """
+
+    collection: Collection
+    labelled: Positives
+    num_candidates: int
+    sampling_strategy: str
+
+    @property
+    def slots(self) -> IntArray:
+        """(Q,) places that the positives leave."""
+        return self.num_candidates - np.minimum(self.labelled.lengths, self.num_candidates - 1)
+
+    def eligible(self, found: Retrieved, rows: slice) -> BoolArray:
+        """Which entries of these rows may become negatives."""
+        passages, first = found.passages[rows], first_copies(self.collection.corpus)
+        query_keys = loose_keys(self.collection.queries)[found.queries[rows], None]
         # A passage with the query's own text comes where questions are to be matched with questions.
-        excluded = loose_keys(collection.corpus)[passages] == loose_keys(collection.queries)[found.queries[rows], None]
-        excluded |= labelled.slice(rows).mark(passages, first)
+        excluded = loose_keys(self.collection.corpus)[passages] == query_keys
+        excluded |= self.labelled.slice(rows).mark(passages, first)
         excluded |= repeated(np.where(passages >= 0, first[passages], -1))
-        eligible = (passages >= 0) & ~excluded
-        rank = np.cumsum(eligible, axis=1) - 1
-        allowed = eligible & (rank >= ranks[0]) & (rank < ranks[1])
-        # Drawn row by row from one stream: the numbers of a query do not depend on how queries are cut into blocks.
-        order = sample(allowed, slots[rows], random.random(allowed.shape))
-        row, column = np.nonzero(order >= 0)
-        picks[rows][row, order[row, column]] = passages[row, column]
-    return picks
+        return np.asarray((passages >= 0) & ~excluded)
+
+    def has_room(self, found: Retrieved) -> BoolArray:
+        """(Q,) whether everything eligible can be taken."""
+        room = np.zeros(len(found.queries), dtype=bool)
+        for rows in _blocks(len(room)):
+            room[rows] = self.eligible(found, rows).sum(axis=1) <= self.slots[rows]
+        return room
+
+    def pick(
+        self,
+        found: Retrieved,
+        ranks: tuple[int, int],
+        random: np.random.Generator,
+        *,
+        in_order: BoolArray | None = None,
+        listed: Listing | None = None,
+    ) -> IntArray:
+        """One retriever's picks, (Q, max slots) corpus positions in the order of picking, filled with -1.
+
+        Args:
+            found: Its rankings.
+            ranks: First rank looked at, and the one after the last.
+            random: For sampling.
+            in_order: (Q,) rows that are taken from the top, whatever the strategy.
+            listed: Leaves out what it does not know.
+        """
+        slots, sample = self.slots, SAMPLING_STRATEGIES[self.sampling_strategy]
+        picks = np.full((len(slots), int(slots.max(initial=0))), -1, dtype=np.int64)
+        for rows in _blocks(len(slots)):
+            passages, eligible = found.passages[rows], self.eligible(found, rows)
+            if listed is not None:
+                eligible = listed.wanted(rows, passages, eligible)
+            rank = np.cumsum(eligible, axis=1) - 1
+            allowed = eligible & (rank >= ranks[0]) & (rank < ranks[1])
+            # Drawn row by row from one stream: a query's numbers do not depend on how queries are cut into blocks.
+            numbers = random.random(allowed.shape)
+            order = sample(allowed, slots[rows], numbers)
+            if in_order is not None:
+                order = np.where(in_order[rows, None], top(allowed, slots[rows], numbers), order)
+            row, column = np.nonzero(order >= 0)
+            picks[rows][row, order[row, column]] = passages[row, column]
+        return picks
 
 
 def _assemble(
@@ -139,10 +205,10 @@ def _assemble(
         for rows in _blocks(len(query_positions)):
             pieces.append(merge(labelled.slice(rows), [each[rows] for each in picks], shares, num_candidates, first))
             bar.update(rows.stop - rows.start)
-    lengths, passages, source = (
-        np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(3)
+    lengths, passages, source, grades = (
+        np.concatenate([piece[part] for piece in pieces] or [np.zeros(0, dtype=np.int64)]) for part in range(4)
     )
-    return Candidates(query_positions, offsets_of(lengths), passages, source == 0, source, sources)
+    return Candidates(query_positions, offsets_of(lengths), passages, source == 0, source, sources, grades)
 
 
 def _blocks(count: int) -> Iterator[slice]:

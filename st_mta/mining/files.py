@@ -16,20 +16,21 @@ from st_mta.scored import ScoredCandidates
 from st_mta.types import Candidates, offsets_of
 
 COLUMNS = ("passages", "positive", "source")  # lists, one for each query
+GRADES = "grades"  # another one, which older files do not have
 
 
 def save_candidates(path: str | Path, candidates: Candidates) -> None:
     """Writes candidates, one row per query, atomically; the collection their positions point into is not written."""
     offsets = pa.array(candidates.offsets, type=pa.int32() if candidates.offsets[-1] < 2**31 else pa.int64())
     make = pa.ListArray if candidates.offsets[-1] < 2**31 else pa.LargeListArray
-    lists = {name: make.from_arrays(offsets, pa.array(getattr(candidates, name))) for name in COLUMNS}
+    lists = {name: make.from_arrays(offsets, pa.array(getattr(candidates, name))) for name in (*COLUMNS, GRADES)}
     table = pa.table({"query": candidates.queries, **lists})
     with atomic_path(Path(path)) as temporary:
         pq.write_table(table.replace_schema_metadata({"sources": json.dumps(candidates.sources)}), temporary)
 
 
 def load_candidates(path: str | Path) -> Candidates:
-    """Reads what ``save_candidates`` wrote.
+    """Reads what ``save_candidates`` wrote; in files from before there were grades every positive has grade 1.
 
     Raises:
         InputError: If the file is no such file.
@@ -37,16 +38,17 @@ def load_candidates(path: str | Path) -> Candidates:
     try:
         table = pq.read_table(path).combine_chunks()
         sources = tuple(json.loads(table.schema.metadata[b"sources"]))
-        lists = [table[name].combine_chunks() for name in COLUMNS]
+        known = [name for name in (*COLUMNS, GRADES) if name != GRADES or name in table.column_names]
+        lists = [table[name].combine_chunks() for name in known]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             expected=f"a file of candidates at {path}",
             got=f"{type(error).__name__}: {error}",
             remedy="mine again; the file is written whole or not at all, so it was changed or is another file",
         ) from error
-    passages, positive, source = (column.flatten().to_numpy(zero_copy_only=False) for column in lists)
+    passages, positive, source, *grades = (column.flatten().to_numpy(zero_copy_only=False) for column in lists)
     lengths = lists[0].value_lengths().to_numpy(zero_copy_only=False)
-    return Candidates(table["query"].to_numpy(), offsets_of(lengths), passages, positive, source, sources)
+    return Candidates(table["query"].to_numpy(), offsets_of(lengths), passages, positive, source, sources, *grades)
 
 
 def save_scored(folder: Path, scored: ScoredCandidates) -> None:

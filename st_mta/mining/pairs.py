@@ -15,12 +15,13 @@ from st_mta.types import Candidates, Collection, FloatArray, IntArray, by_query
 
 
 def write_pairs(path: Path, collection: Collection, candidates: Candidates) -> None:
-    """Parquet with ``query_id``, ``passage_id``, ``positive`` and ``source``, in the order of the lists."""
+    """Parquet with ``query_id``, ``passage_id``, ``positive``, ``grade`` and ``source``, in the order of the lists."""
     table = pa.table(
         {
             "query_id": collection.queries.take_ids(candidates.pair_queries),
             "passage_id": collection.corpus.take_ids(candidates.passages),
             "positive": candidates.positive,
+            "grade": candidates.grades,
             "source": pa.DictionaryArray.from_arrays(pa.array(candidates.source), list(candidates.sources)),
         }
     )

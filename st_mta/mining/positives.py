@@ -17,15 +17,23 @@ class Positives(Ragged):
     Attributes:
         offsets: (Q + 1,) row boundaries.
         passages: Positions in the corpus.
+        grades: Of these passages, 1 and above.
     """
 
     offsets: IntArray
     passages: IntArray
+    grades: IntArray
 
     def slice(self, rows: slice) -> Positives:
         """The positives of consecutive rows."""
         offsets = self.offsets[rows.start : rows.stop + 1]
-        return Positives(offsets - offsets[0], self.passages[offsets[0] : offsets[-1]])
+        inside = slice(offsets[0], offsets[-1])
+        return Positives(offsets - offsets[0], self.passages[inside], self.grades[inside])
+
+    def keep(self, wanted: BoolArray) -> Positives:
+        """Only the positives marked True; rows stay, possibly shorter."""
+        lengths = np.bincount(self.rows[wanted], minlength=len(self))
+        return Positives(offsets_of(lengths), self.passages[wanted], self.grades[wanted])
 
     def mark(self, passages: IntArray, first: IntArray) -> BoolArray:
         """Which entries of a (Q, K) matrix of corpus positions have the text of a positive of their row.
@@ -55,7 +63,7 @@ def find_positives(collection: Collection, query_positions: IntArray, qrels: Qre
     kept = (grades >= 1) & (passages >= 0)
     rows, grades, passages = rows[kept], grades[kept], passages[kept]
     order = np.lexsort((-grades, rows))
-    return Positives(offsets_of(np.bincount(rows, minlength=len(judged))), passages[order])
+    return Positives(offsets_of(np.bincount(rows, minlength=len(judged))), passages[order], grades[order])
 
 
 def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:

@@ -17,7 +17,7 @@ def merge(
     shares: npt.NDArray[np.float64],
     num_candidates: int,
     first: IntArray,
-) -> tuple[IntArray, IntArray, IntArray]:
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Positives first, then the picks of lowest priority ``(order + 0.5) / share``, each text once per query.
 
     Equal priorities go to the earlier retriever.
@@ -30,8 +30,8 @@ def merge(
         first: (n,) position of the first passage with the same text.
 
     Returns:
-        Lengths (Q,), and for all lists in a row passages (P,) and sources (P,): 0 for a positive, r + 1 for
-        retriever r.
+        Lengths (Q,), and for all lists in a row passages (P,), sources (P,): 0 for a positive, r + 1 for retriever
+        r, and grades (P,): 0 for all but positives.
     """
     taken = np.minimum(labelled.lengths, num_candidates - 1)
     kept = numbers_within(labelled.lengths) < taken[labelled.rows]
@@ -39,8 +39,10 @@ def merge(
     all_rows = np.concatenate([labelled.rows[kept], rows])
     all_passages = np.concatenate([labelled.passages[kept], passages])
     all_sources = np.concatenate([np.zeros(int(kept.sum()), dtype=np.int64), source])
+    all_grades = np.concatenate([labelled.grades[kept], np.zeros(len(rows), dtype=np.int64)])
     order = np.argsort(all_rows, kind="stable")
-    return np.bincount(all_rows, minlength=len(labelled)), all_passages[order], all_sources[order]
+    lengths = np.bincount(all_rows, minlength=len(labelled))
+    return lengths, all_passages[order], all_sources[order], all_grades[order]
 
 
 def _best_picks(

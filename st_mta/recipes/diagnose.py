@@ -134,7 +134,7 @@ def diagnose(
     qrels = {query_id: collection.qrels[split][query_id] for query_id in collection.queries.take_ids(queries)}
     if not any(qrels.values()):
         qrels = judge_by_teacher(collection, queries, pool.teacher, retrievers, options.num_candidates)
-    found = mine(collection, queries, retrievers, qrels, num_candidates=options.num_candidates)
+    found = mine(collection, queries, retrievers, qrels, num_candidates=options.num_candidates, listing=pool.teacher)
     scored = score_all(collection, found, pool.scorers).known().filled()
     dense, mask, positive = scored.dense()
     temperatures = fit_temperatures(dense, mask, calibration, names=list(scored.scorers))

@@ -42,19 +42,20 @@ class PublishedScores(StoredScores):
         folder, scorer = _open(source, wanted)
         self.name = name or scorer.name or scorer.fingerprint[:8]
         self.parts = _parts(folder, scorer.fingerprint)
-        self._scorer = scorer.fingerprint
+        self._names = [part.name for part in self.parts]
+        self._folder, self._scorer = folder, scorer.fingerprint
         self.bounded = scorer.kind in ("bm25", "bi-encoder", "late-interaction", "sparse")  # as their classes say
 
     @property
     def fingerprint(self) -> str:
         """Digest of the scorer's own fingerprint and the parts (whose names are unique)."""
-        return fingerprint_values("published", self._scorer, [part.name for part in self.parts])
+        return fingerprint_values("published", self._scorer, self._names)
 
     def _match(self, queries: Texts, corpus: Texts) -> Pairs:
         with duckdb.connect() as connection:
             for table, texts in (("queries", queries), ("passages", corpus)):
                 connection.register(table, pa.table({"key": text_keys(texts), "position": np.arange(len(texts))}))
-            connection.register("stored", pa.concat_tables(map(_read, self.parts)))
+            connection.register("stored", self._stored())
             found = connection.execute(
                 "SELECT queries.position * ? + passages.position AS code, min(score) AS score FROM stored "
                 "JOIN queries ON stored.query = queries.key JOIN passages ON stored.passage = passages.key "
@@ -64,6 +65,17 @@ class PublishedScores(StoredScores):
         self._check_any_known(len(found["code"]))
         self._check_finite(found["score"], found["code"], queries, corpus)
         return Pairs(found["code"].astype(np.int64), found["score"].astype(np.float32))
+
+    def _stored(self) -> pa.Table:
+        """All pairs. Whoever scores into the folder meanwhile may merge parts: their pairs are then in another one."""
+        while True:
+            try:
+                return pa.concat_tables(map(_read, self.parts))
+            except InputError:
+                parts = _parts(self._folder, self._scorer)
+                if parts == self.parts or not parts:
+                    raise
+                self.parts = parts
 
     def _check_finite(self, scores: FloatArray, codes: IntArray, queries: Texts, corpus: Texts) -> None:
         wrong = ~np.isfinite(scores)

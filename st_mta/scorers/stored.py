@@ -91,6 +91,14 @@ class StoredScores(Scorer):
         passages[rows[kept], number[kept]] = pairs.codes[best] % len(corpus)
         return Retrieved(query_positions, passages, scores)
 
+    def listed(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The file's k best passages of each query, in the order of the file."""
+        found, pairs = self.retrieve(queries, corpus, query_positions, k), self._pairs(queries, corpus)
+        codes = found.queries[:, None] * len(corpus) + found.passages
+        place = pairs.places[np.minimum(np.searchsorted(pairs.codes, codes), len(pairs.codes) - 1)]
+        order = np.argsort(np.where(found.passages >= 0, place, len(pairs.codes)), axis=1, kind="stable")
+        return found.ordered(order)
+
     def ranking(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Run:
         """The file's k best passages of each of its queries; equal scores by id, the higher one first."""
         query_positions = np.asarray(query_positions, dtype=np.int64)
@@ -138,7 +146,7 @@ class StoredScores(Scorer):
         self._check_any_known(len(all_codes))
         self._warn_of_strangers(len(others), len(all_codes), first)
         order = np.argsort(all_codes, kind="stable")
-        pairs = Pairs(all_codes[order], np.concatenate(scores)[order], others)
+        pairs = Pairs(all_codes[order], np.concatenate(scores)[order], others, order)
         self._check_repeated(pairs, queries, len(corpus))
         return pairs
 
@@ -173,8 +181,14 @@ class Pairs:
         codes: (n,) query position x corpus size + passage position, ascending.
         scores: (n,) float32.
         strangers: Rows of passages that the corpus does not have: ``query`` position, ``passage`` id, ``score``.
+        places: (n,) in which order they were given, by default that of the codes.
     """
 
     codes: IntArray
     scores: FloatArray
     strangers: pa.Table = field(default_factory=STRANGERS.empty_table)
+    places: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.places):
+            object.__setattr__(self, "places", np.arange(len(self.codes)))

@@ -23,15 +23,15 @@ MOST_PADDED = 4
 
 
 def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
-    """One row per query: text, position, its passages' corpus positions, which of them are positive, and all scores.
+    """One row per query: text, position, its passages' positions, which are positive, their grades, and all scores.
 
     Args:
         scored: Q queries with P pairs in all, scored by S scorers, the teacher's first.
         queries: The collection's queries.
 
     Returns:
-        Columns ``query`` (text), ``query_position``, ``passages`` (N positions), ``positive`` (N booleans) and
-        ``scores`` (N lists of S).
+        Columns ``query`` (text), ``query_position``, ``passages`` (N positions), ``positive`` (N booleans),
+        ``grades`` (N integers) and ``scores`` (N lists of S).
     """
     lists = scored.candidates
     offsets = pa.array(lists.offsets.astype(np.int32))
@@ -43,6 +43,7 @@ def listwise_dataset(scored: ScoredCandidates, queries: Texts) -> Dataset:
             "query_position": pa.array(lists.queries),
             "passages": pa.ListArray.from_arrays(offsets, pa.array(lists.passages)),
             "positive": pa.ListArray.from_arrays(offsets, pa.array(lists.positive)),
+            "grades": pa.ListArray.from_arrays(offsets, pa.array(lists.grades)),
             "scores": pa.ListArray.from_arrays(offsets, by_pair),
         }
     )
@@ -94,8 +95,9 @@ class FlatDocumentsCollator(TokenisingCollator):
 
     The passages are sorted by length and spread over columns ``documents_0``, ``documents_1``, ... of at most
     ``documents_per_forward`` texts, so that little is padded; the label's ``index`` (B, N) counts through them in
-    that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding) and
-    ``positive`` (B, N); with ``targets`` also ``query_targets`` (B, D) and ``document_targets`` (U, D).
+    that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding),
+    ``positive`` (B, N) and ``grades`` (B, N; 0 where nothing is relevant); with ``targets`` also ``query_targets``
+    (B, D) and ``document_targets`` (U, D).
 
     Args:
         corpus: The passages that the rows' positions mean.
@@ -145,11 +147,13 @@ class FlatDocumentsCollator(TokenisingCollator):
         scores = np.concatenate([np.asarray(row["scores"], dtype=np.float32) for row in rows])
         padded_index = torch.full(mask.shape, -1, dtype=torch.int64)
         padded_index[mask] = torch.from_numpy(index)
-        positive = torch.zeros(mask.shape, dtype=torch.bool)
+        positive, grades = torch.zeros(mask.shape, dtype=torch.bool), torch.zeros(mask.shape, dtype=torch.int64)
         positive[mask] = torch.from_numpy(np.concatenate([np.asarray(row["positive"], dtype=bool) for row in rows]))
+        grades[mask] = torch.from_numpy(np.concatenate([np.asarray(row["grades"], dtype=np.int64) for row in rows]))
         padded_scores = torch.full((*mask.shape, scores.shape[1]), float("nan"))
         padded_scores[mask] = torch.from_numpy(scores)
-        return {"scores": padded_scores.transpose(1, 2).contiguous(), "index": padded_index, "positive": positive}
+        scores_by_scorer = padded_scores.transpose(1, 2).contiguous()
+        return {"scores": scores_by_scorer, "index": padded_index, "positive": positive, "grades": grades}
 
     def _get_prompt_for_column(self, prompts: str | dict[str, str], column_name: str) -> str | None:
         """All document columns share the prompt given for ``documents``."""

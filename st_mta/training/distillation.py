@@ -104,6 +104,7 @@ class Distillation(RunState):
                 "bf16": settled.bf16,
                 "device": settled.device,
                 "regression_weight": settled.regression_weight,
+                "num_candidates": settled.num_candidates,
                 "loss": identity_of_loss(probe, loss),
                 "frozen": [name for name, weight in students.original.named_parameters() if not weight.requires_grad],
                 **what_a_best_checkpoint_depends_on(arguments, evaluator),

@@ -51,8 +51,12 @@ class MethodOptions:
         group=CANDIDATES,
         help="Training queries drawn for an iteration; None takes all.",
     )
-    num_candidates: int = option(
-        16, within=count_from(2), group=CANDIDATES, help="Passages per query, the positives among them."
+    num_candidates: int | None = option(
+        None,
+        within=count_from(2),
+        group=CANDIDATES,
+        help="Passages per query at most, the positives among them. None is 16; with a file or dataset of scores as "
+        "teacher it takes all that this has scored, up to 64.",
     )
     range_min: int = option(
         0, within=count_from(0), group=CANDIDATES, help="Retrieved passages skipped from the top when sampling."

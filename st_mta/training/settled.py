@@ -19,6 +19,10 @@ from st_mta.types import Scorer
 
 WEIGHT = 3.0
 """Of regression beside the listwise terms, chosen on development queries (benchmarks/assistants)."""
+CANDIDATES = 16
+"""Passages per query where the scorers can score any."""
+MOST_LISTED = 64
+"""Where the teacher's scores are given all that it has scored: published files have up to so many."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Settled:
         device: Its type, such as "cpu".
         bf16: Whether training computes in bf16.
         regression_weight: Of embedding regression in every iteration.
+        num_candidates: Passages per query at most.
     """
 
     device: str
     bf16: bool
     regression_weight: float
+    num_candidates: int = CANDIDATES
 
     @property
     def precision(self) -> str:
@@ -71,7 +77,9 @@ def settle(
             got=", ".join(f"{scorer.name} ({scorer.kind})" for scorer in scorers),
             remedy="bring such an assistant, or set regression_weight=0",
         )
-    return Settled(arguments.device.type, computes_in_bf16(arguments), weight)
+    given = scorers[0].partial and scorers[0].can_retrieve
+    num_candidates = arguments.num_candidates or (MOST_LISTED if given else CANDIDATES)
+    return Settled(arguments.device.type, computes_in_bf16(arguments), weight, num_candidates)
 
 
 def _of_width(width: int | None, kind: str) -> str:

@@ -174,7 +174,7 @@ def test_queries_that_a_run_does_not_cover_are_named(collection, tmp_path, caplo
     run, _ = evaluate_scorer(run_file(tmp_path, rows), collection, "dev")
     assert run == {"q2": {}, "q0": {"p00": 1.0}, "q1": {}, "q3": {"p05": 1.0}}
     (record,) = caplog.records
-    assert "run has no passage for 2 of 4 judged queries of toy, split dev (the first is 'q2')" in record.message
+    assert "run has no passage for 2 of 4 judged queries (50%) of toy, split dev (the first is 'q2')" in record.message
 
 
 def test_the_query_itself_is_no_result_of_a_run_file(collection, tmp_path):

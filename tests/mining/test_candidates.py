@@ -85,6 +85,15 @@ def test_equal_grades_keep_the_order_of_the_qrels(collection, shuffled):
     assert lists(candidates)[0][:3] == [5, 9, 3]
 
 
+def test_lists_know_the_grades_of_their_positives(collection, shuffled):
+    qrels = {"q0": {"p9": 1, "p3": 3, "p5": 2, "p7": 0}, "q2": {"p4": 2}}
+    candidates = mine(collection, np.array([0, 1, 2]), [shuffled("a", 0)], qrels, num_candidates=5)
+    rows = [candidates.grades[start:end].tolist() for start, end in pairwise(candidates.offsets)]
+    assert rows == [[3, 2, 1, 0, 0], [0] * 5, [2, 0, 0, 0, 0]]
+    kept = candidates.keep(candidates.passages != 3).select(np.array([2, 0]))
+    assert kept.grades.tolist() == [2, 0, 0, 0, 0, 2, 1, 0, 0]
+
+
 def test_judged_but_not_relevant_passages_may_be_candidates(collection):
     retriever = FixedRankings("a", {0: [101, 7]})
     assert lists(mine(collection, np.array([0]), [retriever], collection.qrels["train"])) == [[100, 0, 101, 7]]

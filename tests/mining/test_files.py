@@ -12,7 +12,7 @@ from st_mta.types import Candidates
 
 def assert_equal(left: Candidates, right: Candidates) -> None:
     assert left.sources == right.sources
-    for name in ("queries", "offsets", "passages", "positive", "source"):
+    for name in ("queries", "offsets", "passages", "positive", "source", "grades"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
         assert getattr(left, name).dtype == getattr(right, name).dtype
 
@@ -36,6 +36,17 @@ def test_ragged_and_empty_lists_come_back(tmp_path):
     assert_equal(load_candidates(tmp_path / "c.parquet"), candidates)
     save_candidates(tmp_path / "none.parquet", candidates.select(np.array([], dtype=np.int64)))
     assert len(load_candidates(tmp_path / "none.parquet")) == 0
+
+
+def test_a_file_from_before_there_were_grades_has_positives_of_grade_1(collection, shuffled, tmp_path):
+    candidates = mine(collection, np.arange(30), [shuffled("a", 0)], collection.qrels["train"])
+    save_candidates(tmp_path / "c.parquet", candidates)
+    table = pq.read_table(tmp_path / "c.parquet")
+    pq.write_table(table.drop_columns(["grades"]), tmp_path / "older.parquet")
+    older = load_candidates(tmp_path / "older.parquet")
+    assert candidates.grades.max() == 2
+    np.testing.assert_array_equal(older.passages, candidates.passages)
+    np.testing.assert_array_equal(older.grades, candidates.positive.astype(int))
 
 
 def test_other_files_are_refused(tmp_path):

@@ -53,6 +53,22 @@ def test_a_pair_that_stands_twice_has_the_smaller_score(store, toy_collection):
     assert stored.name == "ffffffff"
 
 
+def test_parts_that_are_merged_before_they_are_read_are_found_again(filled, toy_collection):
+    stored = load_scorer(f"stored:{filled.folder}#bm25")
+    before, (part, *_) = stored.fingerprint, stored.parts
+    part.rename(part.with_name("part-merged.parquet"))
+    expected = score_pairs(BM25(store=filled), toy_collection)
+    np.testing.assert_array_equal(score_pairs(stored, toy_collection), expected)
+    assert stored.fingerprint == before  # of what was there when it was named
+
+
+def test_a_part_that_is_damaged_is_refused(filled, toy_collection):
+    stored = load_scorer(f"stored:{filled.folder}#bm25")
+    stored.parts[0].write_bytes(b"no Parquet")
+    with pytest.raises(InputError, match="download or copy it again"):
+        score_pairs(stored, toy_collection)
+
+
 def test_what_cannot_be_read_back(filled, tmp_path, toy_collection):
     with pytest.raises(InputError, match="#"):
         load_scorer(f"stored:{filled.folder}")

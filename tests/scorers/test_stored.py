@@ -223,3 +223,12 @@ def test_rankings_in_blocks_are_the_same(tmp_path, monkeypatch):
     assert list(expected) == ["q3", "q1", "q2"]
     monkeypatch.setattr(lines, "BLOCK_BYTES", 60)
     assert StoredScores(path).ranking(QUERIES, CORPUS, np.array([2, 0, 1]), 4) == expected
+
+
+def test_listed_passages_come_in_the_order_of_the_file_the_best_where_there_are_more(tmp_path):
+    rows = [("q2", "d4", 1.0), ("q1", "d3", 0.5), ("q1", "d0", 3.0), ("q2", "d1", 2.0), ("q1", "d2", 2.5)]
+    scorer = StoredScores(write_parquet(tmp_path / "a.parquet", rows))
+    found = scorer.listed(QUERIES, CORPUS, np.array([1, 0, 2]), 4)
+    assert found.passages.tolist() == [[4, 1, -1, -1], [3, 0, 2, -1], [-1] * 4]
+    assert found.scores[:2, :3].tolist() == [[1.0, 2.0, -np.inf], [0.5, 3.0, 2.5]]
+    assert scorer.listed(QUERIES, CORPUS, np.array([0]), 2).passages.tolist() == [[0, 2]]

@@ -98,8 +98,16 @@ def test_targets_are_those_of_the_batchs_texts_in_their_order(student, per_forwa
     assert positions == [[1, 2], [0, 3, 1]] and label["document_targets"].shape == (4, 2)
 
 
+def test_the_label_holds_the_grades_of_the_positives(student):
+    lists = replace(LISTS, grades=np.array([3, 0, 0, 2, 0]))
+    rows = list(listwise_dataset(ScoredCandidates(lists, SCORES, ("T", "A")), QUERIES))
+    label = FlatDocumentsCollator(student.preprocess, corpus=CORPUS)(rows)["label"]
+    assert label["grades"].tolist() == [[3, 0, 0], [2, 0, 0]]
+    assert batch_of(student, None)["label"]["grades"].tolist() == [[1, 0, 0], [1, 0, 0]]
+
+
 def test_without_targets_the_label_has_none(student):
-    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive"}
+    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive", "grades"}
 
 
 def test_a_copy_of_a_positive_is_the_same_document(student):

@@ -155,7 +155,7 @@ def test_a_trainer_changes_neither_arguments_nor_student_and_two_can_share_them(
 def test_defaults_differ_from_the_hosts_where_they_say_so():
     arguments = MultiAssistantTrainingArguments("x", use_cpu=True)
     assert (arguments.learning_rate, arguments.per_device_train_batch_size, arguments.seed) == (1e-4, 32, 42)
-    assert "num_candidates (default 16): Passages per query" in MultiAssistantTrainingArguments.__doc__
+    assert "num_candidates (default None): Passages per query" in MultiAssistantTrainingArguments.__doc__
 
 
 class WriteBesideCheckpoints(TrainerCallback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from transformers import TrainerCallback
 
 from st_mta.errors import InputError
 from st_mta.scorers import BM25, CrossEncoderScorer, FunctionScorer, PairScorer
@@ -97,3 +98,48 @@ def test_a_service_is_asked_once_over_a_run_three_failures_and_a_repetition(toy_
     assert run("repeated", services[4], False) == resumed and not services[4].asked
     asked = sum((service.asked for service in services), Counter())
     assert set(asked.values()) == {1} and all(service.asked for service in services[1:4])
+
+
+class Dying(TrainerCallback):
+    """Ends a training with an error."""
+
+    def on_step_end(self, args, state, control, **_):
+        raise RuntimeError("killed in training")
+
+
+class DyingScorer(CountingScorer):
+    """Answers so many calls; what it is asked then is neither answered nor counted."""
+
+    def __init__(self, store, asked, calls):
+        super().__init__(store)
+        self.asked, self.calls, self.part_size = asked, calls, 16
+
+    def predict(self, queries, passages):
+        if self.calls == 0:
+            raise RuntimeError("killed in predict")
+        self.calls -= 1
+        return super().predict(queries, passages)
+
+
+def test_every_pair_is_paid_for_once_over_three_kills_and_a_repetition(toy_collection, tmp_path):
+    asked, small = Counter(), {"regression_epochs": 0.0, "assistants": [BM25()], "curriculum": "none"}
+
+    def run(folder, calls=-1, callbacks=()):
+        teacher = DyingScorer(Store(tmp_path / "store"), asked, calls)
+        trainer = toy_trainer(tmp_path / folder, tmp_path / "store", toy_collection, teacher=teacher, **small)
+        trainer.distillation.callbacks = callbacks
+        trainer.distillation.learn()
+
+    with pytest.raises(RuntimeError, match="killed in predict"):
+        run("out", calls=3)  # on dev
+    before = len(asked)
+    with pytest.raises(RuntimeError, match="killed in training"):
+        run("out", callbacks=[Dying()])
+    assert len(asked) > before > 0
+    with pytest.raises(RuntimeError, match="killed in predict"):
+        run("out", calls=1)  # at most in the second iteration
+    before = len(asked)
+    run("out")
+    assert len(asked) > before
+    run("again")
+    assert set(asked.values()) == {1}

@@ -15,7 +15,9 @@ from st_mta.types import IntArray, Qrels, Retrieved, Scorer
 
 
 def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
-    """The union of what the student and the retrieving assistants find, positives first."""
+    """The union of what the student and the retrieving assistants find, positives first; of a teacher whose scores are
+    given, what it has scored.
+    """
     folder, arguments = run.folder.iteration(iteration), run.arguments
     student = run.students.scorer(start_from, STUDENT)
     available = training_queries(run.collection)
@@ -33,11 +35,12 @@ def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
         drawn,
         run.retrievers(student),
         positives,
-        num_candidates=arguments.num_candidates,
+        num_candidates=run.settled.num_candidates,
         range_min=arguments.range_min,
         depth=arguments.range_max,
         sampling_strategy=arguments.sampling_strategy,
         seed=arguments.seed + iteration,
+        listing=run.pool.teacher,
     )
     save_candidates(folder / "candidates.parquet", mined)
     with atomic_path(folder / "queries.npz") as temporary, open(temporary, "wb") as file:

@@ -20,6 +20,7 @@ from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.curriculum import training_queries
 from st_mta.training.options import SIMILARITY
 from st_mta.training.run_state import STUDENT, RunState
+from st_mta.training.settled import CANDIDATES
 from st_mta.training.stages.quality import weight_of_teacher
 from st_mta.training.throughput import speeds
 from st_mta.types import Collection, FloatArray, IntArray, Scorer
@@ -168,7 +169,7 @@ def fit_dev_weights(
         collection.queries_of("dev"),
         retrievers,
         collection.qrels["dev"],
-        num_candidates=arguments.num_candidates,
+        num_candidates=arguments.num_candidates or CANDIDATES,
         depth=arguments.range_max,
     )
     lists = lists.select(np.flatnonzero(lists.lengths))

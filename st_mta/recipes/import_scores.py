@@ -1,0 +1,133 @@
+"""`import_scores`: scores that others have published become a collection and a teacher."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from st_mta.atomic import atomic_folder
+from st_mta.collections import read_beir
+from st_mta.collections.score_files import FORMS, Tables
+from st_mta.collections.score_files.source import Source
+from st_mta.errors import InputError
+from st_mta.lookup import check_choice
+from st_mta.outputs import check_output_folder
+from st_mta.progress import progress
+from st_mta.scorers import StoredScores
+from st_mta.types import Collection
+
+logger = logging.getLogger(__name__)
+
+RUN = "run"
+"""The form of run files and of ``{query_id: {passage_id: score}}``, which are no records."""
+SCORES, PAIRS = "scores.parquet", "pairs.parquet"
+
+
+def import_scores(
+    path: str | Path,
+    output_dir: str | Path,
+    *,
+    corpus: str | Path | None = None,
+    queries: str | Path | None = None,
+    form: str | None = None,
+) -> tuple[Collection, StoredScores | None]:
+    """Reads a file of scores in one of the forms in use, and writes it as a collection and a file of scores.
+
+    Its first record says which form it is: those of PyLate ("pylate"), FlagEmbedding ("flagembedding") and Tevatron
+    ("tevatron"), what the host's ``mine_hard_negatives`` writes ("tuples", "lists", "pairs"), columns query_id,
+    passage_id and score ("scores"), or a run or ``{query_id: {passage_id: score}}`` ("run"). What a form calls
+    positive, or has labels of 1 and more, becomes a judgement of the split "train". A text without an id gets one that
+    equal texts share. A pair that comes several times has its first score.
+
+    Args:
+        path: Records as .jsonl, .json (both also .gz) or .parquet, a folder written by ``save_to_disk``, or a run.
+        output_dir: A new folder for ``corpus.jsonl``, ``queries.jsonl``, ``qrels/train.tsv`` and ``scores.parquet``.
+            Where no pair has a score, ``pairs.parquet`` is what ``st-mta score`` can score.
+        corpus: Ids and texts of the passages where the file has only ids: records as above, or a folder in the layout
+            of BEIR.
+        queries: The same of the queries; by default those of the corpus's folder.
+        form: One of the names above where the form is not recognised.
+
+    Returns:
+        The collection and its scores, None where the file has none. Only queries with a row are in it.
+
+    Raises:
+        InputError: If the output folder holds something, the form is unknown, a record is malformed (with its line),
+            or there are no texts.
+
+    Example:
+        ::
+
+            collection, teacher = import_scores("train.jsonl", "marco", corpus="corpus.parquet", queries="q.parquet")
+            MultiAssistantTrainer(student, arguments, teacher=teacher, collection=collection).train()
+    """
+    folder = check_output_folder(output_dir)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            expected="a new or empty output folder", got=f"{folder}, which holds files", remedy="name another"
+        )
+    if form is not None:
+        check_choice("form", form, (*FORMS, RUN))
+    with atomic_folder(folder, last=SCORES) as temporary, TemporaryDirectory(dir=temporary) as work:
+        with closing(Tables(Path(work))) as tables, progress("Importing", 5, "steps") as bar:
+            _add_pairs(tables, Path(path), form)
+            bar.update()
+            for table, texts in _texts(corpus, queries):
+                tables.add_texts(table, Source.open(texts))
+            bar.update()
+            for note in tables.settle():
+                logger.info(note)
+            bar.update()
+            scored = tables.write(temporary)
+            bar.update()
+    collection = read_beir(folder)
+    logger.info(
+        f"{len(collection.corpus):,} passages, {len(collection.queries):,} queries, {scored:,} scores and judgements "
+        f"of {len(collection.qrels.get('train', {})):,} queries in {folder}"
+    )
+    return collection, StoredScores(folder / SCORES, name=folder.name) if scored else None
+
+
+def _add_pairs(tables: Tables, path: Path, form: str | None) -> None:
+    source = Source.open(path)
+    if not source.sample:
+        if form not in (None, RUN):
+            raise _not_of(form, path, "a run")
+        logger.info("%s is read as the form %r.", path, RUN)
+        tables.add_run(path)
+        return
+    names = list(FORMS) if form is None else [form] if form != RUN else []
+    readings = {name: columns for name in names if (columns := FORMS[name].read(source.sample)) is not None}
+    if not readings:
+        raise _not_of(form, path, f"the columns {', '.join(source.sample)}")
+    name, columns = next(iter(readings.items()))
+    logger.info("%s is read as the form %r: %s", path, name, FORMS[name].example)
+    tables.add_pairs(source, columns)
+
+
+def _not_of(form: str | None, path: Path, got: str) -> InputError:
+    known = {name: each.example for name, each in FORMS.items()} | {RUN: "{query_id: {passage_id: score}}, or TREC"}
+    wanted = known if form is None else {form: known[form]}
+    return InputError(
+        expected=f"records like {'; '.join(f'{example} ({name})' for name, example in wanted.items())} in {path}",
+        got=got,
+        remedy="rename its columns" if form is None else "name another form, or none, to have it recognised",
+    )
+
+
+def _texts(corpus: str | Path | None, queries: str | Path | None) -> list[tuple[str, Path]]:
+    """Table -> the file with its texts."""
+    given = {"passages": corpus, "queries": queries}
+    files = {table: Path(path) for table, path in given.items() if path is not None}
+    folder = files.get("passages")
+    if folder is not None and folder.is_dir():
+        for table, name in (("passages", "corpus"), ("queries", "queries")):
+            found = next(
+                (folder / f"{name}{end}" for end in (".jsonl", ".jsonl.gz") if (folder / f"{name}{end}").exists()),
+                None,
+            )
+            if found is not None and (table == "passages" or table not in files):
+                files[table] = found
+    return list(files.items())
