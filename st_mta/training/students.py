@@ -55,7 +55,7 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
     _check_keep(keep, len(layers))
     config = copy.deepcopy(backbone.config)
     _set_layers(backbone, name, [layers[index] for index in keep], keep, len(layers))
-    if not _is_same_when_saved(student):
+    if not is_same_when_saved(student):
         _put_back(backbone, name, layers, config)
         raise InputError(
             expected=f"layers of {type(backbone).__name__} that make the same model when it is saved and loaded",
@@ -216,7 +216,7 @@ def _number(layers: list[nn.Module]) -> None:
                 setattr(module, name, place)
 
 
-def _is_same_when_saved(student: SentenceTransformer) -> bool:
+def is_same_when_saved(student: SentenceTransformer) -> bool:
     """Whether the host loads the model that it saved: a layer unlike those it makes in that place loses parts."""
     with tempfile.TemporaryDirectory() as folder:
         student.save_pretrained(folder)
