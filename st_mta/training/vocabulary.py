@@ -67,7 +67,7 @@ def prune_vocabulary(
     """
     if not 0 <= keep_general <= 1:
         raise InputError(expected="keep_general between 0 and 1", got=str(keep_general), remedy="give a share")
-    student = load_student(str(model)) if isinstance(model, (str, Path)) else model
+    student = load_student(model)
     read = TextsToKeep(texts, sorted({"", *(student.prompts or {}).values(), *prompts}))
     parts = [_part(module) for module in student.modules() if isinstance(module, (Transformer, StaticEmbedding))]
     if not parts:
@@ -91,8 +91,8 @@ def _change(part: Any, read: TextsToKeep, share: float) -> Change:
     description = json.loads(tokenizer.to_str())
     used = np.zeros(max(vocabulary(description).values()) + 1, dtype=bool)
     used[[one for one in _needed(part) if 0 <= one < len(used)]] = True
-    for ids in _tokenised(tokenizer, read):
-        used[ids] = True
+    for (found,) in _tokenised(read, tokenizer):
+        used[found] = True
     ids = ids_to_keep(description, np.flatnonzero(used).tolist(), share)
     smaller = cut(json.loads(_backend(part.tokenizer).to_str()), ids)
     if isinstance(part, StaticEmbedding):
@@ -152,13 +152,16 @@ def _whole_texts(tokenizer: Any) -> Tokenizer:
     return found
 
 
-def _tokenised(tokenizer: Tokenizer, read: TextsToKeep) -> Iterator[IntArray]:
-    """The ids of every block of texts, one after another."""
+def _tokenised(read: TextsToKeep, *tokenizers: Tokenizer) -> Iterator[list[IntArray]]:
+    """The ids of every block of texts, one text after another, by each tokenizer."""
     with progress("Reading the texts", len(read), "texts") as bar:
         for block in read.blocks():
-            rows = tokenizer.encode_batch_fast(block)
-            yield np.array([one for row in rows for one in row.ids], dtype=np.int64)
+            yield [_ids(tokenizer, block) for tokenizer in tokenizers]
             bar.update(len(block))
+
+
+def _ids(tokenizer: Tokenizer, texts: list[str]) -> IntArray:
+    return np.array([one for row in tokenizer.encode_batch_fast(texts) for one in row.ids], dtype=np.int64)
 
 
 def _loaded(tokenizer: Any, smaller: dict[str, Any]) -> Any:
@@ -186,7 +189,7 @@ def _refuse_other_reading(old: Tokenizer, new: Tokenizer, ids: IntArray, read: T
     expected = {token: int(numbers[place]) for token, place in tokens.items() if numbers[place] >= 0}
     if new.get_vocab(with_added_tokens=True) != expected:
         raise _unfit("a tokenizer whose entries can be numbered anew", "other numbers after it was saved and loaded")
-    for before, after in zip(_tokenised(old, read), _tokenised(new, read)):
+    for before, after in _tokenised(read, old, new):
         if not np.array_equal(numbers[before], after):
             raise _unfit("a tokenizer that reads the texts as before with fewer tokens", "a text with other tokens")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 
 import pytest
@@ -45,6 +44,11 @@ def seeded(make, seed: int = 1):
 
 def bert(seed: int = 1) -> Transformer:
     return transformer(seeded(lambda: BertModel(tiny_config()), seed))
+
+
+def half() -> Transformer:
+    """Weights in bf16, in memory and on disk."""
+    return transformer(seeded(lambda: BertModel(tiny_config())).to(torch.bfloat16))
 
 
 def qwen() -> Transformer:
@@ -152,9 +156,8 @@ STUDENTS = {
     "LoRA": lambda: with_adapter(pooled("mean"), "query", "value"),
     "LoRA and a layer": lambda: with_adapter(pooled("mean"), "query", modules_to_save=["pooler"]),
     "LoRA with dropout": lambda: with_adapter(pooled("mean"), "query", "value", lora_dropout=0.5),
-    "LoRA, bf16": lambda: with_adapter(pooled("mean").to(torch.bfloat16), "query", "value"),
+    "LoRA, bf16": lambda: with_adapter(pooled("mean", half()), "query", "value"),
     "Router": two_towers,
-    "Router with LoRA": lambda: with_adapter(two_towers(), "query", "value"),
     "Router, static queries": static_queries,
     "Router, shared tower": shared_tower,
     "static": lambda: student_of(static()),
@@ -166,7 +169,3 @@ STUDENTS = {
     "prompts": prompted,
 }
 """Name -> makes one; the same weights each time."""
-
-
-def clone(student: SentenceTransformer) -> SentenceTransformer:
-    return copy.deepcopy(student)
