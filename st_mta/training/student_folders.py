@@ -19,7 +19,7 @@ from st_mta.training.students import loaded_again, set_prompts
 
 NOT_AGAIN = (
     "give a student that survives save_pretrained; an adapter is saved without the model beneath it, which has to "
-    "stay where it was loaded from, and in a Router the host does not find it: merge it there, or train the tower whole"
+    "stay where it was loaded from; the host does not find it for a Router: merge it there, or train the tower whole"
 )
 KEPT = 3
 """Students held in memory for scoring: the untrained one, the best and the last."""
