@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.training.arguments import MultiAssistantTrainingArguments as MultiAssistantTrainingArguments
     from st_mta.training.students import prune_layers as prune_layers
     from st_mta.training.trainer import MultiAssistantTrainer as MultiAssistantTrainer
+    from st_mta.training.vocabulary import prune_vocabulary as prune_vocabulary
     from st_mta.types import Candidates as Candidates
     from st_mta.types import Collection as Collection
     from st_mta.types import Qrels as Qrels
@@ -65,6 +66,7 @@ _NAMES = {
     "training.arguments": "MultiAssistantTrainingArguments",
     "training.students": "prune_layers",
     "training.trainer": "MultiAssistantTrainer",
+    "training.vocabulary": "prune_vocabulary",
     "types": "Candidates Collection Qrels Run Scorer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from st_mta.atomic import atomic_write_text
+from st_mta.collections import load_collection
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.hub.secrets import without_secrets
@@ -27,10 +28,13 @@ from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.options import MethodOptions
 from st_mta.training.students import prune_layers
 from st_mta.training.trainer import MultiAssistantTrainer
+from st_mta.training.vocabulary import prune_vocabulary
+from st_mta.types import Collection
 
 logger = logging.getLogger(__name__)
 
 MACHINE = "Machine and evaluation"
+WHOLE, COLLECTION = "whole", "collection"
 
 
 @dataclass(kw_only=True)
@@ -60,6 +64,14 @@ class DistillConfig(MethodOptions):
         group=INPUTS,
         basic=True,
         help="Layers of the student to keep, counted from 0 (default: all).",
+    )
+    student_vocabulary: str = option(
+        WHOLE,
+        choices=(WHOLE, COLLECTION),
+        group=INPUTS,
+        basic=True,
+        help="Tokens of the student to keep; collection drops the word vectors of those that neither the collection "
+        "(without its test queries) nor a general share of the vocabulary needs.",
     )
     device: str | None = option(None, within=DEVICES, group=MACHINE, help="cpu, or whatever the machine offers.")
     store: str | None = option(None, within=STORES, group=MACHINE, help=STORE)
@@ -111,16 +123,28 @@ def distill(config: DistillConfig) -> Report:
     arguments = training_arguments(config)
     refuse_unknown([config.collection])
     student = load_student(config.student, device=config.device)
+    if config.student_layers:
+        student = prune_layers(student, config.student_layers)
+    collection: Collection | str = config.collection
+    if config.student_vocabulary == COLLECTION:
+        collection = load_collection(config.collection)
+        student = prune_vocabulary(student, collection, prompts=_prompts(arguments))
     trainer = MultiAssistantTrainer(
-        prune_layers(student, config.student_layers) if config.student_layers else student,
+        student,
         arguments,
         teacher=config.teacher,
         assistants=config.assistants,
-        collection=config.collection,
+        collection=collection,
         store=config.store,
         teacher_view=config.teacher_view,
     )
     return run_trainer(trainer, config)
+
+
+def _prompts(arguments: MultiAssistantTrainingArguments) -> list[str]:
+    """The prompts that the arguments give the student."""
+    prompts = arguments.prompts or {}
+    return [prompts] if isinstance(prompts, str) else [str(prompt) for prompt in prompts.values()]
 
 
 def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:

