@@ -28,7 +28,16 @@ from st_mta.losses.loss_options import TEACHER, options_beyond, typed_loss_optio
 from st_mta.losses.similarity import check_range, resolve_similarity
 
 LOSS_OPTIONS = frozenset(
-    {"alpha", "scale", "contrastive_scale", "contrastive_weight", "regression_weight", "return_components"}
+    {
+        "alpha",
+        "scale",
+        "contrastive_scale",
+        "contrastive_weight",
+        "regression_weight",
+        "regression_terms",
+        "regression_map",
+        "return_components",
+    }
 )
 """What a factory may be given by keyword."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,9 +17,12 @@ from st_mta.errors import InputError
 from st_mta.lookup import find_function, word_of
 from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.divergences import DIVERGENCES, Divergence
+from st_mta.losses.embedding.in_lists import list_terms
+from st_mta.losses.embedding.spaces import EmbeddingSpaces
+from st_mta.losses.embedding.terms import check_terms
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import warn_if_mismatched, warn_if_narrow
-from st_mta.losses.list_loss import ListLoss
+from st_mta.losses.list_loss import ListLoss, total
 from st_mta.losses.regression import embedding_regression
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
@@ -59,6 +62,10 @@ class ListwiseKLLoss(ListLoss):
         contrastive_scale: Factor of the student's similarities in InfoNCE. Default: ``scale``.
         regression_weight: Weight of embedding regression to the "query_targets" and "document_targets" of the label,
             which only the flat form has; 0 leaves it out.
+        regression_terms: What it is made of: words of ``st_mta.losses.embedding.TERMS`` with their weights. Default:
+            the cosine distance.
+        regression_map: Between the student's space and that of the targets, trained along where its kind is; None
+            where the targets are in the student's space.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
             trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression"; the
             first two are called by their divergence.
@@ -112,10 +119,14 @@ class ListwiseKLLoss(ListLoss):
         contrastive_weight: float = 0.0,
         contrastive_scale: float | None = None,
         regression_weight: float = 0.0,
+        regression_terms: Mapping[str, float] | None = None,
+        regression_map: EmbeddingSpaces | None = None,
         return_components: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
+        self.regression_terms = None if regression_terms is None else check_terms(regression_terms)
+        self.regression_map = regression_map
         self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
         self.teacher_temperature = teacher_temperature
         self.divergence = divergence
@@ -150,8 +161,13 @@ class ListwiseKLLoss(ListLoss):
                 logits * (self.contrastive_scale / self.scale), batch
             )
         if self.regression_weight:
-            terms["regression"] = self.regression_weight * embedding_regression(batch)
+            terms["regression"] = self.regression_weight * self._regression(batch)
         return terms
+
+    def _regression(self, batch: ListwiseBatch) -> Tensor:
+        if self.regression_terms is None and self.regression_map is None:
+            return embedding_regression(batch)
+        return total(list_terms(batch, self.regression_terms or {"cosine": 1.0}, self.regression_map))
 
     def _compare(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> Tensor:
         """(T,) mean divergence from each target."""
@@ -214,6 +230,10 @@ class ListwiseKLLoss(ListLoss):
             config["targets"] = describe() if describe else word_of(self.targets)
         for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight"):
             config[name] = getattr(self, name)
+        if self.regression_terms is not None:
+            config["regression_terms"] = self.regression_terms
+        if self.regression_map is not None:
+            config["regression_map"] = self.regression_map.kind
         return config
 
 

@@ -93,7 +93,7 @@ class Distillation(RunState):
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
         make_loss = loss_of_run(factory, arguments, settled, pool.scorers, loss)
-        probe = make_loss(copied(students.original), make_targets(pool, arguments))
+        probe = make_loss(copied(students.original), make_targets(pool, arguments), None)
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
             evaluator = CollectionEvaluator(whole, "dev")

@@ -13,6 +13,8 @@ from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
 from st_mta.lookup import find_function, word_of
 from st_mta.losses.by_name import LossFactory
+from st_mta.losses.embedding import EmbeddingSpaces
+from st_mta.losses.embedding.spaces import TRAINED
 from st_mta.losses.loss_options import READER, typed_loss_options
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.scorers.identity import identity_of
@@ -50,7 +52,9 @@ def loss_of_run(
     name = chosen.pop(READER, None) if factory.reads else None
     teacher = reading_model(scorers, name, word_of(named)) if factory.reads else None
 
-    def make(student: SentenceTransformer, targets: AssistantTargets) -> nn.Module:
+    def make(
+        student: SentenceTransformer, targets: AssistantTargets, regression_map: EmbeddingSpaces | None = None
+    ) -> nn.Module:
         _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
         return factory(
             student,
@@ -62,6 +66,8 @@ def loss_of_run(
             alpha=targets.alpha,
             contrastive_weight=arguments.contrastive_weight,
             regression_weight=settled.regression_weight,
+            regression_terms=arguments.regression_terms,
+            regression_map=regression_map,
             return_components=True,
         )
 
@@ -72,11 +78,14 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
     """Refuses a loss that would not do what an argument says.
 
     Raises:
-        InputError: If ``regression_weight``, ``alpha``, ``contrastive_weight`` or ``scale`` is given and the loss has
-            no such weight, or there is an ``alpha_end`` and it has no ``alpha``.
+        InputError: If ``regression_weight``, ``regression_terms``, a trained ``regression_map``, ``alpha``,
+            ``contrastive_weight`` or ``scale`` is given and the loss has no such thing, or there is an ``alpha_end``
+            and it has no ``alpha``.
     """
     given = {
         "regression_weight": bool(arguments.regression_weight),
+        "regression_terms": arguments.regression_terms is not None,
+        "regression_map": arguments.regression_map in TRAINED,
         "alpha": arguments.alpha is not None,
         "contrastive_weight": arguments.contrastive_weight not in (0, CONTRASTIVE_WEIGHT),
         "scale": arguments.scale is not None,

@@ -12,6 +12,7 @@ from st_mta.checked import check_fields
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.by_name import LOSSES, check_loss
+from st_mta.losses.embedding.terms import check_terms
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
 from st_mta.training.regression_weights import CHOOSERS, MAPS, PROCRUSTES
@@ -96,6 +97,12 @@ class MethodOptions:
         group=WARM_UP,
         help="Passes of the warm-up, which regresses the student's embeddings to those of a bi-encoder; 0 leaves it "
         "out.",
+    )
+    regression_terms: dict[str, float] | None = option(
+        None,
+        group=WARM_UP,
+        help="What the regression is made of, as JSON: the words cosine, mse, l2, gram (the batch's similarities), "
+        'relative (their order) and spread with their weights. None is {"cosine": 1}.',
     )
     regression_texts: str | None = option(
         None,
@@ -274,6 +281,8 @@ class MethodOptions:
             )
 
     def _check_regression(self) -> None:
+        if self.regression_terms is not None:
+            check_terms(self.regression_terms)
         if self.regression_to != "best" and self.regression_map == "none":
             raise InputError(
                 expected="a regression_map where several bi-encoders are regressed to",

@@ -16,7 +16,7 @@ from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
 from st_mta.stores.embeddings import Role
 from st_mta.training.curriculum import training_queries
-from st_mta.training.regression_weights import CHOOSERS
+from st_mta.training.regression_weights import CHOOSERS, PROCRUSTES
 from st_mta.training.serving import sharing_space
 from st_mta.types import Collection, FloatArray, IntArray, Scorer, Texts
 
@@ -57,7 +57,7 @@ def choose_target(
     weights = [weight for weight in weights if weight]
     family = sharing_space(student, scorers, collection)
     anchor = max(family, key=lambda scorer: quality[scorer.name], default=student)
-    needless = kind == "none" or (len(kept) == 1 and kept[0] is anchor)
+    needless = kind == "none" or (kind == PROCRUSTES and len(kept) == 1 and kept[0] is anchor)
     found = RegressionTarget([one.name for one in kept], [w / sum(weights) for w in weights], kind)
     if needless:
         return found
@@ -80,7 +80,7 @@ def joined_target(
 
 
 def load_target(found: RegressionTarget, scorers: Sequence[Scorer], folder: Path) -> EmbeddingScorer:
-    """The scorer that a target chosen before means, in the student's space.
+    """The scorer that a target chosen before means, in the student's space unless the map to it is trained.
 
     Args:
         found: As [`choose_target`] gave it.
@@ -88,7 +88,8 @@ def load_target(found: RegressionTarget, scorers: Sequence[Scorer], folder: Path
         folder: Where its map is.
     """
     by_name = {scorer.name: scorer for scorer in scorers if isinstance(scorer, EmbeddingScorer)}
-    matrix = None if found.map_file is None else load_file(folder / found.map_file)["matrix"]
+    fixed = found.map_file is not None and found.kind == PROCRUSTES
+    matrix = load_file(folder / str(found.map_file))["matrix"] if fixed else None
     return joined_target([by_name[name] for name in found.bi_encoders], found.weights, matrix)
 
 

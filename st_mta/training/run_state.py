@@ -18,6 +18,7 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.backbones import can_pack
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
+from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.word_level.loss import reads_layers
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
@@ -33,7 +34,8 @@ from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
 from st_mta.types import Collection, IntArray, Scorer, Texts
 
-MakeLoss = Callable[[SentenceTransformer, AssistantTargets], nn.Module]
+MakeLoss = Callable[[SentenceTransformer, AssistantTargets, EmbeddingSpaces | None], nn.Module]
+"""From the student, its targets, and the map of its regression where that is trained."""
 MAIN_MEASURE = "ndcg@10"
 PADDED_TOGETHER = 32
 """Texts of like length in one forward pass on a CPU, where they are padded: more are padded more."""

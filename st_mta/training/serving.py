@@ -45,6 +45,14 @@ def measure_serving(
     return [_entry(name, served, collection, split, depth) for name, served in forms.items()]
 
 
+def measure_other_index(
+    queries: EmbeddingScorer, passages: EmbeddingScorer, collection: Collection, split: str, depth: int
+) -> list[ServingEntry]:
+    """nDCG@10 of the student's queries, led into another model's space, in that model's own index."""
+    served = ServedScorer(queries, passages)
+    return [_entry(f"passages by {passages.name}, float32", served, collection, split, depth)]
+
+
 def sharing_space(student: EmbeddingScorer, others: Sequence[Scorer], collection: Collection) -> list[EmbeddingScorer]:
     """The bi-encoders whose passages the student's queries can search."""
     every = np.arange(len(collection.corpus), dtype=np.int64)

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 
 from st_mta.errors import InputError
+from st_mta.losses.embedding.map_files import FILE
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
 from st_mta.training.regression_target import choose_target, load_target
@@ -162,3 +163,50 @@ def test_no_more_unlabelled_texts_are_encoded_than_are_trained_on(toy_collection
     report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
     assert warmed_up_on(tmp_path / "out") <= 100
     assert report["compute"]["passages_encoded"] < 400
+
+
+@pytest.mark.parametrize("kind", ["learned", "orthogonal"])
+def test_a_trained_map_goes_with_the_student_through_a_kill(toy_collection, tmp_path, monkeypatch, kind):
+    maps = {}
+    for name in ("whole", "killed"):
+        store = Store(tmp_path / f"store-{name}")
+        wide = BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="wide", store=store, precision="fp32")
+
+        def trainer(out=tmp_path / name, wide=wide, store=store):
+            return toy_trainer(
+                out, store.folder, toy_collection, teacher=wide, assistants=[BM25()], store=store,
+                regression_map=kind, regression_terms={"cosine": 1.0, "gram": 0.5}, num_iterations=1,
+            )  # fmt: skip
+
+        if name == "killed":
+            with killed(monkeypatch, "evaluate"):
+                trainer().train()
+            report = trainer().train(resume_from_checkpoint=True)
+        else:
+            report = trainer().train()
+        assert [e["dimension"] for e in report["serving"] if e["passages"] == "wide"] == [48]
+        maps[name] = [(tmp_path / name / folder / FILE).read_bytes() for folder in ("warm-up", "iteration-00")]
+    assert maps["whole"] == maps["killed"]
+    assert maps["whole"][0] != maps["whole"][1]
+
+
+def test_terms_of_the_regression_are_trained_on_and_named(toy_collection, tmp_path):
+    students = {}
+    for terms in (None, {"cosine": 1.0}, {"cosine": 1.0, "gram": 5.0}):
+        out = tmp_path / str(len(students))
+        toy_trainer(out, tmp_path / "store", toy_collection, regression_terms=terms, num_iterations=1).train()
+        model = SentenceTransformer(str(out / "warm-up" / "student"), device="cpu")
+        students[str(terms)] = model.encode(toy_collection.corpus.take(range(9)))
+    first, same, other = students.values()
+    assert np.allclose(first, same, atol=1e-5)
+    assert np.abs(first - other).max() > 1e-4
+
+
+def test_terms_that_do_not_exist_are_refused(tmp_path):
+    with pytest.raises(InputError, match="cosines"):
+        toy_arguments(tmp_path, regression_terms={"cosines": 1.0})
+
+
+def test_a_loss_without_a_map_refuses_a_trained_one(toy_collection, tmp_path):
+    with pytest.raises(InputError, match="regression_map=learned"):
+        toy_trainer(tmp_path / "out", tmp_path / "s", toy_collection, loss="mnrl", regression_map="learned")

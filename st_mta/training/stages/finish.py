@@ -9,8 +9,9 @@ from st_mta.evaluation.coverage import measures_if_known
 from st_mta.names import file_name
 from st_mta.run.results import Quality, Scored, Served, Tested
 from st_mta.training.run_state import BEFORE, STUDENT, RunState
-from st_mta.training.serving import measure_serving
+from st_mta.training.serving import measure_other_index, measure_serving
 from st_mta.training.throughput import queries_per_second
+from st_mta.training.trained_map import in_the_targets_space
 from st_mta.trec import write_run
 from st_mta.types import Scorer
 
@@ -44,8 +45,11 @@ def serve(run: RunState, best: Path) -> Served:
     split = run.journal.result("test", Tested).split
     student, target = run.students.scorer(best, STUDENT), run.regression_target()
     mapped = [] if target is None or target in run.initial_scorers else [target]
-    others = [*run.initial_scorers, *mapped]
-    return Served(measure_serving(student, others, run.collection, split, run.arguments.eval_depth))
+    depth = run.arguments.eval_depth
+    forms = measure_serving(student, [*run.initial_scorers, *mapped], run.collection, split, depth)
+    if target is not None and (led := in_the_targets_space(run, student, best)) is not student:
+        forms += measure_other_index(led, target, run.collection, split, depth)
+    return Served(forms)
 
 
 def _all_systems(run: RunState, best: Path) -> list[Scorer]:

@@ -20,6 +20,7 @@ from st_mta.training.diverged import refuse_diverged
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments
 from st_mta.training.sharing import order_of_batches
+from st_mta.training.trained_map import begun_map
 
 
 def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
@@ -32,7 +33,8 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     targets = make_targets(run.pool, run.arguments, run.journal.result(f"{folder.name}/score", Scored))
     seed = run.arguments.seed + iteration
     set_seed(seed)  # for weights that a loss has of its own
-    loss = run.make_loss(student, targets)
+    spaces = begun_map(run, start_from) if run.settled.regression_weight else None
+    loss = run.make_loss(student, targets, spaces)
     set_filter_iteration(loss, iteration)
     done = train_with_checkpoints(
         student,
@@ -48,6 +50,8 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     )
     refuse_diverged(student, f"the training of {folder.name}", run.arguments.learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
+    if spaces is not None:
+        spaces.save(folder)
     alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
     return replace(done, alpha=float(alpha) if isinstance(alpha, (int, float)) else None)
 
