@@ -470,3 +470,33 @@ def embedding_spread(student, targets):
     cosines = pair_cosines(student)
     first, second = sum(cosines) / len(cosines), sum(c * c for c in cosines) / len(cosines)
     return first**2 + max(0.0, second - 1 / len(student[0]))
+
+
+def reranking_prompt(family, query, document):
+    """What the rerankers of these families read, from their model cards; <bos> is the tokenizer's first token."""
+    if family == "qwen3":
+        return (
+            "<|im_start|>system\n"
+            "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
+            'Note that the answer can only be "yes" or "no".<|im_end|>\n'
+            "<|im_start|>user\n"
+            "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+            "<Query>: " + query + "\n<Document>: " + document + "<|im_end|>\n"
+            "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+        )
+    if family == "bge-gemma":
+        return (
+            "<bos>A: " + query + "\nB: " + document + "\n"
+            "Given a query A and a passage B, determine whether the passage contains an answer to the query by "
+            "providing a prediction of either 'Yes' or 'No'."
+        )
+    if family == "mxbai":
+        return (
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+            "<|im_start|>user\nquery: " + query + "\ndocument: " + document + "\n"
+            "You are a search relevance expert who evaluates how well documents match search queries. For each "
+            "query-document pair, carefully analyze the semantic relationship between them, then provide your binary "
+            "relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:<|im_end|>\n<|im_start|>assistant\n"
+        )
+    assert family == "monot5"
+    return "Query: " + query + " Document: " + document + " Relevant:"

@@ -7,11 +7,15 @@ from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
 from st_mta.scorers.embedding import EmbeddingScorer
+from st_mta.scorers.function import FunctionScorer
 from st_mta.scorers.fused import FusedScorer
+from st_mta.scorers.language_model import LanguageModelReranker
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
 from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
+from st_mta.scorers.reranking_forms import RerankingForm
+from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
 from st_mta.scorers.view import EmbeddingView, ViewScorer, with_view
 
@@ -22,11 +26,15 @@ __all__ = [
     "CrossEncoderScorer",
     "EmbeddingScorer",
     "EmbeddingView",
+    "FunctionScorer",
     "FusedScorer",
+    "LanguageModelReranker",
     "LateInteractionScorer",
     "PairScorer",
     "PublishedScores",
+    "RerankingForm",
     "ScorerOptions",
+    "SparseScorer",
     "StoredScores",
     "ViewScorer",
     "load_scorer",

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -16,13 +15,13 @@ import scipy.sparse as sp
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
-from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, StoringScorer
 from st_mta.scorers.identity import identity_of
+from st_mta.scorers.inverted import InvertedIndex
 from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.scorers.words import prepared, word_pattern
 from st_mta.stores import Store, fingerprint_values, text_keys
-from st_mta.types import BoolArray, FloatArray, IntArray, Retrieved, Texts, offsets_of
+from st_mta.types import BoolArray, FloatArray, IntArray, Retrieved, Texts
 
 Method = Literal["lucene", "robertson", "atire"]
 # bm25l and bm25+ give passages without a query term a score above zero: no sparse matrix then.
@@ -37,8 +36,6 @@ PROBE = (
     "города evlerimizden koşuyorlar كتابهم المدارس हिन्दी लड़कियों 水獭睡觉 ラッコは眠る นากทะเล 3.14 2024 a I x"
 )
 """Words of many languages, on which stemmers and tokenizers show that they differ."""
-ENTRIES_AT_ONCE = 2**25  # entries of the (queries, corpus) product held at once, 12 bytes each
-PAIRS_AT_ONCE = 2**16
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +109,7 @@ class BM25(StoringScorer):
     ) -> FloatArray:
         index = self._index(corpus)
         distinct_queries, query_of = np.unique(query_positions, return_inverse=True)
-        counts = self._query_counts(queries.take(distinct_queries), index)
-        scores = np.empty(len(query_of), dtype=np.float32)
-        for start in range(0, len(scores), PAIRS_AT_ONCE):
-            part = slice(start, start + PAIRS_AT_ONCE)
-            passages, passage_of = np.unique(passage_positions[part], return_inverse=True)
-            weights = index.by_passage[passages].astype(np.float64)
-            scores[part] = counts[query_of[part]].multiply(weights[passage_of]).sum(axis=1).A1
-        return scores
+        return index.score(self._query_counts(queries.take(distinct_queries), index), query_of, passage_positions)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages that share a term with the query, from the store where they are known.
@@ -146,18 +136,7 @@ class BM25(StoringScorer):
     def _search(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
         """Scores and positions (Q, k), found now."""
         index = self._index(corpus)
-        scores = np.full((len(query_positions), k), -np.inf, dtype=np.float32)
-        passages = np.full((len(query_positions), k), -1, dtype=np.int64)
-        counts = self._query_counts(queries.take(query_positions), index)
-        with progress(f"Searching with {self.name}", len(query_positions), "queries") as bar:
-            for block in _query_blocks(counts, index):
-                products = sp.csr_matrix(counts[block] @ _needed_terms(index, counts[block]))
-                for row, entries in enumerate(map(slice, products.indptr, products.indptr[1:]), block.start):
-                    found = products.data[entries].astype(np.float32), products.indices[entries].astype(np.int64)
-                    best, where = _best(*found, k)
-                    scores[row, : len(best)], passages[row, : len(best)] = best, where
-                bar.update(products.shape[0])
-        return scores, passages
+        return index.search(self._query_counts(queries.take(query_positions), index), k, f"Searching with {self.name}")
 
     def _index(self, corpus: Texts) -> _Index:
         if corpus not in self._indices:
@@ -167,12 +146,12 @@ class BM25(StoringScorer):
     def _build(self, corpus: Texts) -> _Index:
         tokens = self._tokenize(corpus.column.to_pylist(), show_progress=len(corpus) > 50_000)
         if not any(tokens.vocab):
-            return _Index({}, sp.csc_matrix((len(corpus), 0), dtype=np.float32))
+            return _Index(sp.csc_matrix((len(corpus), 0), dtype=np.float32), {})
         built = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
         built.index(tokens, show_progress=len(corpus) > 50_000)
         columns = [built.scores[part] for part in ("data", "indices", "indptr")]
         shape = built.scores["num_docs"], len(columns[2]) - 1
-        return _Index(built.vocab_dict, sp.csc_matrix(tuple(columns), shape=shape))
+        return _Index(sp.csc_matrix(tuple(columns), shape=shape), built.vocab_dict)
 
     def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
         options = {"stopwords": self.stopwords or [], "stemmer": self.stemmer, "show_progress": show_progress}
@@ -212,52 +191,17 @@ def _corpus_digest(corpus: Texts) -> str:
 
 
 @dataclass
-class _Index:
+class _Index(InvertedIndex):
     """Term weights of a corpus.
 
     Attributes:
+        by_term: (n, V) float32 weights.
         vocabulary: Term -> column.
-        by_term: (n, V) float32 weights, sliced by column to retrieve.
         warned: Whether it was said that most queries find nothing in it.
     """
 
     vocabulary: dict[str, int]
-    by_term: sp.csc_matrix
     warned: bool = False
-
-    @cached_property
-    def by_passage(self) -> sp.csr_matrix:
-        """The same weights, sliced by row to score pairs."""
-        return self.by_term.tocsr()
-
-
-def _query_blocks(counts: sp.csr_matrix, index: _Index) -> list[slice]:
-    """Cuts queries so that no block touches more index entries than fit in memory."""
-    touched = np.asarray((counts > 0) @ np.diff(index.by_term.indptr), dtype=np.int64)
-    blocks, start = [], 0
-    while start < len(touched):
-        size = max(1, int(np.searchsorted(np.cumsum(touched[start:]), ENTRIES_AT_ONCE, side="right")))
-        blocks.append(slice(start, start + size))
-        start += size
-    return blocks
-
-
-def _needed_terms(index: _Index, counts: sp.csr_matrix) -> sp.csr_matrix:
-    """(V, n) float64 weights, empty but for the terms of these queries."""
-    terms = np.unique(counts.indices)
-    columns = index.by_term[:, terms].astype(np.float64)
-    lengths = np.zeros(index.by_term.shape[1], dtype=np.int64)
-    lengths[terms] = np.diff(columns.indptr)
-    return sp.csr_matrix((columns.data, columns.indices, offsets_of(lengths)), shape=index.by_term.shape[::-1])
-
-
-def _best(scores: FloatArray, positions: IntArray, k: int) -> tuple[FloatArray, IntArray]:
-    """The k best of a sparse row; ties go to the lower position."""
-    if len(scores) > 4 * k > 0:
-        kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
-        scores, positions = scores[kept], positions[kept]
-    order = np.lexsort((positions, -scores))[:k]
-    return scores[order], positions[order]
 
 
 def _stem(stemmer: Any) -> Any:

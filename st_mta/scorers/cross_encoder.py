@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
 
 from st_mta.errors import InputError
+from st_mta.scorers.answers import answer_exactly
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.batches import estimated_tokens
+from st_mta.scorers.encoder_decoder import EncoderDecoder, load_encoder_decoder
+from st_mta.scorers.frozen import sharing_weights
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.lengths import longest_input
 from st_mta.types import FloatArray
@@ -20,8 +25,9 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
     The activation a model was saved with (a sigmoid for most) is switched off: it would squash the differences
     between good passages that a student is to learn.
 
-    Args: As of [`HostModelScorer`] and [`PairScorer`]. A pair may have twice ``max_length`` tokens, but never more
-        than the model's own limit, which None means.
+    Args: As of [`HostModelScorer`] and [`PairScorer`]. A pair may have twice ``max_length`` tokens, and those of the
+        model's template beside them, but never more than the model's own limit, which None means. The prompt of the
+        query stands before it, or where the template has its instruction.
 
     Raises:
         InputError: If the model has more than one output.
@@ -30,6 +36,8 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
     kind = "cross-encoder"
     host_class = CrossEncoder
     extra = {"activation": "identity"}
+    roles = ("query",)
+    _template_tokens = 0
 
     @property
     def model(self) -> CrossEncoder:
@@ -38,7 +46,7 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) raw logits."""
-        tokens = estimated_tokens(queries, None) + estimated_tokens(passages, None)
+        tokens = estimated_tokens(queries, None) + estimated_tokens(passages, None) + self._template_tokens
         limit = self._frozen.max_length
         scores = np.empty(len(queries), dtype=np.float32)
         with self._frozen.computing() as model:
@@ -51,6 +59,9 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
                 ).reshape(len(batch))
         return scores
 
+    def _load(self, path: str, device: str | None) -> CrossEncoder:
+        return load_encoder_decoder(path, device) or CrossEncoder(path, device=device)
+
     def _checked(self, model: CrossEncoder) -> CrossEncoder:
         if model.num_labels != 1:
             raise InputError(
@@ -58,10 +69,29 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
                 got=f"{self.name} with {model.num_labels} outputs",
                 remedy="use a re-ranker (num_labels=1), such as cross-encoder/ms-marco-MiniLM-L6-v2",
             )
+        self._template_tokens = self._tokens_around(model)
         return model
+
+    @staticmethod
+    def _ready(model: CrossEncoder, prompts: Mapping[str, str]) -> None:
+        HostModelScorer._ready(model, prompts)
+        if prompts:
+            model.default_prompt_name = "query"
+        if next(model.parameters()).dtype != torch.float32:
+            answer_exactly(model)
+
+    def _tokens_around(self, model: CrossEncoder) -> int:
+        """Tokens that the template of a language model puts around every pair, 0 without one."""
+        if not isinstance(model[0], EncoderDecoder) and "message" not in getattr(model[0], "modality_config", ()):
+            return 0
+        copied = sharing_weights(model)
+        self._ready(copied, self._prompts)
+        prompt = (copied.prompts or {}).get(copied.default_prompt_name or "")
+        return int(copied.preprocess([("a", "a")], prompt=prompt)["input_ids"].shape[1])
 
     def _length(self, model: CrossEncoder, max_length: int | None) -> int | None:
         """Room for a query and a passage of ``max_length`` tokens each, as far as the model reaches."""
         if max_length is None:
             return None
-        return min(2 * max_length, longest_input(model) or 2 * max_length)
+        wanted = 2 * max_length + self._template_tokens
+        return min(wanted, longest_input(model) or wanted)

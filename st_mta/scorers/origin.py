@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 
 
 class HubOrigin(TypedDict):
@@ -36,7 +36,7 @@ def is_hub_id(name: str) -> bool:
     return not Path(name).exists()
 
 
-def num_layers(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder) -> int | None:
+def num_layers(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder | SparseEncoder) -> int | None:
     """The number of transformer layers, or None where the model has no transformer."""
     backbone = model.transformers_model
     return getattr(getattr(backbone, "config", None), "num_hidden_layers", None)

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from st_mta.stores.fingerprints import INCIDENTAL
 
-KNOWN = ("torch", "transformers", "sentence_transformers", "tokenizers", "peft", "builtins")
+KNOWN = ("torch", "transformers", "sentence_transformers", "tokenizers", "peft", "builtins", "st_mta")
 """Packages whose classes are told by their names; any other class counts by its source."""
 IN_TRAINING_ONLY = ("training", "gradient_checkpointing", "p", "inplace", "layer_idx", "layer_id", "name_or_path")
 """Attributes of a backbone's modules that change no output."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25
+from st_mta.scorers import BM25, inverted
 from st_mta.scorers import bm25 as bm25_module
 from st_mta.types import Texts
 
@@ -71,7 +71,7 @@ def test_scores_follow_lucenes_formula(queries, corpus, k1, b):
 def test_retrieve_gives_the_best_of_all_scores_ties_to_the_lower_position(
     queries, corpus, monkeypatch, stopwords, entries
 ):
-    monkeypatch.setattr(bm25_module, "ENTRIES_AT_ONCE", entries)
+    monkeypatch.setattr(inverted, "ENTRIES_AT_ONCE", entries)
     scorer = BM25(stopwords=stopwords)
     every = np.arange(len(QUESTIONS))
     scores = scorer.score(queries, corpus, *all_pairs()).reshape(len(QUESTIONS), -1)

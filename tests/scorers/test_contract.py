@@ -8,15 +8,29 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, KINDS, load_scorer
+from st_mta.scorers import BM25, KINDS, FunctionScorer, load_scorer
 from st_mta.stores import Store
-from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
+from tests.tiny import (
+    saved,
+    tiny_cross_encoder,
+    tiny_language_model_reranker,
+    tiny_sentence_transformer,
+    tiny_sparse_encoder,
+)
 
 MODELS = {
     "bi-encoder": tiny_sentence_transformer,
     "cross-encoder": tiny_cross_encoder,
     "late-interaction": tiny_sentence_transformer,
+    "sparse": tiny_sparse_encoder,
+    "lm-reranker": tiny_language_model_reranker,
 }
+
+
+def words_in_common(queries, passages):
+    return [
+        len({*query.split()} & {*passage.split()}) - 0.25 * len(query) for query, passage in zip(queries, passages)
+    ]
 
 
 def scorer_of(kind, **options):
@@ -27,6 +41,7 @@ def scorer_of(kind, **options):
 MAKERS = {
     **{kind: lambda kind=kind, **options: scorer_of(kind, **options) for kind in KINDS},
     "bm25": BM25,
+    "function": lambda **options: FunctionScorer(words_in_common, **options),
 }
 
 
@@ -66,8 +81,8 @@ def test_the_same_pair_has_the_same_score(make, queries, corpus, store):
 def test_a_kind_says_what_others_ask(make):
     scorer = make()
     assert scorer.timed and scorer.pairs_per_second is None
-    assert scorer.bounded == (scorer.kind != "cross-encoder")
-    assert scorer.layers == (None if scorer.kind == "bm25" else 2)
+    assert scorer.bounded == (scorer.kind not in ("cross-encoder", "function"))
+    assert scorer.layers == (None if scorer.kind in ("bm25", "function") else 2)
 
 
 def test_a_scorer_that_searches_answers_and_another_counts_what_it_computes(make, queries, corpus, pairs):
@@ -200,6 +215,6 @@ def test_load_scorer_wraps_models_by_their_class(kind, store):
 
         model = token_by_token(model)
     scorer = load_scorer(model, store=store, name="me")
-    assert (scorer.kind, scorer.name) == (kind, "me")
+    assert (scorer.kind, scorer.name) == ("cross-encoder" if kind == "lm-reranker" else kind, "me")
     assert scorer.parameters == sum(weight.numel() for weight in model.parameters())
-    assert (isinstance(model, CrossEncoder)) == (kind == "cross-encoder")
+    assert (isinstance(model, CrossEncoder)) == (scorer.kind == "cross-encoder")

@@ -156,6 +156,6 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path, bi_encoder):
 
 
 def test_models_that_are_no_scorers_are_refused(bi_encoder, tmp_path):
-    (tmp_path / "bi" / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "SparseEncoder"}))
-    with pytest.raises(InputError, match="SparseEncoder"):
+    (tmp_path / "bi" / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "AudioEncoder"}))
+    with pytest.raises(InputError, match="AudioEncoder"):
         load_scorer(bi_encoder)
