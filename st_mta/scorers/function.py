@@ -32,7 +32,8 @@ class FunctionScorer(PairScorer):
         store: Where scores are kept; the user's cache by default.
         version: What the scores depend on, in a word ("rerank-3.5"): as long as name and version are the same, stored
             scores count as those of this function, whatever its code. By default the function's own attribute
-            ``version``; without one, its source and the values that it holds tell it from others.
+            ``version``; without one, its source and the values that it holds tell it from others, as they are when the
+            scorer is made.
         part_size: Pairs given to the function at once.
 
     Raises:
@@ -54,13 +55,13 @@ class FunctionScorer(PairScorer):
         self.function: Function = find_function("a scorer", function, {}, parameters=PARAMETERS)
         super().__init__(name or word_of(function), store if store is not None else Store(), part_size)
         self.version = version if version is not None else getattr(function, "version", None)
+        # Once: a function may count its calls in what it holds.
+        self._identity = [identity_of(self.function)] if self.version is None else [self.name, str(self.version)]
 
     @property
     def fingerprint(self) -> str:
         """Digest of name and version, or of the function's source and the values that it holds."""
-        if self.version is None:
-            return fingerprint_values(self.kind, identity_of(self.function))
-        return fingerprint_values(self.kind, self.name, str(self.version))
+        return fingerprint_values(self.kind, *self._identity)
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) what the function gives, which may be no numbers for some pairs."""
@@ -89,7 +90,7 @@ class FunctionScorer(PairScorer):
     def _refuse(self, got: str, error: Exception | None = None) -> NoReturn:
         raise InputError(
             expected=f"a finite number for every pair from {self.name}",
-            got=f"{got} (after {self.pairs_computed:,} pairs that are stored)",
+            got=f"{got} (after {self.pairs_computed:,} pairs of this process, which are stored)",
             remedy="mend the function or the service and run the same again: pairs that are stored are not asked for",
         ) from error
 

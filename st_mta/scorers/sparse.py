@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
@@ -69,7 +70,8 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
         with self._frozen.computing() as model:
             encode = model.encode_query if role == "query" else model.encode_document
             rows = self._encode(encode, texts)
-        check_finite(f"weights of terms from {self.name}", rows.data, lambda entry: _text_of(texts, rows, entry))
+        if rows.nnz:
+            check_finite(f"weights of terms from {self.name}", rows.data, lambda entry: _text_of(texts, rows, entry))
         if self._frozen.model.similarity_fn_name == "cosine":
             lengths = np.sqrt(rows.multiply(rows).sum(axis=1)).A1
             rows = sp.csr_matrix(sp.diags_array(1 / np.where(lengths > 0, lengths, 1), dtype=np.float32) @ rows)
@@ -137,6 +139,14 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
         if not parts:
             return _scipy(torch.zeros(0, self.dimension).to_sparse())
         return _stacked(parts, np.argsort(np.concatenate(order)))
+
+    @staticmethod
+    def _ready(model: SparseEncoder, prompts: Mapping[str, str]) -> None:
+        HostModelScorer._ready(model, prompts)
+        for module in model.modules():
+            if isinstance(module, SpladePooling):
+                # It notes this when it first computes, and is another to a fingerprint from then on.
+                module.embedding_dimension = model.transformers_model.config.get_text_config().vocab_size
 
     def _checked(self, model: SparseEncoder) -> SparseEncoder:
         if model.similarity_fn_name not in ("cosine", "dot"):

@@ -95,6 +95,13 @@ def test_hidden_states_from_an_assistant(run, tmp_path):
     assert (tmp_path / "out" / "checkpoint-4" / "loss.pt").exists()
 
 
+def test_a_service_as_teacher(run, tmp_path):
+    printed = run("a_service_as_teacher.py", saved(tiny_sentence_transformer(layers=3), tmp_path / "model"))
+    asked = re.findall(r"(\w+): (\d+) pairs in (\d+) calls, nDCG@10 ([01]\.\d{3})", printed)
+    assert [name for name, *_ in asked] == ["out", "again"]
+    assert int(asked[0][1]) > 50 and asked[1][1:3] == ("0", "0") and asked[0][3] == asked[1][3]
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 40

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from st_mta.scorers import CrossEncoderScorer, PairScorer
-from st_mta.stores import Store
+import pytest
+
+from st_mta.errors import InputError
+from st_mta.scorers import BM25, CrossEncoderScorer, FunctionScorer, PairScorer
+from st_mta.stores import Store, fingerprint_model
 from tests.tiny import tiny_cross_encoder
 from tests.training.toy_run import killed, toy_trainer
 
@@ -55,3 +58,42 @@ def test_a_scorer_can_say_that_it_must_not_be_timed(toy_collection, tmp_path):
     teacher.timed = False
     report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, teacher=teacher).train()
     assert report["teacher"]["queries_per_second"] is None
+
+
+class Billed:
+    """A service that fails at some of its calls, and then has not answered."""
+
+    version = "1"
+
+    def __init__(self, fails=None):
+        self.fails, self.calls, self.asked = fails, 0, Counter()
+
+    def __call__(self, queries, passages):
+        self.calls += 1
+        if self.calls == self.fails:
+            raise ConnectionError("the network is gone")
+        self.asked.update(zip(queries, passages))
+        return [
+            len({*query.split()} & {*passage.split()}) - 0.1 * len(passage)
+            for query, passage in zip(queries, passages)
+        ]
+
+
+def test_a_service_is_asked_once_over_a_run_three_failures_and_a_repetition(toy_collection, tmp_path):
+    options = {"assistants": [BM25()], "num_iterations": 1, "regression_epochs": 0.0}
+
+    def run(folder, service, resume):
+        teacher = FunctionScorer(service, "service", Store(tmp_path / "store"), part_size=64)
+        trainer = toy_trainer(tmp_path / folder, tmp_path / "store", toy_collection, teacher=teacher, **options)
+        report = trainer.train(resume_from_checkpoint=resume)
+        return report["student"]["ndcg@10"], fingerprint_model(trainer.model)
+
+    services = [Billed(fails) for fails in (1, 2, 3)]
+    for service in services:
+        with pytest.raises(InputError, match="ConnectionError"):
+            run("out", service, service is not services[0])
+    services += [Billed(), Billed()]
+    resumed = run("out", services[3], True)
+    assert run("repeated", services[4], False) == resumed and not services[4].asked
+    asked = sum((service.asked for service in services), Counter())
+    assert set(asked.values()) == {1} and all(service.asked for service in services[1:4])
