@@ -354,7 +354,8 @@ class Scorer(ABC):
 
     Attributes:
         name: Short unique name for reports ("bm25", "minilm", a Hub id).
-        kind: "cross-encoder", "bi-encoder", "late-interaction", "bm25", "fusion", "stored" or a word of your own.
+        kind: "cross-encoder", "bi-encoder", "late-interaction", "sparse", "bm25", "fusion", "stored", "function" or a
+            word of your own.
         can_retrieve: Whether ``retrieve`` searches the whole corpus (otherwise the scorer only re-ranks).
         bounded: Whether scores are similarities or weights of terms: if all lie between 0 and 1, that is then no sign
             of a sigmoid.

@@ -21,6 +21,7 @@ from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.run.lock import one_at_a_time
 from st_mta.scorers import load_student
+from st_mta.scorers.reranking_forms import FORMS
 from st_mta.stores.store import default_folder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.options import MethodOptions
@@ -38,7 +39,9 @@ class DistillConfig(MethodOptions):
 
     collection: str = option(group=INPUTS, help=f"What to learn on: {SOURCES}.")
     teacher: str = option(
-        group=INPUTS, help="The strong ranker: a Hub id, a folder, bm25, minilm, or scores (.trec, .parquet)."
+        group=INPUTS,
+        help="The strong ranker: a Hub id, a folder, bm25, minilm, scores (.trec, .parquet), or a module:function. A "
+        f"bare language model is asked in a form named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
     )
     teacher_view: str | None = option(
         None,

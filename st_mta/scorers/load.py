@@ -154,7 +154,8 @@ def _is_function(spec: Any) -> bool:
         return callable(spec) and not isinstance(spec, (type, nn.Module))
     module, colon, function = spec.partition(":")
     parts = [*module.split("."), function]
-    return bool(colon) and module not in KINDS and all(map(str.isidentifier, parts)) and not Path(spec).exists()
+    prefix = module in KINDS or spec.startswith(STORED)
+    return bool(colon) and not prefix and all(map(str.isidentifier, parts)) and not Path(spec).exists()
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:

@@ -43,7 +43,7 @@ class PublishedScores(StoredScores):
         self.name = name or scorer.name or scorer.fingerprint[:8]
         self.parts = _parts(folder, scorer.fingerprint)
         self._scorer = scorer.fingerprint
-        self.bounded = scorer.kind in ("bm25", "bi-encoder", "late-interaction")  # as their classes say
+        self.bounded = scorer.kind in ("bm25", "bi-encoder", "late-interaction", "sparse")  # as their classes say
 
     @property
     def fingerprint(self) -> str:

@@ -97,3 +97,11 @@ def test_what_is_required_comes_first(capsys):
     printed = capsys.readouterr().out
     assert printed.index("Inputs and output:") < printed.index("Iterations:") < printed.index("\nOptions:")
     assert "--num-iterations N" in printed and "--patience" not in printed
+
+
+def test_the_help_says_in_what_form_a_language_model_is_asked(capsys):
+    with pytest.raises(SystemExit):
+        main(["distill", "--help"])
+    printed = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+    assert "in a form named behind it (lm-reranker:MODEL#FORM, one of qwen3, bge-gemma, mxbai, monot5)" in printed
+    assert "a module:function" in printed

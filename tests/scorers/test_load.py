@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 from transformers import BertModel
 
 from st_mta.errors import InputError
@@ -146,6 +147,10 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(tmp_path, bi_encoder):
         load_scorer(str(tmp_path / "empty"))
     with pytest.raises(InputError, match="bm52"):
         load_scorer("bm52")
+    with pytest.raises(InputError, match="stored scores"):
+        load_scorer("stored:nothing")  # no function of a module called stored
+    with pytest.raises(InputError, match="no model of sentence-transformers"):
+        load_scorer(torch.nn.Linear(1, 1))  # can be called, and is no function of texts
     with pytest.raises(InputError, match="int|42"):
         load_scorer(42)
     with pytest.raises(InputError, match="no such file"):
