@@ -81,13 +81,27 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
             answer_exactly(model)
 
     def _tokens_around(self, model: CrossEncoder) -> int:
-        """Tokens that the template of a language model puts around every pair, 0 without one."""
+        """Tokens that the template of a language model puts around every pair, 0 without one.
+
+        Raises:
+            InputError: If a prompt is given that it does not show.
+        """
         if not isinstance(model[0], EncoderDecoder) and "message" not in getattr(model[0], "modality_config", ()):
             return 0
         copied = sharing_weights(model)
         self._ready(copied, self._prompts)
-        prompt = (copied.prompts or {}).get(copied.default_prompt_name or "")
-        return int(copied.preprocess([("a", "a")], prompt=prompt)["input_ids"].shape[1])
+        prompt = copied.prompts.get(copied.default_prompt_name or "")
+        read, other = (
+            copied.preprocess([("a", "a")], prompt=text)["input_ids"][0].tolist() for text in (prompt, f"{prompt} a")
+        )
+        if self._prompts.get("query") and read == other:
+            raise InputError(
+                expected="a prompt for a model whose template has a place for an instruction",
+                got=f"{prompt!r} for {self.name}, which has none",
+                consequence="it would change nothing",
+                remedy="leave the prompt out, or give a form whose prompt has {instruction} in it",
+            )
+        return len(read)
 
     def _length(self, model: CrossEncoder, max_length: int | None) -> int | None:
         """Room for a query and a passage of ``max_length`` tokens each, as far as the model reaches."""

@@ -191,8 +191,17 @@ def test_an_instruction_is_given_as_the_prompt_of_the_query(tmp_path):
     assert not np.allclose(plain.predict(*PAIRS), told.predict(*PAIRS), atol=1e-3)
     np.testing.assert_allclose(told.predict(*PAIRS), other.predict(*PAIRS), atol=1e-5)
     assert told.fingerprint != plain.fingerprint
+    as_before = LanguageModelReranker(path, form=form, prompts={"query": form["instruction"]}, **EXACT)
+    np.testing.assert_array_equal(as_before.predict(*PAIRS), plain.predict(*PAIRS))
     with pytest.raises(InputError, match="document"):
         LanguageModelReranker(path, form=form, prompts={"document": "x"})
+
+
+@pytest.mark.parametrize("make", [tiny_language_model, tiny_sequence_to_sequence])
+def test_an_instruction_that_the_prompt_does_not_show_is_refused(tmp_path, make):
+    path = make(tmp_path / "model")
+    with pytest.raises(InputError, match="place for an instruction"):
+        LanguageModelReranker(path, form=FORM, prompts={"query": "is this red"})
 
 
 def seq2seq_scores(path: str, queries: list[str], passages: list[str]) -> list[float]:
