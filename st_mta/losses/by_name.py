@@ -22,6 +22,7 @@ from st_mta.lookup import check_choice, find_function, word_of
 from st_mta.losses.batch import ListwiseBatch
 from st_mta.losses.by_level import attention_mse, filtered_contrastive, hidden_state_mse, multi_level
 from st_mta.losses.divergences import DIVERGENCES, Divergence
+from st_mta.losses.embedding import EmbeddingDistillationLoss
 from st_mta.losses.host import HostLoss, Label, target_embeddings
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import TEACHER, options_beyond, typed_loss_options
@@ -129,6 +130,31 @@ def embed_distill(student: SentenceTransformer, targets: LossTargets, *, regress
     return HostLoss(student, loss=EmbedDistillLoss(student, distance_metric="cosine"), label=target_embeddings)
 
 
+def embedding(
+    student: SentenceTransformer,
+    targets: LossTargets,
+    *,
+    regression_weight: float = 1.0,
+    return_components: bool = False,
+    terms: dict[str, float] | None = None,
+    matryoshka_dims: list[int] | None = None,
+    matryoshka_weights: list[float] | None = None,
+) -> nn.Module:
+    """``EmbeddingDistillationLoss`` to the embeddings that come with a positive ``regression_weight``.
+
+    They are in the student's space already, so there is no map; the weight only has to be positive.
+    """
+    check_range("regression_weight of loss 'embedding'", regression_weight, regression_weight > 0, "positive")
+    return EmbeddingDistillationLoss(
+        student,
+        terms=terms,
+        map="none",
+        matryoshka_dims=matryoshka_dims,
+        matryoshka_weights=matryoshka_weights,
+        return_components=return_components,
+    )
+
+
 def mnrl(student: SentenceTransformer, targets: LossTargets, *, contrastive_scale: float | None = None) -> nn.Module:
     """The host's ``MultipleNegativesRankingLoss``, from the judgements alone."""
     similarity_fct, scale = resolve_similarity(student, None, contrastive_scale)
@@ -152,6 +178,7 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "attention-mse": attention_mse,
     "hidden-state-mse": hidden_state_mse,
     "multi-level": multi_level,
+    "embedding": embedding,
     "mnrl": mnrl,
 }
 """Every loss by the word users write, as ``(student, targets, **options) -> nn.Module``."""

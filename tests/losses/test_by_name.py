@@ -13,6 +13,7 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.losses import DIVERGENCES, LOSSES, HostLoss, ListwiseKLLoss, check_loss, find_loss
 from st_mta.losses.by_name import LOSS_OPTIONS
+from st_mta.losses.embedding import EmbeddingDistillationLoss
 from tests import reference
 from tests.losses import own_losses
 from tests.losses.conftest import flat_batch
@@ -71,8 +72,8 @@ def test_an_option_has_an_effect_if_and_only_if_it_is_supported(word, student, t
     before = value_of(make(student, targets, **OPTIONS), flat, flat.with_targets(9))
     for name, value in others.items():
         after = value_of(make(student, targets, **OPTIONS | {name: value}), flat, flat.with_targets(9))
-        # Nothing stands beside embed-distill that its weight would be weighed against.
-        assert (after != before) == (name in make.supports and word != "embed-distill"), name
+        # Nothing stands beside these two that their weight would be weighed against.
+        assert (after != before) == (name in make.supports and word not in ("embed-distill", "embedding")), name
 
 
 def test_what_is_supported():
@@ -87,6 +88,7 @@ def test_what_is_supported():
         "attention-mse": set(),
         "hidden-state-mse": set(),
         "multi-level": LOSS_OPTIONS,
+        "embedding": {"regression_weight", "return_components"},
     }
     assert set(find_loss(own_losses.own_factory).supports) == {"alpha"}
     assert find_loss(own_losses.takes_all).supports == find_loss(own_losses.brier).supports == LOSS_OPTIONS
@@ -98,6 +100,19 @@ def test_embed_distill_asks_for_the_embeddings_it_needs(student, targets):
     flat = flat_batch(0)
     with pytest.raises(InputError, match="query_targets and document_targets"):
         find_loss("embed-distill")(student, targets).compute_loss_from_embeddings(flat.embeddings, flat.label)
+
+
+def test_embedding_is_the_class_over_the_embeddings_of_a_run(student, targets):
+    flat, terms = flat_batch(0, dim=32, dtype=torch.float32), {"cosine": 1.0, "gram": 20.0}
+    chosen = {"terms": terms, "matryoshka_dims": [32, 16]}
+    made = find_loss("embedding")(student, targets, chosen=chosen, regression_weight=3.0)
+    plain = EmbeddingDistillationLoss(student, map="none", **chosen)
+    value = made.compute_loss_from_embeddings(flat.embeddings, flat.with_targets(9))
+    assert value == plain.compute_loss_from_embeddings(flat.embeddings, flat.with_targets(9))
+    less = find_loss("embedding")(student, targets, chosen={"terms": {"cosine": 1.0}})
+    assert value != less.compute_loss_from_embeddings(flat.embeddings, flat.with_targets(9))
+    with pytest.raises(InputError, match="regression_weight of loss 'embedding' to be positive"):
+        find_loss("embedding")(student, targets, regression_weight=0.0)
 
 
 def test_margin_mse_asks_for_margins_of_calibrated_logits_in_the_students_unit(targets):

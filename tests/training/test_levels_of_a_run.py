@@ -28,6 +28,7 @@ RUNS = {
     "attention-mse": {"variant": "self", "layers": "uniform"},
     "hidden-state-mse": {"projection": "learned"},
     "multi-level": {"word": ["attention", "hidden-states"], "word_weight": 0.5, "layers": "last"},
+    "embedding": {"terms": {"cosine": 1, "gram": 20}},
 }
 
 
@@ -42,6 +43,7 @@ class DiesAtStep(TrainerCallback):
 
 def trainer_of(folder, store, collection, word, **changes):
     store = Store(store)
+    bi_encoder = BiEncoderScorer(tiny_sentence_transformer(3), name="A", store=store, precision="fp32")
     options = {
         "loss": word,
         "loss_options": RUNS[word],
@@ -51,7 +53,7 @@ def trainer_of(folder, store, collection, word, **changes):
         "max_steps": 4,
         "queries_per_iteration": 16,
         "teacher": CrossEncoderScorer(tiny_cross_encoder(**WIDE), name="T", store=store, precision="fp32"),
-        "assistants": [BM25(store=store)],
+        "assistants": [bi_encoder if word == "embedding" else BM25(store=store)],
     }
     return toy_trainer(folder, None, collection, store=store, **(options | changes))
 
