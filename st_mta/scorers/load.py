@@ -159,38 +159,6 @@ def _is_function(spec: Any) -> bool:
     return bool(colon) and not prefix and all(map(str.isidentifier, parts)) and not Path(spec).exists()
 
 
-def _load_words_and_files(spec: str, options: dict[str, Any], named: dict[str, Any]) -> Scorer | None:
-    """What needs no model of its own; None for anything else."""
-    if spec == BM25_NAME:
-        return BM25(store=options["store"], **named)
-    if spec.startswith(STORED):
-        return PublishedScores(spec.removeprefix(STORED), **named)
-    if spec.endswith(FUSION_SUFFIX):
-        parts, weights = read_fusion(Path(spec))
-        shared = {key: value for key, value in options.items() if key != "name"}
-        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, named.get("name", spec))
-    return StoredScores(spec, **named) if is_run_file(spec) else None
-
-
-def _load_mapping(spec: Mapping[str, Any], options: ScorerOptions | None, changes: dict[str, Any]) -> Scorer:
-    if "model" not in spec:
-        raise _unknown(dict(spec), "a mapping without a model")
-    try:
-        return load_scorer(spec["model"], options, **{key: spec[key] for key in spec if key != "model"}, **changes)
-    except TypeError as error:
-        raise _unknown(dict(spec), str(error)) from error
-
-
-def _is_function(spec: Any) -> bool:
-    """Whether it is a function, or reads as a "module:function" and as nothing else."""
-    if not isinstance(spec, str):
-        return callable(spec) and not isinstance(spec, (type, nn.Module))
-    module, colon, function = spec.partition(":")
-    parts = [*module.split("."), function]
-    prefix = module in KINDS or spec.startswith(STORED)
-    return bool(colon) and not prefix and all(map(str.isidentifier, parts)) and not Path(spec).exists()
-
-
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     forced = next((kind for kind in KINDS if spec.startswith(f"{kind}:")), None)
     named = spec.removeprefix(f"{forced}:") if forced else spec
