@@ -39,6 +39,10 @@ class Moments:
         self.cross += source.T @ target
         self.count += len(source)
 
+    def of(self, dimensions: slice) -> Moments:
+        """Those of a part of the source's dimensions."""
+        return Moments(self.source[dimensions, dimensions], self.cross[dimensions], self.count)
+
     def procrustes(self) -> FloatArray:
         """The map M (D, d): rows of the source times M lie as near to the target's as they can without distortion.
 

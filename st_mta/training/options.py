@@ -15,7 +15,7 @@ from st_mta.losses.by_name import LOSSES, check_loss
 from st_mta.losses.embedding.terms import check_terms
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
-from st_mta.training.regression_weights import CHOOSERS, MAPS, PROCRUSTES
+from st_mta.training.regression_weights import CHOOSERS, MAPS, PROCRUSTES, SCHEDULED, SELECTED
 
 SIMILARITY = "similarity"
 SIMILARITY_MARGIN = 0.15
@@ -128,8 +128,10 @@ class MethodOptions:
         "best",
         group=WARM_UP,
         choices=tuple(CHOOSERS),
-        help="Whose embeddings the student is regressed to: the best bi-encoder's on dev, those of all side by side, "
-        "or side by side with weights fitted on dev, where that is better on dev than the best.",
+        help="Whose embeddings the student is regressed to: the best bi-encoder's on dev; those of all side by side; "
+        "side by side with weights fitted on dev, where that is better on dev than the best; scheduled, in the "
+        "warm-up from the one nearest to the student to all together; or selected, in each batch of lists the one "
+        "closest to the teacher there.",
     )
     regression_map: str = option(
         PROCRUSTES,
@@ -283,11 +285,12 @@ class MethodOptions:
     def _check_regression(self) -> None:
         if self.regression_terms is not None:
             check_terms(self.regression_terms)
-        if self.regression_to != "best" and self.regression_map == "none":
+        one_at_a_time = self.regression_to in (SCHEDULED, SELECTED) and self.regression_map != PROCRUSTES
+        if one_at_a_time or (self.regression_to != "best" and self.regression_map == "none"):
             raise InputError(
-                expected="a regression_map where several bi-encoders are regressed to",
-                got=f"regression_to={self.regression_to!r} and regression_map='none'",
-                consequence="side by side they are wider than the student",
+                expected=f"regression_map={PROCRUSTES!r} for regression_to={self.regression_to!r}",
+                got=repr(self.regression_map),
+                consequence="side by side the bi-encoders are wider than the student",
                 remedy="leave regression_map out",
             )
 

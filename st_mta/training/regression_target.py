@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
 from st_mta.stores.embeddings import Role
 from st_mta.training.curriculum import training_queries
-from st_mta.training.regression_weights import CHOOSERS, PROCRUSTES
+from st_mta.training.regression_weights import CHOOSERS, PROCRUSTES, SCHEDULED, SELECTED, best_of
 from st_mta.training.serving import sharing_space
 from st_mta.types import Collection, FloatArray, IntArray, Scorer, Texts
 
+MATRIX, START, EACH = "matrix", "start", "each"
+"""Names in the file of the map: the map itself, that with which a warm-up begins, and one for each bi-encoder."""
 FITTED_FROM = 20_000
 """Texts of each role at most from which a map is fitted; more change nothing that can be seen."""
 
@@ -62,12 +65,33 @@ def choose_target(
     if needless:
         return found
     moments = _moments(joined_target(kept, weights, None), anchor, collection, seed)
-    matrix = moments.procrustes()
+    matrices = _matrices(moments, [scorer.dimension for scorer in kept], found.weights, best_of(kept, quality), choose)
     with atomic_path(path) as temporary:
-        save_file({"matrix": np.ascontiguousarray(matrix)}, temporary)
-    return RegressionTarget(
-        found.bi_encoders, found.weights, kind, anchor.name, share_explained(moments, matrix), path.name
+        save_file({name: np.ascontiguousarray(matrix) for name, matrix in matrices.items()}, temporary)
+    return replace(
+        found,
+        aligned_to=anchor.name,
+        explained=share_explained(moments, matrices[MATRIX]),
+        map_file=path.name,
     )
+
+
+def _matrices(
+    moments: Moments, widths: Sequence[int], weights: Sequence[float], leader: int, choose: str
+) -> dict[str, FloatArray]:
+    """The map of all bi-encoders together, (D, d); those of each where one of them is taken at a time."""
+    if choose not in (SCHEDULED, SELECTED):
+        return {MATRIX: moments.procrustes()}
+    ends = np.cumsum([0, *widths])
+    blocks = [slice(start, end) for start, end in zip(ends, ends[1:])]
+    maps = [moments.of(block).procrustes() for block in blocks]
+    each = np.zeros((len(maps), *moments.cross.shape), dtype=np.float32)
+    for place, (block, matrix, weight) in enumerate(zip(blocks, maps, weights)):
+        each[place, block] = matrix / np.sqrt(weight)  # side by side, its rows are as much shorter
+    if choose == SELECTED:
+        return {MATRIX: each[leader], EACH: each}
+    agreement = [(each[place] * moments.cross).sum() for place in range(len(maps))]
+    return {MATRIX: moments.procrustes(), START: each[int(np.argmax(agreement))]}
 
 
 def joined_target(
@@ -79,18 +103,26 @@ def joined_target(
     return JoinedScorer(parts, weights, matrix)
 
 
-def load_target(found: RegressionTarget, scorers: Sequence[Scorer], folder: Path) -> EmbeddingScorer:
+def load_target(
+    found: RegressionTarget, scorers: Sequence[Scorer], folder: Path, *, mapped: bool = True
+) -> EmbeddingScorer:
     """The scorer that a target chosen before means, in the student's space unless the map to it is trained.
 
     Args:
         found: As [`choose_target`] gave it.
         scorers: The pool, in which its bi-encoders are.
         folder: Where its map is.
+        mapped: False for the bi-encoders side by side as they are, for a loss that maps them.
     """
     by_name = {scorer.name: scorer for scorer in scorers if isinstance(scorer, EmbeddingScorer)}
-    fixed = found.map_file is not None and found.kind == PROCRUSTES
-    matrix = load_file(folder / str(found.map_file))["matrix"] if fixed else None
+    fixed = mapped and found.map_file is not None and found.kind == PROCRUSTES
+    matrix = load_matrices(found, folder)[MATRIX] if fixed else None
     return joined_target([by_name[name] for name in found.bi_encoders], found.weights, matrix)
+
+
+def load_matrices(found: RegressionTarget, folder: Path) -> dict[str, FloatArray]:
+    """What [`choose_target`] wrote: ``MATRIX`` (D, d), and ``START`` (D, d) or ``EACH`` (K, D, d) where needed."""
+    return {name: np.asarray(matrix) for name, matrix in load_file(folder / str(found.map_file)).items()}
 
 
 def _moments(

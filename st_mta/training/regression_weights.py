@@ -33,10 +33,15 @@ def usable_bi_encoders(scorers: Sequence[Scorer], width: int | None, kind: str) 
     return found if kind != "none" else [scorer for scorer in found if scorer.dimension == width]
 
 
+def best_of(scorers: Sequence[EmbeddingScorer], quality: Mapping[str, float]) -> int:
+    """Place of the best on dev."""
+    return max(range(len(scorers)), key=lambda place: quality[scorers[place].name])
+
+
 def best(scorers: Sequence[EmbeddingScorer], quality: Mapping[str, float], collection: Collection) -> list[float]:
     """The best on dev alone."""
-    leader = max(scorers, key=lambda scorer: quality[scorer.name])
-    return [float(scorer is leader) for scorer in scorers]
+    leader = best_of(scorers, quality)
+    return [float(place == leader) for place in range(len(scorers))]
 
 
 def every(scorers: Sequence[EmbeddingScorer], quality: Mapping[str, float], collection: Collection) -> list[float]:
@@ -58,8 +63,17 @@ def fitted(scorers: Sequence[EmbeddingScorer], quality: Mapping[str, float], col
     return weights if measures["ndcg@10"] > max(quality[scorer.name] for scorer in scorers) else alone
 
 
-CHOOSERS: dict[str, Chooser] = {"best": best, "all": every, "fitted": fitted}
-"""Every way to choose by the word users write."""
+SCHEDULED, SELECTED = "scheduled", "selected"
+CHOOSERS: dict[str, Chooser] = {
+    "best": best,
+    "all": every,
+    "fitted": fitted,
+    SCHEDULED: every,
+    SELECTED: every,
+}
+"""Every way to choose by the word users write. The last two take all, but not at all times: one moves in the warm-up
+from the bi-encoder that is nearest to the student to all together, the other takes in each batch of lists the one that
+is closest to the teacher there."""
 
 
 def _fit_weights(scorers: Sequence[EmbeddingScorer], collection: Collection) -> list[float]:

@@ -29,6 +29,7 @@ from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
 from st_mta.training.regression import regression_embeddings
 from st_mta.training.regression_target import load_target
+from st_mta.training.regression_weights import SELECTED
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
@@ -114,10 +115,12 @@ class RunState:
                 quality[name] = self.journal.result(f"{name}/evaluate", Evaluated).dev[MAIN_MEASURE]
         return quality
 
-    def regression_target(self) -> EmbeddingScorer | None:
-        """What the student's embeddings are regressed to, in the warm-up and in every iteration."""
+    def regression_target(self, *, mapped: bool = True) -> EmbeddingScorer | None:
+        """What the student's embeddings are regressed to, in its space or, for a loss with a map, as it is."""
         found = self.journal.result(REGRESSION_TARGET, RegressionTarget)
-        return load_target(found, self.initial_scorers, self.folder.root) if found.bi_encoders else None
+        if not found.bi_encoders:
+            return None
+        return load_target(found, self.initial_scorers, self.folder.root, mapped=mapped)
 
     def passage_embeddings(self, student: Path) -> Embeddings:
         """Those of the best bi-encoder in the pool on dev; the student's where there is none."""
@@ -141,7 +144,8 @@ class RunState:
 
     def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
-        target = self.regression_target() if self.settled.regression_weight else None
+        mapped = self.arguments.regression_to != SELECTED
+        target = self.regression_target(mapped=mapped) if self.settled.regression_weight else None
         targets = {} if target is None else regression_embeddings(target, self.collection)
         return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.embedding.moving import SelectedSpaces
 from st_mta.losses.embedding.spaces import EmbeddingSpaces
 from st_mta.losses.embedding.terms import TERMS, embedding_terms
 
@@ -29,6 +30,8 @@ def list_terms(
     Raises:
         InputError: If the label carries no targets, or they are in another space than the student.
     """
+    if isinstance(spaces, SelectedSpaces):
+        spaces.choose(batch)
     sides = [_side(batch.queries, batch.query_targets, spaces), _side(batch.documents, batch.document_targets, spaces)]
     over_rows = {word: weight for word, weight in weights.items() if not TERMS[word].over_batch}
     found: dict[str, Tensor] = {}

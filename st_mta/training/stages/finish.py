@@ -8,10 +8,10 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
 from st_mta.names import file_name
 from st_mta.run.results import Quality, Scored, Served, Tested
+from st_mta.training.regression_map import in_the_targets_space
 from st_mta.training.run_state import BEFORE, STUDENT, RunState
 from st_mta.training.serving import measure_other_index, measure_serving
 from st_mta.training.throughput import queries_per_second
-from st_mta.training.trained_map import in_the_targets_space
 from st_mta.trec import write_run
 from st_mta.types import Scorer
 

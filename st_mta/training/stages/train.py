@@ -11,16 +11,17 @@ from transformers import set_seed
 from st_mta.assistants.pool import AssistantPool
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.losses import set_filter_iteration
+from st_mta.losses.embedding.spaces import TRAINED
 from st_mta.mining import load_scored
 from st_mta.run.results import Scored, Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import alpha_schedule, train_with_checkpoints
 from st_mta.training.collator import listwise_dataset
 from st_mta.training.diverged import refuse_diverged
+from st_mta.training.regression_map import map_of_lists
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments
 from st_mta.training.sharing import order_of_batches
-from st_mta.training.trained_map import begun_map
 
 
 def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
@@ -30,10 +31,11 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     scored = load_scored(folder)
     with np.load(folder / "queries.npz") as drawn:
         rows = scored.candidates.rows_of(np.concatenate([drawn["sample"], drawn["hard"]]))
-    targets = make_targets(run.pool, run.arguments, run.journal.result(f"{folder.name}/score", Scored))
+    fitted = run.journal.result(f"{folder.name}/score", Scored)
+    targets = make_targets(run.pool, run.arguments, fitted)
     seed = run.arguments.seed + iteration
     set_seed(seed)  # for weights that a loss has of its own
-    spaces = begun_map(run, start_from) if run.settled.regression_weight else None
+    spaces = map_of_lists(run, start_from, fitted) if run.settled.regression_weight else None
     loss = run.make_loss(student, targets, spaces)
     set_filter_iteration(loss, iteration)
     done = train_with_checkpoints(
@@ -50,7 +52,7 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     )
     refuse_diverged(student, f"the training of {folder.name}", run.arguments.learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
-    if spaces is not None:
+    if spaces is not None and spaces.kind in TRAINED:
         spaces.save(folder)
     alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
     return replace(done, alpha=float(alpha) if isinstance(alpha, (int, float)) else None)

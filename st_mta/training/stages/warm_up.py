@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 
-from st_mta.losses import EmbeddingDistillationLoss
 from st_mta.losses.embedding.spaces import TRAINED
 from st_mta.run.results import WarmedUp
 from st_mta.training.diverged import refuse_diverged
 from st_mta.training.regression import regress_embeddings, trainable_columns, warm_up_arguments, warm_up_texts
+from st_mta.training.regression_map import warm_up_loss
 from st_mta.training.run_state import BEFORE, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import inner_arguments
-from st_mta.training.trained_map import warm_up_loss
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +24,10 @@ def warm_up(run: RunState) -> WarmedUp:
         logger.info("No warm-up: %s.", reason)
         return WarmedUp(student=BEFORE, skipped=reason)
     student = run.students.load(run.folder.student_before)
-    found, folder = warm_up_texts(run.collection, run.unlabelled, target, run.arguments), run.folder.warm_up
-    loss = warm_up_loss(run, student)
+    how, folder = warm_up_loss(run, student), run.folder.warm_up
+    given = target if how.mapped else run.regression_target(mapped=False)
+    assert given is not None  # as target is
+    found = warm_up_texts(run.collection, run.unlabelled, given, run.arguments)
     done = regress_embeddings(
         student,
         texts=found.texts,
@@ -35,13 +36,13 @@ def warm_up(run: RunState) -> WarmedUp:
         arguments=inner_arguments(
             run.arguments, run.settled, folder / "checkpoints", **warm_up_arguments(run.arguments)
         ),
-        loss=loss,
-        **run.hosted,
+        loss=how.loss,
+        **{**run.hosted, "callbacks": [*run.callbacks, *how.callbacks]},
     )
     refuse_diverged(student, "the warm-up", run.arguments.regression_learning_rate, done.loss)
     run.students.save(student, folder / STUDENT)
-    if isinstance(loss, EmbeddingDistillationLoss) and run.arguments.regression_map in TRAINED:
-        loss.save_map(folder)
+    if how.loss is not None and how.loss.map.kind in TRAINED:
+        how.loss.save_map(folder)
     warmed = run.students.scorer(folder / STUDENT, WARM_UP)
     dev = run.measure(warmed, "dev")
     return WarmedUp(
