@@ -62,6 +62,10 @@ class ViewScorer(Scorer):
         """As of the scorer, whose ids are the collection's."""
         return self.scorer.ranking(*self._seen(queries, corpus), query_positions, k)
 
+    def listed(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved | None:
+        """As of the scorer, whose ids are the collection's."""
+        return self.scorer.listed(*self._seen(queries, corpus), query_positions, k)
+
     def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object] | None:
         """Answers the view's queries."""
         return self.scorer.answer(*self._seen(queries, corpus), depth)

@@ -91,7 +91,10 @@ def test_scores_of_a_file_go_by_ids_as_ever(tmp_path):
     seen, plain = with_view(StoredScores(path), VIEW), StoredScores(path)
     np.testing.assert_array_equal(seen.score(*OWN, *PAIRS), plain.score(*OWN, *PAIRS))
     assert seen.ranking(*OWN, np.array([0, 1]), 3) == plain.ranking(*OWN, np.array([0, 1]), 3)
+    listed, expected = (one.listed(*OWN, np.array([0, 1]), 3) for one in (seen, plain))
+    np.testing.assert_array_equal(listed.passages, expected.passages)
     assert seen.partial and not seen.timed
+    assert with_view(BM25(), VIEW).listed(*OWN, np.array([0]), 3) is None
 
 
 def test_the_view_is_part_of_what_a_run_knows_a_scorer_by():
