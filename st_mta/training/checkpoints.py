@@ -225,7 +225,7 @@ def train_with_checkpoints(
         dropout_set(student, arguments.dropout),
         cut_as_used(student),
         # A user's callback may hold on to weights by their shapes.
-        occurring_words(student, None if callbacks else ids, arguments, loss) as trainer.words,
+        occurring_words(student, None if _of_users(callbacks) else ids, arguments, loss) as trainer.words,
     ):
         trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
     log = trainer.state.log_history
@@ -239,6 +239,10 @@ def train_with_checkpoints(
         selected_over_steps=selected_over_steps(log),
         trained_with=describe_loss(loss),
     )
+
+
+def _of_users(callbacks: Sequence[TrainerCallback]) -> bool:
+    return any(type(callback).__module__.partition(".")[0] != "st_mta" for callback in callbacks)
 
 
 def _for_the_host(arguments: MultiAssistantTrainingArguments) -> MultiAssistantTrainingArguments:

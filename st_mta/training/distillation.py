@@ -164,7 +164,8 @@ class Distillation(RunState):
             self.stage("judge", lambda: judge(self), Judged)
             take_judgements(self)
         self.stage("quality", lambda: measure_quality(self), Quality)
-        self.stage(REGRESSION_TARGET, lambda: choose_regression_target(self), RegressionTarget)
+        if "serving" not in self.journal:  # finished runs of older versions have recorded none and need none
+            self.stage(REGRESSION_TARGET, lambda: choose_regression_target(self), RegressionTarget)
         warmed = self.stage("warm-up", lambda: warm_up(self), WarmedUp)
         best = BestSoFar(self.dev_quality()[BEFORE], self.folder.student_before, BEFORE)
         if warmed.dev is not None:

@@ -14,7 +14,7 @@ from st_mta.errors import InputError
 from st_mta.losses.embedding.map_files import FILE
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
-from st_mta.training.regression_target import choose_target, load_target
+from st_mta.training.regression_target import choose_target, load_matrices, load_target
 from st_mta.training.regression_weights import CHOOSERS, usable_bi_encoders
 from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import killed, toy_arguments, toy_trainer
@@ -210,3 +210,45 @@ def test_terms_that_do_not_exist_are_refused(tmp_path):
 def test_a_loss_without_a_map_refuses_a_trained_one(toy_collection, tmp_path):
     with pytest.raises(InputError, match="regression_map=learned"):
         toy_trainer(tmp_path / "out", tmp_path / "s", toy_collection, loss="mnrl", regression_map="learned")
+
+
+@pytest.mark.parametrize("choose", ["scheduled", "selected"])
+def test_one_bi_encoder_at_a_time_through_a_kill(toy_collection, tmp_path, monkeypatch, choose):
+    students = {}
+    for name in ("whole", "killed"):
+        store = Store(tmp_path / f"store-{name}")
+        wide = BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="wide", store=store, precision="fp32")
+
+        def trainer(out=tmp_path / name, wide=wide, store=store):
+            options = {"store": store, "regression_to": choose, "num_iterations": 1}
+            return toy_trainer(out, store.folder, toy_collection, assistants=[wide, BM25()], **options)
+
+        if name == "killed":
+            with killed(monkeypatch, "train"):
+                trainer().train()
+            trainer().train(resume_from_checkpoint=True)
+        else:
+            trainer().train()
+        students[name] = [
+            (tmp_path / name / folder / "student" / "model.safetensors").read_bytes()
+            for folder in ("warm-up", "iteration-00")
+        ]
+    assert students["whole"] == students["killed"]
+
+
+def test_what_one_at_a_time_is_made_of(toy_collection, tmp_path):
+    """The nearest begins, all together end; selected begins with the best, and knows each."""
+    family, other, student = scorer(3, "family"), scorer(5, "other", 48), scorer(3, "student")
+    scorers, quality = [other, family], {"family": 0.1, "other": 0.5}
+    scheduled = chosen(toy_collection, scorers, student, quality, tmp_path / "a", choose="scheduled")
+    matrices = load_matrices(scheduled, tmp_path / "a")
+    every = np.arange(len(toy_collection.corpus))
+    raw = load_target(scheduled, scorers, tmp_path / "a", mapped=False).embed(toy_collection.corpus, "document", every)
+    own = family.embed(toy_collection.corpus, "document", every).rows(slice(None))
+    assert np.allclose(raw.rows(slice(None)) @ matrices["start"], own, atol=1e-5)
+    selected = chosen(toy_collection, scorers, student, quality, tmp_path / "b", choose="selected")
+    best = load_target(selected, scorers, tmp_path / "b").embed(toy_collection.corpus, "document", every)
+    alone = chosen(toy_collection, scorers, student, quality, tmp_path / "c", choose="best")
+    mapped = load_target(alone, scorers, tmp_path / "c").embed(toy_collection.corpus, "document", every)
+    assert np.allclose(best.rows(slice(None)), mapped.rows(slice(None)), atol=1e-5)
+    assert load_matrices(selected, tmp_path / "b")["each"].shape == (2, 80, 32)
