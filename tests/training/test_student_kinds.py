@@ -22,7 +22,8 @@ RATES = {"learning_rate": 1e-2, "regression_learning_rate": 1e-2, "regression_ep
 UNREAD = ".pooler."
 """A layer of the backbones that no embedding passes through."""
 KINDS = [
-    "decoder with LoRA", "LoRA with dropout", "LoRA, bf16", "Router, static queries", "Router, shared tower", "own module"
+    "decoder with LoRA", "LoRA with dropout", "LoRA, bf16", "Router, static queries", "Router, shared tower",
+    "own module",
 ]  # fmt: skip
 """Those that something of their own could befall; the others were tried once and go the same way."""
 DIED = "killed at a step"
