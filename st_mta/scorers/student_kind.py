@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
-from sentence_transformers.util import load_file_path
 from transformers import PreTrainedModel
 
 from st_mta.errors import InputError
-from st_mta.scorers.saved_kind import saved_kind
+from st_mta.scorers.saved_kind import language_model, saved_file, saved_kind
 
 OF_ITS_BACKBONE = (
     "give it as teacher or assistant; a student of its backbone is made by "
@@ -20,7 +17,7 @@ OF_ITS_BACKBONE = (
 REMEDIES = {
     "cross-encoder": OF_ITS_BACKBONE,
     "late-interaction": OF_ITS_BACKBONE,
-    "sparse encoder": "give it as teacher or assistant; for a student name a bi-encoder or a bare encoder",
+    "sparse": "give it as teacher or assistant; for a student name a bi-encoder or a bare encoder",
     "language model": (
         "make a bi-encoder of it in three lines, and name its folder: "
         "t = Transformer({name!r}, processor_kwargs={{'padding_side': 'left'}}); "
@@ -38,10 +35,7 @@ CONSEQUENCES = {
     "late-interaction": "its vectors of tokens would be read with a pooling that it was never trained for",
     "language model": "a pooling would be chosen for it that nobody asked for",
 }
-CLASSES = {CrossEncoder: "cross-encoder", MultiVectorEncoder: "late-interaction", SparseEncoder: "sparse encoder"}
-SPARSE = ("sparse", "SparseEncoder")
-CAUSAL = ("ForCausalLM", "LMHeadModel")
-"""How the classes of language models end that continue a text."""
+CLASSES = {CrossEncoder: "cross-encoder", MultiVectorEncoder: "late-interaction", SparseEncoder: "sparse"}
 
 
 def refuse_other_objects(model: Any) -> None:
@@ -60,14 +54,14 @@ def refuse_other_folders(spec: str, path: str) -> None:
         path: Where that is.
     """
     kind = saved_kind(path)
-    adapter = _read(path, "adapter_config.json") if kind is None else None
+    adapter = saved_file(path, "adapter_config.json") if kind is None else None
     if adapter is not None:
         base = str(adapter.get("base_model_name_or_path"))
         raise _refusal(f"{spec}, an adapter without its model {base}", "adapter", path, base)
-    if kind == "backbone" and _is_language_model(path):
+    if language_model(path) == "causal":
         raise _refusal(f"{spec}, a bare language model", "language model", path)
     if kind not in ("bi-encoder", "backbone", None):
-        raise _refusal(f"{spec}, saved as a {kind}", "sparse encoder" if kind in SPARSE else kind, path)
+        raise _refusal(f"{spec}, saved as a {kind}", kind, path)
 
 
 def train_adapters(model: SentenceTransformer) -> SentenceTransformer:
@@ -76,17 +70,6 @@ def train_adapters(model: SentenceTransformer) -> SentenceTransformer:
         if isinstance(module, PreTrainedModel) and getattr(module, "peft_config", None):
             module.set_adapter(module.active_adapters())
     return model
-
-
-def _is_language_model(path: str) -> bool:
-    architectures = (_read(path, "config.json") or {}).get("architectures") or [""]
-    return str(architectures[0]).endswith(CAUSAL)
-
-
-def _read(path: str, name: str) -> Any:
-    """A JSON file of the model, None where there is none."""
-    found = load_file_path(path, name)
-    return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
 
 
 def _refusal(got: str, kind: str | None, name: str, base: str = "") -> InputError:
