@@ -1,6 +1,9 @@
 """Whether assistants pay: st_mta beside simpler ways to teach the same student, at equal compute.
 
     python -m benchmarks.assistants --budget cpu|gpu [--arms ARM ...] [--work-dir DIR]
+    python -m benchmarks.assistants --material mpnet [--collections NAME ...] [--arms ARM ...] [--seeds SEED ...]
+
+The second takes teachers of 110M parameters, who know much more than the student (benchmarks/assistants/mpnet).
 
 Resumable: every run that ended is kept in the work folder and not done again. Needs the collections ($ST_MTA_DATA).
 """
@@ -25,6 +28,9 @@ from benchmarks.assistants.collections import cut_collection
 from benchmarks.assistants.material import Material
 from benchmarks.assistants.plots import plot_arms, plot_differences
 from benchmarks.assistants.runs import run_arm
+from benchmarks.assistants.strong import StrongBudget
+from benchmarks.assistants.strong_arms import STRONG_ARMS
+from benchmarks.assistants.strong_results import run_all, write
 from benchmarks.assistants.summary import comparisons, compute, measures, table_rows, verdict
 from benchmarks.assistants.teacher import recovered, references
 from benchmarks.environment import data_folder, environment
@@ -38,7 +44,8 @@ def main() -> None:
     """Prepares, runs every arm with every seed, tests, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="Only these.")
+    parser.add_argument("--material", choices=["minilm", "mpnet"], default="minilm", help="Whose weights teach.")
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *STRONG_ARMS], help="Only these.")
     parser.add_argument("--collections", nargs="+", help="Only these; one command for each may run at the same time.")
     parser.add_argument("--seeds", nargs="+", type=int, help="Only these.")
     parser.add_argument("--work-dir", type=Path, default=Path(platformdirs.user_cache_dir("st_mta-assistants")))
@@ -47,6 +54,9 @@ def main() -> None:
     data = data_folder()
     quiet()
     start = time.perf_counter()
+    if options.material == "mpnet":
+        _strong(options, data)
+        return
     budget = BUDGETS[options.budget]
     if options.seeds:
         budget = replace(budget, seeds=tuple(options.seeds))
@@ -61,6 +71,19 @@ def main() -> None:
         result["seconds_of_this_command"] = round(time.perf_counter() - start)
         suffix = "" if place == 0 else f"-{len(layers)}-layers"
         _write(result, options.output, suffix)
+
+
+def _strong(options: argparse.Namespace, data: Path) -> None:
+    """The same question with much stronger teachers."""
+    budget = StrongBudget()
+    result = run_all(
+        options.collections or list(budget.collections),
+        options.arms or list(STRONG_ARMS),
+        tuple(options.seeds or budget.seeds),
+        data,
+        options.work_dir / "mpnet",
+    )
+    write(result, options.output / "mpnet")
 
 
 def _all_runs(budget: Budget, arms: list[str], layers: tuple[int, ...], data: Path, work: Path) -> dict[str, Any]:

@@ -67,6 +67,13 @@ STRONG_ARMS: dict[str, StrongArm] = {
     "one": StrongArm("st_mta: one in embedding space, lists beside, iterated", arguments=OURS),
     "one_alone": StrongArm("st_mta: one in embedding space, no lists", lists=False, arguments=OURS),
     "several_alone": StrongArm("st_mta: several in embedding space, no lists", lists=False, arguments=SEVERAL),
+    "scheduled": StrongArm(
+        "st_mta: from the easy to several in the warm-up, lists beside",
+        arguments={**OURS, "regression_to": "scheduled"},
+    ),
+    "selected": StrongArm(
+        "st_mta: the bi-encoder selected per batch, lists beside", arguments={**OURS, "regression_to": "selected"}
+    ),
     "family_alone": StrongArm(
         "st_mta: the student's own family alone, no lists", lists=False, arguments={**OURS, "regression_map": "none"}
     ),
@@ -86,7 +93,8 @@ def run_strong_arm(material: StrongMaterial, name: str, seed: int) -> dict[str, 
     """Trains and measures, or reads what was measured before; a killed run resumes at its last stage.
 
     Returns:
-        ``measures`` and ``per_query`` nDCG@10 on test, ``dev`` nDCG@10 of every student, ``compute``, ``student``.
+        By collection ``measures`` and ``per_query`` nDCG@10 on test; ``dev`` nDCG@10 of every student, ``kept``
+        iteration, ``compute``, ``student``.
     """
     folder = material.folder / "runs" / f"{name}-{seed}"
     path = folder / "result.json"
@@ -102,7 +110,10 @@ def run_strong_arm(material: StrongMaterial, name: str, seed: int) -> dict[str, 
     student = SentenceTransformer(done["student"], device=DEVICE)
     scorer = BiEncoderScorer(student, name=name, store=material.store, max_length=material.budget.max_length)
     found, measures = evaluate_scorer(scorer, material.collection, "test")
-    done |= {"measures": measures, "per_query": per_query(found, material.collection.qrels["test"], "ndcg@10")}
+    done |= {
+        "measures": {material.name: measures},
+        "per_query": {material.name: per_query(found, material.collection.qrels["test"], "ndcg@10")},
+    }
     atomic_write_text(path, json.dumps(done))
     return done
 
@@ -117,7 +128,7 @@ def _trained(material: StrongMaterial, arm: StrongArm, seed: int, folder: Path) 
         return _run(material, material.pruned(), arm, folder, {"regression_epochs": epochs, **arguments})
     warmed, steps = stock_warm_up(material, epochs, seed, folder)
     if not arm.lists:
-        return {"student": str(warmed), "dev": {}, "compute": steps}
+        return {"student": str(warmed), "dev": {}, "kept": None, "compute": steps}
     student = SentenceTransformer(str(warmed), device=DEVICE)
     done = _run(material, student, arm, folder, {"regression_epochs": 0.0, **arguments})
     done["compute"] = {name: value + steps.get(name, 0) for name, value in done["compute"].items()}
@@ -137,7 +148,12 @@ def _run(
         store=material.store,
     )
     best = run.learn() if arm.lists else run.begin()
-    return {"student": str(best.folder), "dev": run.dev_quality(), "compute": _compute(run, best.done)}
+    return {
+        "student": str(best.folder),
+        "dev": run.dev_quality(),
+        "kept": best.iteration,
+        "compute": _compute(run, best.done),
+    }
 
 
 def stock_warm_up(material: StrongMaterial, epochs: float, seed: int, folder: Path) -> tuple[Path, dict[str, int]]:
