@@ -21,6 +21,7 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.measures import per_query
 from st_mta.run.results import Mined, Trained, WarmedUp
 from st_mta.scorers import BiEncoderScorer
+from st_mta.scorers.compressed import ServedScorer
 from st_mta.training.distillation import Distillation
 from st_mta.training.regression import (
     regress_embeddings,
@@ -28,6 +29,7 @@ from st_mta.training.regression import (
     regression_positions,
     warm_up_arguments,
 )
+from st_mta.training.run_state import STUDENT
 from st_mta.training.settled import computes_in_bf16
 from st_mta.training.student_folders import save_student
 from st_mta.training.students import DOCUMENTS
@@ -94,7 +96,8 @@ def run_strong_arm(material: StrongMaterial, name: str, seed: int) -> dict[str, 
 
     Returns:
         By collection ``measures`` and ``per_query`` nDCG@10 on test; ``dev`` nDCG@10 of every student, ``kept``
-        iteration, ``compute``, ``student``.
+        iteration, ``compute``, ``student``; for arms of st_mta ``in_the_teachers_index``, nDCG@10 of the student's
+        queries among the mapped passages of what it was regressed to.
     """
     folder = material.folder / "runs" / f"{name}-{seed}"
     path = folder / "result.json"
@@ -148,7 +151,11 @@ def _run(
         store=material.store,
     )
     best = run.learn() if arm.lists else run.begin()
+    target = run.regression_target()
+    assert target is not None  # the pool has bi-encoders
+    served = ServedScorer(run.students.scorer(best.folder, STUDENT), target)
     return {
+        "in_the_teachers_index": evaluate_scorer(served, material.collection, "test")[1]["ndcg@10"],
         "student": str(best.folder),
         "dev": run.dev_quality(),
         "kept": best.iteration,

@@ -39,6 +39,13 @@ def run_all(names: list[str], arms: list[str], seeds: tuple[int, ...], data: Pat
         "arms": measures(runs),
         "what": {arm: STRONG_ARMS[arm].what for arm in arms},
         "comparisons": {arm: comparisons(runs, arm) for arm in (REFERENCE, "several_alone") if arm in runs},
+        "in_the_teachers_index": {
+            arm: {
+                name: mean(run["in_the_teachers_index"] for run in by_seed.values()) for name, by_seed in sets.items()
+            }
+            for arm, sets in runs.items()
+            if not STRONG_ARMS[arm].stock
+        },
         "recovered": _recovered(runs, described),
         "dev": {
             arm: {name: {s: run["dev"] for s, run in by.items()} for name, by in runs[arm].items()} for arm in arms
@@ -98,6 +105,8 @@ def _rows(result: dict[str, Any]) -> list[dict[str, str]]:
             values = [seed["ndcg@10"] for seed in by_seed.values()]
             row[f"{name} nDCG@10"] = f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
             row[f"{name} of the teacher"] = f"{result['recovered'][arm][name]:.1%}"
+            served = result["in_the_teachers_index"].get(arm, {}).get(name)
+            row[f"{name}, teacher's index"] = "–" if served is None else f"{served:.3f}"
         row["several minus this"], row["p (Holm)"] = "–", "–"
         if arm in result["comparisons"].get(REFERENCE, {}):
             pooled = result["comparisons"][REFERENCE][arm]["pooled"]
