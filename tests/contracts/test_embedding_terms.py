@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from st_mta.errors import InputError
-from st_mta.losses.embedding.terms import TERMS, embedding_terms
+from st_mta.losses.embedding.terms import TERMS, check_terms, embedding_terms
 from tests import reference
 
 OVER_BATCH = [word for word, term in TERMS.items() if term.over_batch]
@@ -156,3 +156,9 @@ def test_targets_of_another_shape_are_refused(targets, words):
 def test_weights_that_make_no_loss_are_refused(weights, message):
     with pytest.raises(InputError, match=message):
         embedding_terms(draw(1), draw(2), weights)
+
+
+@pytest.mark.parametrize("weight", ["x", None, True, -1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_refused(weight):
+    with pytest.raises(InputError, match="weight of 'cosine'"):
+        check_terms({"cosine": weight})

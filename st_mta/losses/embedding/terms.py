@@ -9,6 +9,7 @@ under autocast, and give the targets no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -107,7 +108,8 @@ def check_terms(weights: Mapping[str, float]) -> dict[str, float]:
     """
     for word, weight in weights.items():
         check_choice("a term of embedding distillation", word, TERMS)
-        check_range(f"the weight of {word!r}", weight, 0 <= weight < float("inf"), "at least 0")
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        check_range(f"the weight of {word!r}", weight, number and 0 <= weight < float("inf"), "a number of at least 0")
     positive = {word: float(weight) for word, weight in weights.items() if weight}
     if not positive:
         raise InputError(
