@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ TERMS: dict[str, Term] = {
 """Every term by the word users write."""
 
 
-def check_terms(weights: Mapping[str, float]) -> dict[str, float]:
+def check_terms(weights: Mapping[str, Any]) -> dict[str, float]:
     """The weights of the terms that count.
 
     Raises:
