@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset, IterableDataset
 from sentence_transformers.sentence_transformer import SentenceTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from st_mta.citations import EMBED_DISTILL, JASPER, SPREAD_OUT, VKD
 from st_mta.errors import InputError
@@ -23,7 +23,7 @@ from st_mta.losses.embedding.targets import read_targets
 from st_mta.losses.embedding.teachers import Teacher, Teachers
 from st_mta.losses.embedding.terms import TERMS, check_terms, embedding_terms
 from st_mta.losses.gather import gather_rows
-from st_mta.losses.list_loss import embed, total
+from st_mta.losses.list_loss import ListLoss
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Role
 from st_mta.types import FloatArray
@@ -34,7 +34,7 @@ AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset, dict[str, Any])
 AnyRows = TypeVar("AnyRows", FloatArray, Tensor)
 
 
-class EmbeddingDistillationLoss(nn.Module):
+class EmbeddingDistillationLoss(ListLoss):
     """Makes a student's embeddings those of one or several bi-encoders of any width.
 
     The sum of weighted terms between the embeddings of student and teacher: distances of each text to its target, as
@@ -117,8 +117,9 @@ class EmbeddingDistillationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
+        device = model.device
         self.terms = check_terms({"cosine": 1.0} if terms is None else terms)
-        self.map = EmbeddingSpaces(map, model.get_embedding_dimension(), teacher_dim).to(model.device)
+        self.map = EmbeddingSpaces(map, model.get_embedding_dimension(), teacher_dim).to(device)
         self.cuts = cuts_of(matryoshka_dims, matryoshka_weights, self.map.width)
         self.gather_across_devices, self.return_components = gather_across_devices, return_components
         self._over_batch = any(TERMS[word].over_batch for word in self.terms)
@@ -126,25 +127,12 @@ class EmbeddingDistillationLoss(nn.Module):
         several = list(teachers) if isinstance(teachers, (list, tuple)) else [teachers]
         kept = None if store is None else Store.at(store)
         self._teachers = None if teachers is None else Teachers(several, weights, kept)
-        self._rows, self._inspected = TargetRows(), False
+        self._rows = TargetRows()
         if any(dim < self.map.width for dim, _ in self.cuts) and not self._over_batch:
             logger.warning(
                 "Distances alone gather nothing in the student's leading dimensions: add a term over the batch, such "
                 'as "gram", for it to work cut off.'
             )
-
-    def forward(
-        self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
-    ) -> Tensor | dict[str, Tensor]:
-        """The loss of one batch, or its weighted terms with ``return_components``."""
-        embeddings = embed(self.model, sentence_features, labels)
-        if self.return_components:
-            return self._components(embeddings, labels)
-        return self.compute_loss_from_embeddings(embeddings, labels)
-
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
-        """The loss as a scalar, for wrappers, from (B, d) per column and a label as described for the class."""
-        return total(self._components(embeddings, labels))
 
     def label(self, dataset: AnyDataset, roles: Roles | None = None, *, batch_size: int = 256) -> AnyDataset:
         """The dataset with a column "label", which takes the place of any other label.
