@@ -26,7 +26,7 @@ from st_mta.training.texts_to_keep import TextsToKeep
 from st_mta.training.tokenizer_json import cut, ids_to_keep, vocabulary
 from st_mta.types import Collection, IntArray
 
-KEEP_GENERAL = 0.1
+KEEP_GENERAL = 0.25
 """Share of a vocabulary that is kept for texts to come."""
 COMPARED = 64
 """Texts whose embeddings are compared before and after."""

@@ -100,6 +100,8 @@ class EmbeddingDistillationLoss(ListLoss):
             SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss).train()
     """
 
+    model: SentenceTransformer
+
     def __init__(
         self,
         model: SentenceTransformer,
@@ -117,9 +119,8 @@ class EmbeddingDistillationLoss(ListLoss):
     ) -> None:
         super().__init__()
         self.model = model
-        device = model.device
         self.terms = check_terms({"cosine": 1.0} if terms is None else terms)
-        self.map = EmbeddingSpaces(map, model.get_embedding_dimension(), teacher_dim).to(device)
+        self.map = EmbeddingSpaces(map, model.get_embedding_dimension(), teacher_dim).to(model.device)
         self.cuts = cuts_of(matryoshka_dims, matryoshka_weights, self.map.width)
         self.gather_across_devices, self.return_components = gather_across_devices, return_components
         self._over_batch = any(TERMS[word].over_batch for word in self.terms)
