@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from st_mta.mining.candidates import mine, searched_depth
+from st_mta.mining.candidates import in_corpus_order, mine, searched_depth
 from st_mta.mining.false_negatives import drop_false_negatives
 from st_mta.mining.files import load_candidates, load_scored, save_candidates, save_scored
 from st_mta.mining.near_positives import similarity_to_positives
@@ -12,6 +12,7 @@ from st_mta.mining.sampling import SAMPLING_STRATEGIES
 __all__ = [
     "SAMPLING_STRATEGIES",
     "drop_false_negatives",
+    "in_corpus_order",
     "load_candidates",
     "load_scored",
     "mine",

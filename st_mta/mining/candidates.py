@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,23 @@ def mine(
             picks.append(np.zeros((len(query_positions), 0), dtype=np.int64))
     sources, first = (QRELS, *(retriever.name for retriever in retrievers)), first_copies(collection.corpus)
     return _assemble(query_positions, labelled, picks, shares, num_candidates, sources, first)
+
+
+def in_corpus_order(candidates: Candidates) -> Candidates:
+    """The same lists, the positives first as they come and all others by their place in the corpus.
+
+    So that whatever is computed from them is the same to the last digit, whoever brought them in which order.
+    """
+    row = np.repeat(np.arange(len(candidates)), candidates.lengths)
+    place = np.where(candidates.positive, -1, candidates.passages)
+    order = np.lexsort((place, row))
+    return replace(
+        candidates,
+        passages=candidates.passages[order],
+        positive=candidates.positive[order],
+        source=candidates.source[order],
+        grades=candidates.grades[order],
+    )
 
 
 def searched_depth(collection: Collection, query_positions: IntArray, positives: Qrels | None, depth: int) -> int:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 
 from st_mta.errors import InputError
-from st_mta.procrustes import side_by_side
+from st_mta.procrustes import side_by_side, unit
 from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.stores.fingerprints import fingerprint_values
@@ -77,9 +77,15 @@ class JoinedEmbeddings(Embeddings):
 
 
 def join(rows: Sequence[FloatArray], weights: Sequence[float] | None, matrix: FloatArray | None) -> FloatArray:
-    """Rows (n, D_k) of several models side by side, or the rows of the only one as they are, through the map."""
+    """Rows (n, D_k) of several models side by side, or the rows of the only one as they are, through the map.
+
+    A map to fewer dimensions shortens rows: they get back the length they had.
+    """
     joined = rows[0] if weights is None else side_by_side(rows, weights)
-    return np.asarray(joined if matrix is None else joined @ matrix, dtype=np.float32)
+    if matrix is None:
+        return joined
+    mapped: FloatArray = unit(joined @ matrix) * np.linalg.norm(joined, axis=1, keepdims=True)
+    return mapped
 
 
 class JoinedScorer(EmbeddingScorer):

@@ -20,10 +20,13 @@ from st_mta.losses.similarity import resolve_similarity
 from st_mta.scorers.identity import identity_of
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.reader import reading_model
+from st_mta.training.regression_weights import SELECTED
 from st_mta.training.run_state import MakeLoss
 from st_mta.training.settled import Settled
 from st_mta.types import Scorer
 
+SUPPORTED_BY = {"regression_to": "regression_map"}
+"""Arguments that a loss supports by an option of another name."""
 CONTRASTIVE_WEIGHT = MultiAssistantTrainingArguments.contrastive_weight
 """The default, which a loss without such a term need not mind."""
 
@@ -86,6 +89,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         "regression_weight": bool(arguments.regression_weight),
         "regression_terms": arguments.regression_terms is not None,
         "regression_map": arguments.regression_map in TRAINED,
+        "regression_to": arguments.regression_to == SELECTED,
         "alpha": arguments.alpha is not None,
         "contrastive_weight": arguments.contrastive_weight not in (0, CONTRASTIVE_WEIGHT),
         "scale": arguments.scale is not None,
@@ -104,7 +108,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
 def _has_weight(loss: nn.Module, factory: LossFactory, name: str) -> bool:
     """Whether the loss is made with it, or has one of its own."""
     return (
-        name in factory.supports
+        SUPPORTED_BY.get(name, name) in factory.supports
         or (name == "scale" and "contrastive_scale" in factory.supports)
         or bool(getattr(loss, name, 0))
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
+from st_mta.assistants.calibration import calibrate
 from st_mta.losses.embedding import EmbeddingDistillationLoss, EmbeddingSpaces, read_map
 from st_mta.losses.embedding.map_files import FILE
 from st_mta.losses.embedding.moving import MoveTheMap, SelectedSpaces
@@ -18,30 +20,32 @@ from st_mta.run.results import RegressionTarget, Scored
 from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
 from st_mta.training.regression_target import EACH, MATRIX, START, load_matrices
-from st_mta.training.regression_weights import SCHEDULED, SELECTED
+from st_mta.training.regression_weights import SCHEDULED, SELECTED, mapped_before
 from st_mta.training.run_state import REGRESSION_TARGET, RunState
-
-TEMPERATURE = 0.05
-"""Of the cosines of a bi-encoder that is not in the pool any more."""
+from st_mta.types import FloatArray
 
 
 def map_of_lists(run: RunState, student: Path, fitted: Scored) -> EmbeddingSpaces | None:
-    """The map of an iteration's loss: trained along, or that of the bi-encoder selected in each batch.
+    """The map of an iteration's loss; None where targets are given in the student's space.
 
     Args:
         run: With a regression target.
         student: Folder of the student; a trained map lies beside it.
         fitted: Temperatures of the pool.
     """
-    if run.arguments.regression_to != SELECTED or not (found := _found(run)).map_file:
-        return begun_map(run, student)
-    by_name = dict(zip(fitted.scorers, fitted.temperatures))
-    widths = {scorer.name: scorer.dimension for scorer in run.initial_scorers if isinstance(scorer, EmbeddingScorer)}
+    if (trained := begun_map(run, student)) is not None:
+        return trained
+    found = _found(run)
+    if mapped_before(run.arguments.regression_to, run.arguments.regression_terms) or not found.map_file:
+        return None
+    matrices = load_matrices(found, run.folder.root)
+    if run.arguments.regression_to != SELECTED:
+        return _fixed(run, matrices[MATRIX])
+    places = {name: place for place, name in enumerate(fitted.scorers)}
     spaces = SelectedSpaces(
-        torch.from_numpy(load_matrices(found, run.folder.root)[EACH]),
-        [widths[name] for name in found.bi_encoders],
-        [by_name.get(name, TEMPERATURE) for name in found.bi_encoders],
-        fitted.temperatures[0],
+        torch.from_numpy(matrices[EACH]),
+        [places.get(name) for name in found.bi_encoders],
+        partial(calibrate, temperatures=fitted.temperatures, calibration=run.arguments.calibration),
     )
     return spaces.to(run.students.original.device)
 
@@ -74,16 +78,23 @@ class WarmUpLoss:
 
 
 def warm_up_loss(run: RunState, student: SentenceTransformer) -> WarmUpLoss:
-    """The loss of the warm-up, with the map that is trained along or moves."""
+    """The loss of the warm-up, with the map that is trained along, moves, or leads to what terms are compared with."""
     found, terms = _found(run), run.arguments.regression_terms
     if (spaces := begun_map(run, run.folder.student_before)) is not None:
         return WarmUpLoss(_with_map(student, terms, spaces), mapped=False)
-    if run.arguments.regression_to == SCHEDULED and found.map_file:
-        matrices = load_matrices(found, run.folder.root)
-        start, end = (torch.from_numpy(matrices[name]).to(student.device) for name in (START, MATRIX))
-        spaces = EmbeddingSpaces(start, start.shape[1]).to(student.device)
-        return WarmUpLoss(_with_map(student, terms, spaces), False, [MoveTheMap(spaces, start, end)])
-    return WarmUpLoss(None if terms is None else EmbeddingDistillationLoss(student, terms=terms, map="none"))
+    scheduled = run.arguments.regression_to == SCHEDULED
+    if terms is None and not scheduled:
+        return WarmUpLoss()
+    if not found.map_file:
+        return WarmUpLoss(EmbeddingDistillationLoss(student, terms=terms, map="none"))
+    matrices = load_matrices(found, run.folder.root)
+    spaces = _fixed(run, matrices[START if scheduled else MATRIX])
+    moving = [MoveTheMap(spaces, *(torch.from_numpy(matrices[name]) for name in (START, MATRIX)))] if scheduled else []
+    return WarmUpLoss(_with_map(student, terms, spaces), False, moving)
+
+
+def _fixed(run: RunState, matrix: FloatArray) -> EmbeddingSpaces:
+    return EmbeddingSpaces(matrix, matrix.shape[1]).to(run.students.original.device)
 
 
 def _with_map(

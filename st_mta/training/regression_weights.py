@@ -91,3 +91,15 @@ def _fit_weights(scorers: Sequence[EmbeddingScorer], collection: Collection) -> 
     found = np.asarray(fit_log_linear(SCALE * scores, positive, mask))
     shares = found / max(found.sum(), np.finfo(np.float64).tiny)
     return np.where(shares < LEAST, 0.0, shares).tolist()
+
+
+def mapped_before(choose: str, terms: Mapping[str, float] | None) -> bool:
+    """Whether the targets of lists are given in the student's space, so that any loss can take them.
+
+    Terms over the batch compare with the bi-encoders as they are, and a selected one is known in its batch alone.
+
+    Args:
+        choose: A word of ``CHOOSERS``.
+        terms: What the regression is made of, None for the distance alone.
+    """
+    return choose != SELECTED and terms is None

@@ -29,7 +29,7 @@ from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
 from st_mta.training.regression import regression_embeddings
 from st_mta.training.regression_target import load_target
-from st_mta.training.regression_weights import SELECTED
+from st_mta.training.regression_weights import mapped_before
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
@@ -144,7 +144,7 @@ class RunState:
 
     def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
-        mapped = self.arguments.regression_to != SELECTED
+        mapped = mapped_before(self.arguments.regression_to, self.arguments.regression_terms)
         target = self.regression_target(mapped=mapped) if self.settled.regression_weight else None
         targets = {} if target is None else regression_embeddings(target, self.collection)
         return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)

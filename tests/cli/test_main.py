@@ -162,7 +162,7 @@ def test_mine_then_score_then_distil_from_the_scores(data, tmp_path, capsys):
     mined = ["mine", "--collection", data / "data", "--retrievers", "bm25", data / "teacher", "--output", candidates]
     assert main([str(a) for a in [*mined, "--num-candidates", "8"]]) == 0
     table = pq.read_table(candidates)
-    assert table.column_names == ["query_id", "passage_id", "positive", "source"]
+    assert table.column_names == ["query_id", "passage_id", "positive", "grade", "source"]
     scored = ["score", "--collection", data / "data", "--scorer", data / "teacher", "--pairs", candidates]
     assert main([str(a) for a in [*scored, "--output", scores]]) == 0
     assert pq.read_table(scores).num_rows == table.num_rows

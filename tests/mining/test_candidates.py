@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.mining import SAMPLING_STRATEGIES, mine
+from st_mta.mining import SAMPLING_STRATEGIES, in_corpus_order, mine
 from st_mta.types import Candidates, Collection, Texts
 from tests.mining.conftest import NUM_PASSAGES, NUM_QUERIES, FixedRankings
 
@@ -209,3 +209,13 @@ def test_scorers_that_only_rerank_are_refused_by_name(collection, shuffled):
         mine(collection, EVERYTHING, [shuffled("a", 0), reranker], None)
     with pytest.raises(InputError, match="got none"):
         mine(collection, EVERYTHING, [], None)
+
+
+def test_in_corpus_order_lists_from_anywhere_are_the_same():
+    queries, offsets = np.array([3, 5]), np.array([0, 4, 6])
+    passages, positive = np.array([9, 2, 7, 4, 1, 0]), np.array([True, False, False, True, False, False])
+    one = Candidates(queries, offsets, passages, positive, np.array([0, 1, 2, 0, 1, 1]), ("qrels", "a", "b"))
+    found = in_corpus_order(one)
+    assert found.passages.tolist() == [9, 4, 2, 7, 0, 1]
+    assert found.positive.tolist() == [True, True, False, False, False, False]
+    assert found.source.tolist() == [0, 0, 1, 2, 1, 1] and found.grades.tolist() == [1, 1, 0, 0, 0, 0]

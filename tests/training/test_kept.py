@@ -62,7 +62,10 @@ def test_a_run_never_delivers_worse_than_it_was_given(toy_collection, tmp_path, 
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [({"regression_epochs": 0.0}, "regression_epochs is 0"), ({"width": 48}, "has the student's 48 dimensions")],
+    [
+        ({"regression_epochs": 0.0}, "regression_epochs is 0"),
+        ({"width": 48, "regression_map": "none"}, "has the student's 48 dimensions"),
+    ],
 )
 def test_a_skipped_warm_up_says_why(toy_collection, tmp_path, options, why):
     student = tiny_sentence_transformer(1, dim=options.pop("width", 32))
@@ -75,6 +78,7 @@ def test_a_skipped_warm_up_says_why(toy_collection, tmp_path, options, why):
 def test_the_card_describes_the_training_that_was_kept(toy_collection, tmp_path):
     """Fitted temperatures and scale, alpha as it came to be, and the pool of that iteration."""
     options = {"regression_epochs": 0.0, "learning_rate": 1e-2, "alpha": 0.7, "target_entropy": 0.8}
+    options |= {"regression_map": "none"}
     report = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, **options).train()
     kept = report["kept"]
     scored = json.loads((tmp_path / "out/state.json").read_text())["stations"][f"{kept}/score"]["result"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from st_mta.distributions import masked_kl, masked_log_softmax
@@ -38,13 +37,14 @@ class SelectedSpaces(EmbeddingSpaces):
     """Of several bi-encoders side by side, in each batch the one whose distributions are closest to the teacher's.
 
     MTA4DPR's selection of an assistant (Lu et al., EMNLP 2024), for embeddings: the mean over the batch's queries of
-    KL(teacher || bi-encoder) over the candidates, ties to the first.
+    KL(teacher || bi-encoder) over the candidates, ties to the first. Distributions are those of the scores in the
+    label, calibrated as they are for the lists.
 
     Args:
         matrices: (K, D, d) for each bi-encoder the map from all D dimensions to the student's d.
-        widths: K widths, in all D.
-        temperatures: K temperatures of their cosines.
-        teacher_temperature: Of the teacher's scores.
+        places: K places of the bi-encoders among the scorers of the label; None for one that is not there any more,
+            which is not selected.
+        calibrated: ``(scores (B, S, N), mask (B, N)) -> (B, S, N)`` logits.
 
     Attributes:
         taken: (K,) batches in which each was selected.
@@ -53,16 +53,11 @@ class SelectedSpaces(EmbeddingSpaces):
     def __init__(
         self,
         matrices: Tensor,
-        widths: Sequence[int],
-        temperatures: Sequence[float],
-        teacher_temperature: float,
+        places: Sequence[int | None],
+        calibrated: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         super().__init__(matrices[0], matrices.shape[2])
-        self.widths, self.temperatures, self.teacher_temperature = (
-            list(widths),
-            list(temperatures),
-            teacher_temperature,
-        )
+        self.places, self.calibrated = list(places), calibrated
         self.taken = [0] * len(matrices)
         self.matrices: Tensor
         self.register_buffer("matrices", matrices.clone(), persistent=False)
@@ -76,13 +71,12 @@ class SelectedSpaces(EmbeddingSpaces):
 
     @torch.no_grad()
     def distances(self, batch: ListwiseBatch) -> Tensor:
-        """(K,) mean KL(teacher || bi-encoder) over the batch's queries, in nats."""
-        assert batch.query_targets is not None and batch.document_targets is not None  # a label has both or none
-        teacher = masked_log_softmax(batch.scores[:, 0] / self.teacher_temperature, batch.mask)
-        found = []
-        sides = [torch.split(side, self.widths, dim=1) for side in (batch.query_targets, batch.document_targets)]
-        for queries, documents, temperature in zip(*sides, self.temperatures):
-            cosines = F.normalize(queries, dim=-1) @ F.normalize(documents, dim=-1).mT
-            student = masked_log_softmax(cosines.gather(1, batch.index) / temperature, batch.mask)
-            found.append(mean_over(masked_kl(teacher, student, batch.mask), batch.counts))
-        return torch.stack(found)
+        """(K,) mean KL(teacher || bi-encoder) over the batch's queries, in nats; infinite for one that has left."""
+        log_probs = masked_log_softmax(self.calibrated(batch.scores, batch.mask), batch.mask[:, None])
+        mask = batch.mask[:, None].expand_as(log_probs)
+        divergences = mean_over(masked_kl(log_probs[:, :1].expand_as(log_probs), log_probs, mask), batch.counts)
+        found = torch.full((len(self.places),), torch.inf, dtype=divergences.dtype, device=divergences.device)
+        for number, place in enumerate(self.places):
+            if place is not None:
+                found[number] = divergences[place]
+        return found

@@ -27,6 +27,10 @@ RELATIVE_MARGIN = 0.015
 """Of Jasper's code: the least difference of similarities that the student should keep."""
 
 
+DIGITS = 6
+"""To which similarities count as equal: those of float32 differ in the seventh with the place of a text."""
+
+
 class Term(NamedTuple):
     """A term and what it reads.
 
@@ -70,10 +74,12 @@ def relative(student: Tensor, targets: Tensor, margin: float = RELATIVE_MARGIN) 
     pairs of different rows, the mean over all unordered pairs of these of relu(s_ij - s_kl + margin) where
     t_ij < t_kl. Deviation: where the teacher's are equal (a text twice in the batch) nothing counts, as in the paper;
     its code takes one of the two orders. Not 0 where student and teacher are equal, if the teacher has similarities
-    less than the margin apart.
+    less than the margin apart. Similarities of the teacher are compared to six digits, since the same two texts twice
+    in a batch need not get the very same one.
     """
     rows, columns = torch.triu_indices(len(student), len(student), offset=1, device=student.device)
-    return misordered(_cosines(student)[rows, columns], _cosines(targets)[rows, columns], margin)
+    wanted = _cosines(targets)[rows, columns].round(decimals=DIGITS)
+    return misordered(_cosines(student)[rows, columns], wanted, margin)
 
 
 def spread(student: Tensor, targets: Tensor) -> Tensor:

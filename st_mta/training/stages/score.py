@@ -12,7 +12,14 @@ from st_mta.assistants.calibration import calibrate, fit_temperature, fit_temper
 from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.errors import InputError
-from st_mta.mining import drop_false_negatives, load_candidates, mine, save_scored, similarity_to_positives
+from st_mta.mining import (
+    drop_false_negatives,
+    in_corpus_order,
+    load_candidates,
+    mine,
+    save_scored,
+    similarity_to_positives,
+)
 from st_mta.run.results import Scored
 from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import EmbeddingScorer
@@ -32,7 +39,7 @@ CALIBRATION_QUERIES = 2000
 def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
     """Writes lists and scores that the student can learn from."""
     folder = run.folder.iteration(iteration)
-    mined = load_candidates(folder / "candidates.parquet")
+    mined = in_corpus_order(load_candidates(folder / "candidates.parquet"))
     _encode_students(run, mined.queries, iteration, start_from)
     complete = score_lists(run, score_all(run.collection, mined, run.pool.scorers))
     lists, filtered = filter_lists(run, complete, iteration, start_from)

@@ -35,8 +35,8 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     targets = make_targets(run.pool, run.arguments, fitted)
     seed = run.arguments.seed + iteration
     set_seed(seed)  # for weights that a loss has of its own
-    spaces = map_of_lists(run, start_from, fitted) if run.settled.regression_weight else None
-    loss = run.make_loss(student, targets, spaces)
+    spaces = map_of_lists(run, start_from, fitted)
+    loss = run.make_loss(student, targets, spaces if run.settled.regression_weight else None)
     set_filter_iteration(loss, iteration)
     done = train_with_checkpoints(
         student,

@@ -14,54 +14,59 @@ from st_mta.losses.embedding.in_lists import list_terms
 from st_mta.losses.embedding.moving import MoveTheMap, SelectedSpaces
 from tests.reference import kl, softmax
 
-WIDTHS = [3, 2]
+LIKES_FIRST, LIKES_SECOND = [4.0, 0.0, 0.0], [0.0, 4.0, 0.0]
 
 
 def matrices():
-    """Each bi-encoder alone, in a student's two dimensions."""
+    """Each of two bi-encoders alone (of 3 and 2 dimensions), in a student's two dimensions."""
     found = torch.zeros(2, 5, 2)
     found[0, :2], found[1, 3:] = torch.eye(2), torch.eye(2)
     return found
 
 
-def batch(scores):
-    """Two queries, three documents; the first bi-encoder prefers document 0, the second document 1."""
-    first, second = torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1.0])
-    documents = torch.tensor([[1.0, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, -1, 0]])
+def batch(teacher):
+    """Two queries, three documents; scorers 1 and 2 are the bi-encoders, of which one likes document 0, one 1."""
+    scores = torch.tensor([teacher, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(2, 3, 3).clone()
+    generator = torch.Generator().manual_seed(0)
     label = {
-        "scores": torch.tensor(scores)[:, None],
+        "scores": scores,
         "index": torch.tensor([[0, 1, 2], [0, 1, -1]]),
         "positive": torch.zeros(2, 3, dtype=torch.bool),
-        "query_targets": torch.cat([first, second]).expand(2, 5).clone(),
-        "document_targets": documents,
+        "query_targets": torch.randn(2, 5, generator=generator),
+        "document_targets": torch.randn(3, 5, generator=generator),
     }
-    generator = torch.Generator().manual_seed(0)
     return read_batch([torch.randn(rows, 2, generator=generator).requires_grad_() for rows in (2, 3)], label)
 
 
-LIKES_FIRST, LIKES_SECOND = [[4.0, 0.0, 0.0], [4.0, 0.0, 0.0]], [[0.0, 4.0, 0.0], [0.0, 4.0, 0.0]]
+def spaces(*places):
+    return SelectedSpaces(matrices(), places, lambda scores, mask: scores / torch.tensor([2.0, 0.5, 0.25])[:, None])
 
 
 def test_the_distance_is_the_mean_kl_of_loops():
-    spaces, one = SelectedSpaces(matrices(), WIDTHS, [0.5, 0.25], 2.0), batch(LIKES_FIRST)
     expected = []
-    for temperature, cosines in ((0.5, [1.0, 0.0, 0.0]), (0.25, [0.0, 1.0, 0.0])):
+    for temperature, scores in ((0.5, [1.0, 0.0, 0.0]), (0.25, [0.0, 1.0, 0.0])):
         lists = []
-        for row, count in ((0, 3), (1, 2)):
+        for count in (3, 2):
             mask = [True] * count
-            teacher = softmax([score / 2.0 for score in LIKES_FIRST[row][:count]], mask)
-            lists.append(kl(teacher, softmax([cosine / temperature for cosine in cosines[:count]], mask)))
+            teacher = softmax([score / 2.0 for score in LIKES_FIRST[:count]], mask)
+            lists.append(kl(teacher, softmax([score / temperature for score in scores[:count]], mask)))
         expected.append(sum(lists) / 2)
-    assert spaces.distances(one).tolist() == pytest.approx(expected, rel=1e-5)
+    assert spaces(1, 2).distances(batch(LIKES_FIRST)).tolist() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("scores", "place"), [(LIKES_FIRST, 0), (LIKES_SECOND, 1)])
-def test_the_closest_one_is_regressed_to(scores, place):
-    spaces, one = SelectedSpaces(matrices(), WIDTHS, [0.1, 0.1], 1.0), batch(scores)
-    found = list_terms(one, {"cosine": 1.0}, spaces)["cosine"]
+@pytest.mark.parametrize(("teacher", "place"), [(LIKES_FIRST, 0), (LIKES_SECOND, 1)])
+def test_the_closest_one_is_regressed_to(teacher, place):
+    selecting, one = spaces(1, 2), batch(teacher)
+    found = list_terms(one, {"cosine": 1.0}, selecting)["cosine"]
     fixed = list_terms(one, {"cosine": 1.0}, EmbeddingSpaces(matrices()[place], 2))["cosine"]
     assert torch.equal(found, fixed)
-    assert spaces.taken == [1 - place, place]
+    assert selecting.taken == [1 - place, place]
+
+
+def test_one_that_has_left_the_pool_is_not_taken():
+    selecting = spaces(None, 2)
+    selecting.choose(batch(LIKES_FIRST))
+    assert selecting.taken == [0, 1]
 
 
 def test_the_map_moves_with_the_steps_alone():
