@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from st_mta.errors import InputError
 from st_mta.types import FloatArray
+
+logger = logging.getLogger(__name__)
 
 SHORTEST = 1e-12  # a zero vector stays one
 Matrix = npt.NDArray[np.float64]
@@ -64,6 +67,13 @@ class Moments:
                 remedy="fit the map on at least as many texts as the smaller space has dimensions",
             )
         width = min(self.cross.shape)
+        if self.count < width:
+            logger.warning(
+                "A map to %d dimensions is fitted on %d texts, and directions that these do not show are chosen at "
+                "random. Give at least as many texts as dimensions, better some thousand.",
+                width,
+                self.count,
+            )
         directions = np.linalg.eigh(self.source)[1][:, ::-1][:, :width]
         left, _, right = np.linalg.svd(directions.T @ self.cross, full_matrices=False)
         matrix: FloatArray = (directions @ left @ right).astype(np.float32)

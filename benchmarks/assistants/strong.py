@@ -37,8 +37,6 @@ LAYERS = [0, 2, 5]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 COMPARED = 32
 """Passages by each bi-encoder among which the parts of the teacher are weighed on dev."""
-SCALE = 20.0
-"""Of cosines, with which a softmax over them can be as sure as judgements are."""
 
 
 @dataclass(frozen=True)

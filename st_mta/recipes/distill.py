@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import yaml
+from sentence_transformers import SentenceTransformer
 
 from st_mta.atomic import atomic_write_text
 from st_mta.collections import load_collection
@@ -128,7 +129,9 @@ def distill(config: DistillConfig) -> Report:
     collection: Collection | str = config.collection
     if config.student_vocabulary == COLLECTION:
         collection = load_collection(config.collection)
+        before = _weights(student)
         student = prune_vocabulary(student, collection, prompts=_prompts(arguments))
+        logger.info("Cut in vocabulary, the student has %s of %s weights.", f"{_weights(student):,}", f"{before:,}")
     trainer = MultiAssistantTrainer(
         student,
         arguments,
@@ -174,3 +177,7 @@ def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments
             got=f"{type(error).__name__}: {error}",
             remedy="correct its name or value; MultiAssistantTrainingArguments lists them all",
         ) from error
+
+
+def _weights(student: SentenceTransformer) -> int:
+    return sum(weight.numel() for weight in student.parameters())

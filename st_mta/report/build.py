@@ -11,11 +11,22 @@ from typing import Any
 from st_mta.collections.benchmarks import benchmark
 from st_mta.evaluation import paired_test, per_query
 from st_mta.report.evidence import comparisons_of, distributions_of, run_file
-from st_mta.report.schema import Iteration, ModelEntry, Report, Significance, StoppedEarly, WarmUp
+from st_mta.report.schema import Iteration, ModelEntry, RegressedTo, Report, Significance, StoppedEarly, WarmUp
 from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Mined, Promoted, Quality, Scored, Served, Tested, Trained, WarmedUp
+from st_mta.run.results import (
+    Evaluated,
+    Mined,
+    Promoted,
+    Quality,
+    RegressionTarget,
+    Scored,
+    Served,
+    Tested,
+    Trained,
+    WarmedUp,
+)
 from st_mta.scorers.origin import hub_origin
 from st_mta.trec import read_run
 from st_mta.types import Collection, Scorer
@@ -118,6 +129,8 @@ def build_report(
     )
     if warmed.skipped is not None:
         report["warm_up_skipped"] = warmed.skipped
+    if (regression := _regression(journal)) is not None:
+        report["regression"] = regression
     report["comparisons"] = comparisons_of(folder, report, collection.qrels[tested.split])
     return report
 
@@ -167,6 +180,22 @@ def _warm_up(done: WarmedUp, journal: Journal) -> WarmUp | None:
         "steps": done.steps,
         "seconds": journal.seconds()["warm-up"],
         "dev_ndcg@10": done.dev["ndcg@10"],
+    }
+
+
+def _regression(journal: Journal) -> RegressedTo | None:
+    """None where nothing was regressed to, and in older runs."""
+    if "regression-target" not in journal:
+        return None
+    found = journal.result("regression-target", RegressionTarget)
+    if not found.bi_encoders:
+        return None
+    return {
+        "bi_encoders": found.bi_encoders,
+        "weights": found.weights,
+        "map": found.kind,
+        "aligned_to": found.aligned_to,
+        "explained": found.explained,
     }
 
 

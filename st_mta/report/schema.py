@@ -128,6 +128,18 @@ class Significance(Tally):
 WarmUp = TypedDict("WarmUp", {"regressed_to": str, "steps": int, "seconds": float, "dev_ndcg@10": float})
 
 
+class RegressedTo(TypedDict):
+    """Bi-encoders with their shares of the similarity, the word for the map, whose space it leads to (None without a
+    map), and the share of the embeddings' squared length that it keeps.
+    """
+
+    bi_encoders: list[str]
+    weights: list[float]
+    map: str
+    aligned_to: str | None
+    explained: float | None
+
+
 class SelectedOverSteps(TypedDict):
     """Share of the queries for which each (fused) assistant was selected, in stretches that end at these steps."""
 
@@ -188,7 +200,8 @@ class Report(TypedDict):
 
     ``development`` holds nDCG@10 on dev by name, for the teacher, assistants and "student_before"; ``recovered`` is
     None where the teacher was not measured; ``kept`` says which student is delivered, "student-before", "warm-up" or
-    "iteration-NN"; ``warm_up_skipped`` is a sentence why there was no warm-up. ``loss`` trained the delivered student.
+    "iteration-NN"; ``warm_up_skipped`` is a sentence why there was no warm-up, ``regression`` what embeddings are
+    regressed to; ``loss`` trained the delivered student.
     """
 
     collection: CollectionEntry
@@ -205,6 +218,7 @@ class Report(TypedDict):
     significance: Significance
     warm_up: WarmUp | None
     warm_up_skipped: NotRequired[str]
+    regression: NotRequired[RegressedTo]
     iterations: list[Iteration]
     best_iteration: int
     kept: NotRequired[str]

@@ -149,6 +149,27 @@ def warm_up_sentence(report: Report) -> str:
     return (
         f"Warm-up: {warm_up['steps']:,} steps of regression to the embeddings of {warm_up['regressed_to']} in "
         f"{duration(warm_up['seconds'])} took the student{start} to {warm_up['dev_ndcg@10']:.3f} nDCG@10 on dev."
+        + _map_sentence(report)
+    )
+
+
+MAPS = {
+    "procrustes": "a fixed map (principal directions, then a rotation)",
+    "learned": "a map that is learned along",
+    "orthogonal": "an orthogonal map that is learned along",
+}
+
+
+def _map_sentence(report: Report) -> str:
+    """Through which map, whose share is how large; empty where the embeddings were regressed to as they are."""
+    found = report.get("regression")
+    if found is None or found["aligned_to"] is None:
+        return ""
+    shares = zip(found["bi_encoders"], found["weights"])
+    parts = ", ".join(f"{name} ({weight:.0%})" if len(found["weights"]) > 1 else name for name, weight in shares)
+    return (
+        f" The embeddings of {parts} are brought to the space of {found['aligned_to']} by {MAPS[found['map']]}, which "
+        f"keeps {found['explained'] or 0:.1%} of their squared length."
     )
 
 

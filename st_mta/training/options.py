@@ -12,10 +12,11 @@ from st_mta.checked import check_fields
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.by_name import LOSSES, check_loss
+from st_mta.losses.embedding.spaces import MAPS, PROCRUSTES
 from st_mta.losses.embedding.terms import check_terms
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
-from st_mta.training.regression_weights import CHOOSERS, MAPS, PROCRUSTES, SCHEDULED, SELECTED
+from st_mta.training.regression_weights import CHOOSERS, SCHEDULED, SELECTED
 
 SIMILARITY = "similarity"
 SIMILARITY_MARGIN = 0.15

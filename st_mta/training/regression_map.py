@@ -1,4 +1,4 @@
-"""The map between the student and what it is regressed to, where it changes in training."""
+"""The map in a loss between the student and what it is regressed to, and the loss of the warm-up that it makes."""
 
 from __future__ import annotations
 

@@ -11,13 +11,14 @@ from safetensors.numpy import load_file, save_file
 
 from st_mta.atomic import atomic_path
 from st_mta.lookup import check_choice
-from st_mta.procrustes import Moments, share_explained
+from st_mta.losses.embedding.spaces import PROCRUSTES
+from st_mta.procrustes import Moments, share_explained, unit
 from st_mta.run.results import RegressionTarget
 from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
 from st_mta.stores.embeddings import Role
 from st_mta.training.curriculum import training_queries
-from st_mta.training.regression_weights import CHOOSERS, PROCRUSTES, SCHEDULED, SELECTED, best_of
+from st_mta.training.regression_weights import CHOOSERS, SCHEDULED, SELECTED, best_of
 from st_mta.training.serving import sharing_space
 from st_mta.types import Collection, FloatArray, IntArray, Scorer, Texts
 
@@ -98,9 +99,10 @@ def joined_target(
     parts: Sequence[EmbeddingScorer], weights: Sequence[float], matrix: FloatArray | None
 ) -> EmbeddingScorer:
     """The bi-encoders as one; a single one without a map is itself."""
-    if len(parts) == 1:
-        return parts[0] if matrix is None else JoinedScorer(parts, None, matrix, f"{parts[0].name}, mapped")
-    return JoinedScorer(parts, weights, matrix)
+    if len(parts) == 1 and matrix is None:
+        return parts[0]
+    name = "+".join(part.name for part in parts) + ("" if matrix is None else ", mapped")
+    return JoinedScorer(parts, None if len(parts) == 1 else weights, matrix, name)
 
 
 def load_target(
@@ -134,7 +136,7 @@ def _moments(
         source, wanted = target.embed(texts, role, positions), anchor.embed(texts, role, positions)
         for start in range(0, len(positions), size):
             block = slice(start, start + size)
-            moments.add(source.rows(block), wanted.rows(block))
+            moments.add(unit(source.rows(block)), unit(wanted.rows(block)))
     return moments
 
 

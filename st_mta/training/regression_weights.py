@@ -14,8 +14,6 @@ from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
 from st_mta.types import Collection, Scorer
 
-PROCRUSTES = "procrustes"
-MAPS = (PROCRUSTES, "learned", "orthogonal", "none")
 DEPTH = 50
 """Passages by each bi-encoder among which their weights are fitted."""
 SCALE = 20.0

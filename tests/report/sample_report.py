@@ -68,6 +68,13 @@ def sample_report() -> Report:
             "losses": 61,
             "ties": 120,
         },
+        "regression": {
+            "bi_encoders": ["minilm", "a model"],
+            "weights": [0.75, 0.25],
+            "map": "procrustes",
+            "aligned_to": "minilm",
+            "explained": 0.987,
+        },
         "warm_up": {"regressed_to": "minilm", "steps": 1250, "seconds": 245.0, "dev_ndcg@10": 0.417},
         "iterations": [
             iteration(0, 0.426, {"minilm": 0.31, "bm25": 0.04, "bm25+minilm": 0.65}),

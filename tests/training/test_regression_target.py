@@ -119,8 +119,10 @@ def test_a_run_with_wider_bi_encoders_learns_from_them_and_resumes(toy_collectio
             report = trainer().train(resume_from_checkpoint=True)
         else:
             report = trainer().train()
-        assert report["warm_up"]["regressed_to"] == "T+wide"
-        assert any(entry["passages"] == "T+wide" for entry in report["serving"])
+        assert report["warm_up"]["regressed_to"] == "T+wide, mapped"
+        assert any(entry["passages"] == "T+wide, mapped" for entry in report["serving"])
+        assert report["regression"]["bi_encoders"] == ["T", "wide"] and report["regression"]["weights"] == [0.5, 0.5]
+        assert "to the space of" in (tmp_path / name / "report.md").read_text()
         students[name] = (tmp_path / name / "student" / "model.safetensors").read_bytes()
         state = json.loads((tmp_path / name / "state.json").read_text())["stations"]["regression-target"]
         assert "regression-map.safetensors" in state["files"]

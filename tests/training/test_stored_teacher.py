@@ -28,12 +28,17 @@ def live(toy_collection, tmp_path_factory):
     run.distillation.learn()
     scored = load_scored(folder / "out" / "iteration-00")
     lists = scored.candidates
-    write_scores(folder / "T.parquet", toy_collection, lists.pair_queries, lists.passages, scored.scores[0], tag="T")
+    by_rank = np.lexsort((-scored.scores[0], lists.pair_queries))
+    for name, order in (("T.parquet", np.arange(len(by_rank))), ("T.trec", by_rank)):
+        pairs = lists.pair_queries[order], lists.passages[order], scored.scores[0][order]
+        write_scores(folder / name, toy_collection, *pairs, tag="T")
     return folder
 
 
-def test_a_run_from_a_file_equals_the_run_with_the_live_teacher(toy_collection, tmp_path, live):
-    teacher = StoredScores(live / "T.parquet", name="T")
+@pytest.mark.parametrize("file", ["T.parquet", "T.trec"])
+def test_a_run_from_a_file_equals_the_run_with_the_live_teacher(toy_collection, tmp_path, live, file):
+    """In whatever order its rows are."""
+    teacher = StoredScores(live / file, name="T")
     run = toy_trainer(tmp_path / "out", tmp_path / "s", toy_collection, teacher=teacher, assistants=[BM25()], **SMALL)
     run.distillation.learn()
     lists, expected = (load_scored(folder / "out" / "iteration-00") for folder in (tmp_path, live))

@@ -22,10 +22,13 @@ def write_map(folder: Path | str, matrix: Tensor, kind: str) -> None:
 def read_map(folder: Path | str) -> Tensor:
     """(D, d) what ``write_map`` wrote: a student's embeddings times its transpose lie in the teacher's space.
 
+    Args:
+        folder: The folder, or a file such as a run's ``regression-map.safetensors``.
+
     Raises:
-        InputError: If the folder holds no such file.
+        InputError: If there is no such file, or another one.
     """
-    path = Path(folder) / FILE
+    path = Path(folder) / FILE if Path(folder).is_dir() else Path(folder)
     with loading("a saved map between student and teacher", str(path), "give a folder that save_map wrote to"):
         tensors = load_file(path)
     if MATRIX not in tensors:

@@ -21,7 +21,9 @@ from st_mta.types import FloatArray
 logger = logging.getLogger(__name__)
 
 Map = Literal["procrustes", "learned", "orthogonal", "none"]
-TRAINED = ("learned", "orthogonal")
+MAPS: tuple[str, ...] = get_args(Map)
+"""Every map by the word users write."""
+PROCRUSTES, TRAINED = "procrustes", ("learned", "orthogonal")
 
 
 class EmbeddingSpaces(nn.Module):
