@@ -45,8 +45,9 @@ class DistillConfig(MethodOptions):
     collection: str = option(group=INPUTS, help=f"What to learn on: {SOURCES}.")
     teacher: str = option(
         group=INPUTS,
-        help="The strong ranker: a Hub id, a folder, bm25, minilm, scores (.trec, .parquet), or a module:function. A "
-        f"bare language model is asked in a form named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
+        help="The strong ranker: a Hub id, a folder, bm25, minilm, scores (.trec, .parquet, stored:FOLDER), or a "
+        "module:function. A bi-encoder is read token by token as late-interaction:MODEL, a bare language model is asked "
+        f"in a form named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
     )
     teacher_view: str | None = option(
         None,

@@ -160,4 +160,12 @@ def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, oth
         )
     for scorer in viewing:
         scorer.view.of_queries(queries), scorer.view.of_corpus(corpus)
-    return [f"{scorer.name} reads other texts of the {scorer.view.parts}." for scorer in viewing]
+    return [
+        f"{scorer.name} reads other texts of the {scorer.view.parts}, those of {_without_folders(scorer.view.source)}."
+        for scorer in viewing
+    ]
+
+
+def _without_folders(source: str) -> str:
+    """The last part of a path: reports may be published."""
+    return Path(source).name or source
