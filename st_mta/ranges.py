@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from st_mta.errors import InputError
@@ -66,6 +66,13 @@ def check_number(name: str, value: object, within: Any) -> None:
     """Raises ``InputError`` unless the value is None or within the range."""
     if value is not None and value not in within:
         raise InputError(expected=f"{name} {within}", got=repr(value), remedy=f"change {name}")
+
+
+def checked_whole_number(name: str, value: object, within: Range) -> int:
+    """The value as a number of Python; raises ``InputError`` unless it is whole and within the range."""
+    if not isinstance(value, Integral) or value not in within:
+        raise InputError(expected=f"{name} as a whole number, {within}", got=repr(value), remedy=f"change {name}")
+    return int(value)
 
 
 def check_ranks(range_min: int, range_max: int) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
+from st_mta.ranges import checked_whole_number, count_from
 from st_mta.scorers.positions import checked_pairs
 from st_mta.stores import Store, text_keys
 from st_mta.stores.finite import check_finite
@@ -138,11 +139,15 @@ class PairScorer(StoringScorer):
         name: Short unique name for reports.
         store: Where scores are kept; None computes every pair on every call.
         part_size: Pairs computed between two writes to the store, the class's own number by default.
+
+    Raises:
+        InputError: If ``part_size`` is no whole number from 1.
     """
 
     def __init__(self, name: str, store: Store | None = None, part_size: int | None = None) -> None:
         self.name, self.store = name, store
-        self.part_size = part_size or self.part_size
+        if part_size is not None:
+            self.part_size = checked_whole_number("part_size", part_size, count_from(1))
 
     @abstractmethod
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:

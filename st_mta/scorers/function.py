@@ -10,7 +10,7 @@ import numpy as np
 from st_mta.errors import InputError
 from st_mta.lookup import find_function, word_of
 from st_mta.scorers.base import PairScorer
-from st_mta.scorers.identity import identity_of
+from st_mta.scorers.identity import identity_without_calling
 from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import FloatArray, IntArray, Texts
 
@@ -56,7 +56,9 @@ class FunctionScorer(PairScorer):
         super().__init__(name or word_of(function), store if store is not None else Store(), part_size)
         self.version = version if version is not None else getattr(function, "version", None)
         # Once: a function may count its calls in what it holds.
-        self._identity = [identity_of(self.function)] if self.version is None else [self.name, str(self.version)]
+        self._identity = (
+            [identity_without_calling(self.function)] if self.version is None else [self.name, str(self.version)]
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from st_mta.scorers.held_objects import Read, globals_of, object_as_values, slots_of
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.stores.peculiarities import described
+
+DEEPEST = 8
 
 
 def identity_of(function: Any, call: Callable[[], Any] = lambda: None) -> str:
@@ -24,8 +27,22 @@ def identity_of(function: Any, call: Callable[[], Any] = lambda: None) -> str:
         function: A function, or an object that works like one.
         call: Calls it on the probe; without it only the function itself counts.
     """
-    plain = partial(_plain, depth=0)
+    plain = partial(_plain, path=())
     return fingerprint_values(_name(function), _source(function), plain(_held(function)), plain(call()))
+
+
+def identity_without_calling(function: Any) -> str:
+    """As [`identity_of`] without a probe, for a function that is not to be called: what it holds says all.
+
+    The attributes of the objects that it holds count too, and the values that it names of its module.
+
+    Raises:
+        InputError: If it holds an object of a library, which hides what it computes.
+    """
+    plain = partial(_plain, path=(), objects=object_as_values)
+    owner = getattr(function, "__self__", function)
+    more = [plain(found) for found in (slots_of(owner), globals_of(function)) if found]
+    return fingerprint_values(_name(function), _source(function), plain(_held(function)), None, *more)
 
 
 def _name(function: Any) -> str:
@@ -72,23 +89,34 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Nested JSON values, arrays by their bytes, functions by their sources; anything else counts by its type."""
+def _by_type(value: Any, _: Read) -> Any:
+    return type(value).__qualname__
+
+
+def _plain(value: Any, path: tuple[int, ...], objects: Callable[[Any, Read], Any] = _by_type) -> Any:
+    """Nested JSON values, arrays by their bytes, functions by their sources, and objects as they are read.
+
+    Args:
+        value: The value.
+        path: Identities of what it lies in.
+        objects: Reads any other object, given what reads the values in it; by default by its type alone.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if depth > 8:
+    if len(path) > DEEPEST:
         return type(value).__qualname__
+    plain = partial(_plain, path=(*path, id(value)), objects=objects)
     if isinstance(value, dict):
-        return sorted([str(key), _plain(inner, depth + 1)] for key, inner in value.items() if _orderly(key))
+        return sorted([str(key), plain(inner)] for key, inner in value.items() if _orderly(key))
     if isinstance(value, (set, frozenset)):
-        return sorted(str(_plain(inner, depth + 1)) for inner in value)
+        return sorted(str(plain(inner)) for inner in value)
     if isinstance(value, (list, tuple)):
-        return [_plain(inner, depth + 1) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return described(value)
     if isinstance(value, (FunctionType, MethodType, partial)):
-        return [_name(value), _source(value), _plain(_held(value), depth + 1)]
-    return type(value).__qualname__
+        return [_name(value), _source(value), plain(_held(value))]
+    return _by_type(value, plain) if id(value) in path else objects(value, plain)
 
 
 def _orderly(key: Any) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
+from st_mta.scorers import FunctionScorer
 from st_mta.scorers.base import PairScorer, distinct_pairs
 from st_mta.stores import Store
 from st_mta.types import Texts
@@ -118,3 +119,14 @@ def test_distinct_pairs_equal_a_dictionary():
     pairs = list(zip(first.tolist(), second.tolist()))
     assert [pairs[i] for i in index] == list(dict.fromkeys(pairs))
     assert [pairs[index[i]] for i in inverse] == pairs
+
+
+@pytest.mark.parametrize("part_size", [-1, 0, "3", 2.5, True, float("nan")])
+def test_parts_are_a_whole_number_of_pairs(part_size, store):
+    with pytest.raises(InputError, match="part_size as a whole number, at least 1"):
+        FunctionScorer(lambda queries, passages: [1.0] * len(queries), store=store, part_size=part_size)
+    assert FunctionScorer(len_of_query, store=store, part_size=np.int64(3)).part_size == 3
+
+
+def len_of_query(queries, passages):
+    return [len(query) for query in queries]
