@@ -16,6 +16,7 @@ from st_mta.scorers.encoder_decoder import EncoderDecoder, load_encoder_decoder
 from st_mta.scorers.frozen import sharing_weights
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.lengths import longest_input
+from st_mta.scorers.long_pairs import Pair, fit_to_model
 from st_mta.types import FloatArray
 
 
@@ -51,13 +52,20 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
         scores = np.empty(len(queries), dtype=np.float32)
         with self._frozen.computing() as model:
             for batch in self._batches(np.minimum(tokens, limit) if limit else tokens):
+                pairs = [(queries[index], passages[index]) for index in batch]
                 scores[batch] = model.predict(
-                    [(queries[index], passages[index]) for index in batch],
+                    self._fitting(model, pairs),
                     batch_size=len(batch),
                     activation_fn=torch.nn.Identity(),
                     show_progress_bar=False,
                 ).reshape(len(batch))
         return scores
+
+    def _fitting(self, model: CrossEncoder, pairs: list[Pair]) -> list[Pair]:
+        """The pairs as long as they may be; a language model's prompt has words behind them that are to stay."""
+        if not self._template_tokens or isinstance(model[0], EncoderDecoder):  # which sees to it itself
+            return pairs
+        return fit_to_model(model, pairs, self._template_tokens)
 
     def _load(self, path: str, device: str | None) -> CrossEncoder:
         return load_encoder_decoder(path, device) or CrossEncoder(path, device=device)
@@ -70,6 +78,8 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
                 remedy="use a re-ranker (num_labels=1), such as cross-encoder/ms-marco-MiniLM-L6-v2",
             )
         self._template_tokens = self._tokens_around(model)
+        if self._template_tokens and not isinstance(model[0], EncoderDecoder):
+            self.extra = {**self.extra, "cut": "document first"}
         return model
 
     @staticmethod

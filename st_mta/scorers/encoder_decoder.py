@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import InputModule
 from sentence_transformers.cross_encoder.modules import LogitScore
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from st_mta.scorers.long_pairs import UNCUT, Pair, fit_pairs
 from st_mta.scorers.saved_kind import saved_file
+from st_mta.types import IntArray
 
 FILLERS = ("0", "1 2 3 4")
 """Texts that are tokenized differently, so that what prompts end with alike is the prompt's own."""
@@ -20,7 +23,7 @@ FILLERS = ("0", "1 2 3 4")
 class EncoderDecoder(InputModule):  # type: ignore[misc]
     """Reads a pair in a prompt and gives the logits of the first token of the answer, as the host's LogitScore reads.
 
-    A pair that is too long loses the end of its document; what the prompt ends with stays.
+    A pair that is too long loses the end of its document, then that of its query; the prompt's own words stay.
 
     Args:
         model: A sequence-to-sequence model of transformers.
@@ -60,9 +63,12 @@ class EncoderDecoder(InputModule):  # type: ignore[misc]
             prompt: Instead of the instruction.
         """
         instruction = self.instruction if prompt is None else prompt
-        rows = self._ids([(pair[0], pair[1]) for pair in inputs], instruction)
+        pairs: list[Pair] = [(pair[0], pair[1]) for pair in inputs]
+        rows = self._ids(pairs, instruction)
         limit = self.tokenizer.model_max_length
         if any(len(row) > limit for row in rows):
+            rows = self._ids(fit_pairs(pairs, partial(self._lengths, instruction), self.tokenizer, limit), instruction)
+        if any(len(row) > limit for row in rows):  # the prompt itself is too long
             ending = self._ending(instruction)[-limit:]
             rows = [row if len(row) <= limit else row[: limit - len(ending)] + ending for row in rows]
         return dict(self.tokenizer.pad({"input_ids": rows}, return_tensors="pt"))
@@ -96,8 +102,10 @@ class EncoderDecoder(InputModule):  # type: ignore[misc]
             self.prompt.format(query=query, document=document, instruction=instruction, bos="")
             for query, document in pairs
         ]
-        longest = torch.iinfo(torch.int32).max  # uncut, and without a warning of it
-        return list(self.tokenizer(texts, truncation=True, max_length=longest)["input_ids"])
+        return list(self.tokenizer(texts, truncation=True, max_length=UNCUT)["input_ids"]) if texts else []
+
+    def _lengths(self, instruction: str, pairs: list[Pair]) -> IntArray:
+        return np.array([len(row) for row in self._ids(pairs, instruction)], dtype=np.int64)
 
     def _ending(self, instruction: str) -> list[int]:
         """The tokens that every prompt ends with."""
