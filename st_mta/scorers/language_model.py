@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from st_mta.errors import InputError
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
 from st_mta.scorers.encoder_decoder import EncoderDecoder
-from st_mta.scorers.reranking_forms import FORMS, RerankingForm, find_form, form_named_in, token_id
+from st_mta.scorers.reranking_forms import FORMS, RerankingForm, answer_ids, find_form, form_named_in
 from st_mta.scorers.saved_kind import configuration, language_model, saved_kind
 from st_mta.stores import Store
 
@@ -76,7 +76,7 @@ def as_cross_encoder(path: str, form: Any = None, device: str | None = None) -> 
         template = {} if form is None else {"processor_kwargs": {"chat_template": form.chat_template}}
         first = Transformer(path, transformer_task="text-generation", **template)
     answers = ANSWERS if form is None else (form.true_token, form.false_token)
-    ids = [None if answer is None else token_id(first.tokenizer, answer) for answer in answers]
+    ids = answer_ids(first.tokenizer, *answers)
     return CrossEncoder(modules=[first, LogitScore(*ids)], device=device)
 
 

@@ -31,7 +31,8 @@ class RerankingForm:
         instruction: What stands for ``{instruction}`` unless the user gives another one.
 
     Raises:
-        InputError: If query or document do not occur in the prompt exactly once, or anything else stands in braces.
+        InputError: If query or document do not occur in the prompt exactly once, anything else stands in braces, or
+            both answers are the same.
     """
 
     prompt: str
@@ -40,6 +41,7 @@ class RerankingForm:
     instruction: str = ""
 
     def __post_init__(self) -> None:
+        self._check_tokens()
         fields = [field for _, field in self.parts if field is not None]
         once = all(fields.count(role) == 1 for role in ("query", "document"))
         if not once or not set(fields) <= set(FIELDS):
@@ -52,11 +54,29 @@ class RerankingForm:
 
     @property
     def parts(self) -> list[tuple[str, str | None]]:
-        """Literal texts of the prompt, each with the name of the field after it."""
+        """Literal texts of the prompt, each with what stands in braces after it."""
         try:
-            return [(text, field) for text, field, _, _ in Formatter().parse(self.prompt)]
+            found = list(Formatter().parse(self.prompt))
         except ValueError:  # braces that do not match
             return []
+        # With a conversion or a format it is no name of a field: a chat template has none of them.
+        return [
+            (text, field and field + (f"!{conversion}" if conversion else "") + (f":{form}" if form else ""))
+            for text, field, form, conversion in found
+        ]
+
+    def _check_tokens(self) -> None:
+        texts = {"prompt": self.prompt, "true_token": self.true_token, "instruction": self.instruction}
+        texts |= {} if self.false_token is None else {"false_token": self.false_token}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise InputError(
+                    expected=f"{name} as a text",
+                    got=f"{text!r}, a {type(text).__name__}",
+                    remedy="write tokens as the tokenizer's words for them, such as 'yes', not as their ids",
+                )
+        if self.true_token == self.false_token:
+            raise _same_answers(f"{self.true_token!r} for both")
 
     @property
     def chat_template(self) -> str:
@@ -68,6 +88,28 @@ class RerankingForm:
             "instruction": _content("system", self.instruction),
         }
         return "".join(_literal(text) + (fields[field] if field else "") for text, field in self.parts)
+
+
+def answer_ids(tokenizer: Any, true_token: str, false_token: str | None) -> tuple[int, int | None]:
+    """The numbers of both answer tokens.
+
+    Raises:
+        InputError: If the tokenizer has no such token, or the same for both.
+    """
+    true_id = token_id(tokenizer, true_token)
+    false_id = None if false_token is None else token_id(tokenizer, false_token)
+    if true_id == false_id:
+        raise _same_answers(f"{true_token!r} and {false_token!r}, which the tokenizer reads alike")
+    return true_id, false_id
+
+
+def _same_answers(got: str) -> InputError:
+    return InputError(
+        expected="two answers, true_token and false_token, that differ",
+        got=got,
+        consequence="every score would be 0",
+        remedy="give the tokens that the model was trained to answer with, or leave false_token out",
+    )
 
 
 def _literal(text: str) -> str:

@@ -277,3 +277,22 @@ def test_a_folder_says_what_it_is_without_being_loaded(tmp_path):
         config = {"architectures": [architecture], "is_encoder_decoder": encoder}
         (tmp_path / "config.json").write_text(json.dumps(config))
         assert (language_model(str(tmp_path)), saved_kind(str(tmp_path))) == (expected, "backbone")
+
+
+def test_answers_that_are_the_same_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'good' for both.*every score would be 0"):
+        RerankingForm(FORM["prompt"], "good", "good")
+    with pytest.raises(InputError, match="'good' and '▁good'.*every score would be 0"):
+        LanguageModelReranker(tiny_language_model(tmp_path), form={**FORM, "false_token": "▁good"})
+
+
+@pytest.mark.parametrize("field", ["{query!r}", "{query!s}", "{query:>10}", "{query.name}", "{query[0]}"])
+def test_prompts_with_conversions_are_refused(field):
+    with pytest.raises(InputError, match="no other words in braces"):
+        RerankingForm(field + " {document}", "yes", "no")
+
+
+@pytest.mark.parametrize("name", ["prompt", "true_token", "false_token", "instruction"])
+def test_a_form_is_made_of_texts(name):
+    with pytest.raises(InputError, match=f"{name} as a text, got 5, a int"):
+        RerankingForm(**{**FORM, name: 5})
