@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,20 @@ def check_choice(option: str, word: object, words: Iterable[str], *, own: bool =
         got=repr(word),
         remedy=f"choose one of these words{', or name your own function' if own else ''}",
     )
+
+
+def check_names(what: str, given: Iterable[object], known: Iterable[str]) -> None:
+    """Raises ``InputError`` for the first of these names that is not known, with the one that it is nearest to."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name).replace("-", "_"), known, n=1)
+            raise InputError(
+                expected=f"options of {what}: {', '.join(known)}",
+                got=repr(name),
+                consequence="it would be ignored",
+                remedy=f"did you mean {near[0]!r}?" if near else "leave it out",
+            )
 
 
 def find_function(

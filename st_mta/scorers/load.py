@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 from torch import nn
 
 from st_mta.errors import InputError, loading
-from st_mta.lookup import import_extra
+from st_mta.lookup import check_names, import_extra
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
@@ -47,6 +48,8 @@ CLASSES = {
 """The host's models and their kinds."""
 MINILM = "minilm"
 BM25_NAME = "bm25"
+OF_FUNCTIONS, OF_WORDS_AND_FILES = ("name", "version", "part_size"), ("name",)
+"""Options of scorers without weights, beside those that scorers have in common."""
 STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of a score store
 EXPECTED = (
     f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
@@ -86,12 +89,10 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
         if isinstance(spec, model_class):
             return KINDS[kind](spec, **chosen)
     if _is_function(spec):
-        own = {key: changes[key] for key in ("name", "version", "part_size") if key in changes}
-        return scorer_of_function(spec, store=chosen["store"], **own)
+        return scorer_of_function(spec, store=chosen["store"], **_own_options("a function", changes, OF_FUNCTIONS))
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
-    named = {"name": changes["name"]} if "name" in changes else {}
-    return _load_words_and_files(spec, chosen, named) or _load_model(spec, chosen)
+    return _load_words_and_files(spec, chosen, changes) or _load_model(spec, chosen)
 
 
 def model_path(spec: str) -> str:
@@ -127,17 +128,31 @@ def load_student(spec: SentenceTransformer | str | Path, device: str | None = No
             return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
 
 
-def _load_words_and_files(spec: str, options: dict[str, Any], named: dict[str, Any]) -> Scorer | None:
+def _load_words_and_files(spec: str, options: dict[str, Any], changes: dict[str, Any]) -> Scorer | None:
     """What needs no model of its own; None for anything else."""
+    if spec.endswith(FUSION_SUFFIX):
+        parts, weights = read_fusion(Path(spec))
+        shared = {key: value for key, value in options.items() if key != "name"}
+        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, changes.get("name", spec))
+    if spec != BM25_NAME and not spec.startswith(STORED) and not is_run_file(spec):
+        return None
+    named = _own_options(spec, changes, OF_WORDS_AND_FILES)
     if spec == BM25_NAME:
         return BM25(store=options["store"], **named)
     if spec.startswith(STORED):
         return PublishedScores(spec.removeprefix(STORED), **named)
-    if spec.endswith(FUSION_SUFFIX):
-        parts, weights = read_fusion(Path(spec))
-        shared = {key: value for key, value in options.items() if key != "name"}
-        return FusedScorer([load_scorer(part, **shared) for part in parts], weights, named.get("name", spec))
-    return StoredScores(spec, **named) if is_run_file(spec) else None
+    return StoredScores(spec, **named)
+
+
+def _own_options(what: str, changes: dict[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """Those options that a scorer without weights has a use for.
+
+    Raises:
+        InputError: If one is neither of these nor one that scorers have in common.
+    """
+    shared = [field.name for field in fields(ScorerOptions)]
+    check_names(what, [name for name in changes if name not in shared], own)
+    return {name: changes[name] for name in own if name in changes}
 
 
 def _load_mapping(spec: Mapping[str, Any], options: ScorerOptions | None, changes: dict[str, Any]) -> Scorer:
@@ -187,10 +202,13 @@ def _choose_kind(spec: str, path: str, forced: str | None) -> str:
 def _refuse_random_weights(path: str, saved: str, forced: str | None) -> None:
     """Refuses a kind that needs weights which the model does not have."""
     architectures = (configuration(path) or {}).get("architectures") or [""]
+    without_head = "backbone", "language model"
     needed = {
         "cross-encoder": (["cross-encoder"], "a model with a head that scores pairs"),
         "lm-reranker": (["language model", "cross-encoder"], "a language model"),
         "sparse": (["sparse"], "a sparse encoder, or a model with a head for masked words"),
+        "bi-encoder": (["bi-encoder", *without_head], "a model that encodes texts"),
+        "late-interaction": (["late-interaction", "bi-encoder", *without_head], "a model that encodes tokens"),
     }
     kinds, expected = needed.get(forced or "", ([saved], ""))
     if saved in kinds or (forced == "sparse" and architectures[0].endswith("ForMaskedLM")):
@@ -199,7 +217,9 @@ def _refuse_random_weights(path: str, saved: str, forced: str | None) -> None:
     raise InputError(
         expected=expected,
         got=f"{path}, saved as a {saved}",
-        consequence="a new head with random weights would decide what is relevant",
+        consequence="a new head with random weights would decide what is relevant"
+        if forced not in ("bi-encoder", "late-interaction")
+        else "its backbone would be read in a way that it was never trained for",
         remedy=remedies.get(saved, "leave out the prefix, or train it as what the prefix says first"),
     )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -12,7 +13,19 @@ from st_mta.scorers import BM25, BiEncoderScorer, ScorerOptions, StoredScores, l
 from st_mta.scorers.fused import write_fusion
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.scorers.saved_kind import saved_kind
-from tests.tiny import saved, tiny_config, tiny_cross_encoder, tiny_sentence_transformer, tiny_tokenizer
+from st_mta.stores import Store
+from tests.tiny import (
+    saved,
+    tiny_config,
+    tiny_cross_encoder,
+    tiny_sentence_transformer,
+    tiny_sparse_encoder,
+    tiny_tokenizer,
+)
+
+
+def len_of_both(queries, passages):
+    return [len(query) + len(passage) for query, passage in zip(queries, passages)]
 
 
 @pytest.fixture
@@ -164,3 +177,43 @@ def test_models_that_are_no_scorers_are_refused(bi_encoder, tmp_path):
     (tmp_path / "bi" / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "AudioEncoder"}))
     with pytest.raises(InputError, match="AudioEncoder"):
         load_scorer(bi_encoder)
+
+
+@pytest.mark.parametrize(
+    ("spec", "option", "remedy"),
+    [
+        (len_of_both, "versoin", "did you mean 'version'?"),
+        (len_of_both, "prompts", "leave it out"),
+        ("bm25", "nmae", "did you mean 'name'?"),
+        ("bm25", "prompts", "leave it out"),
+        ("scores.trec", "version", "leave it out"),
+        ("stored:scores", "version", "leave it out"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(spec, option, remedy):
+    with pytest.raises(InputError, match=f"got '{option}'.*ignored.*{re.escape(remedy)}"):
+        load_scorer({"model": spec, option: "x"})
+    with pytest.raises(InputError, match=f"got '{option}'"):
+        load_scorer(spec, **{option: "x"})
+
+
+def test_a_mapping_of_a_function_takes_its_options(tmp_path):
+    spec = {"model": len_of_both, "name": "mine", "version": "2", "part_size": 3}
+    scorer = load_scorer(spec, ScorerOptions(Store(tmp_path), max_length=9))
+    assert (scorer.name, scorer.version, scorer.part_size) == ("mine", "2", 3)
+
+
+OTHERS = {
+    "sparse": tiny_sparse_encoder,
+    "cross-encoder": tiny_cross_encoder,
+    "late-interaction": lambda: token_by_token(tiny_sentence_transformer()),
+}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "kind"), [*(("bi-encoder", kind) for kind in OTHERS), ("late-interaction", "sparse")]
+)
+def test_a_prefix_that_a_model_was_not_trained_for_is_refused(tmp_path, prefix, kind):
+    path = saved(OTHERS[kind](), tmp_path / "model")
+    with pytest.raises(InputError, match=f"saved as a {kind}.*never trained for"):
+        load_scorer(f"{prefix}:{path}")
