@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from sentence_transformers.base.losses import column_merging_disabled
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from torch import Tensor, nn
 
+from st_mta.errors import InputError
 from st_mta.losses.batch import Labels, ListwiseBatch, read_batch
 from st_mta.losses.inspection import inspect_batch
 
@@ -26,6 +27,19 @@ def embed(model: nn.Module, sentence_features: Iterable[dict[str, Any]], labels:
 def total(terms: dict[str, Tensor]) -> Tensor:
     """The sum of a loss's weighted terms."""
     return torch.stack(list(terms.values())).sum()
+
+
+class Components(dict[str, Tensor]):
+    """Weighted terms of a loss by their names, for a trainer to log; a wrapper that computes with them is refused."""
+
+    def _refuse(self, _: Any) -> NoReturn:
+        raise InputError(
+            expected="a loss that returns one number, for a wrapper such as MatryoshkaLoss",
+            got=f"the components {', '.join(self)}",
+            remedy="make the loss inside the wrapper with return_components=False",
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
 
 
 class ListLoss(nn.Module):
@@ -46,7 +60,7 @@ class ListLoss(nn.Module):
         """The loss of one batch, or its weighted terms with ``return_components``."""
         embeddings = embed(self.model, sentence_features, labels)
         if self.return_components:
-            return self._components(embeddings, labels)
+            return Components(self._components(embeddings, labels))
         return self.compute_loss_from_embeddings(embeddings, labels)
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:

@@ -14,7 +14,7 @@ from st_mta.errors import InputError
 from st_mta.losses.balance import GradientBalance
 from st_mta.losses.batch import Labels
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
-from st_mta.losses.list_loss import ListLoss, embed, total
+from st_mta.losses.list_loss import Components, ListLoss, embed, total
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.similarity import check_range
 from st_mta.losses.word_level.loss import WordLevelLoss, share_readings
@@ -130,7 +130,7 @@ class MultiLevelDistillationLoss(nn.Module):
         else:
             terms = self._score_terms(embed(self.model, sentence_features, labels), labels)
         terms = self._weigh(terms)
-        return terms if self.return_components else total(terms)
+        return Components(terms) if self.return_components else total(terms)
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Labels | None) -> Tensor:
         """The loss as a scalar from embeddings alone, for wrappers; see ``ListwiseKLLoss`` for the shapes.

@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.multiprocessing
 from sentence_transformers.base.losses import CachedLossMixin
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, MatryoshkaLoss
 from torch.nn import functional as F
 
 from st_mta.errors import InputError
-from st_mta.losses import ListwiseKLLoss
+from st_mta.losses import EmbeddingDistillationLoss, FilteredContrastiveLoss, ListwiseKLLoss
 from tests.losses.conftest import LABEL, PASSAGES, QUERIES, features_of, stock_trainer
 from tests.losses.two_processes import shard_gradient
 
@@ -167,3 +167,15 @@ def test_two_processes_have_the_gradient_of_one(tmp_path):
         torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=1e-5)
         if not name.endswith("balanced"):
             torch.testing.assert_close(first[name], gradient, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [ListwiseKLLoss, FilteredContrastiveLoss, EmbeddingDistillationLoss])
+@pytest.mark.parametrize(
+    "wrap", [lambda m, loss: MatryoshkaLoss(m, loss, [32, 8]), AdaptiveLayerLoss], ids=["dims", "layers"]
+)
+def test_a_wrapper_around_components_is_refused_with_the_way_out(student, loss, wrap):
+    features, label = column_inputs(student)
+    label = torch.ones(4, 4, 32) if loss is EmbeddingDistillationLoss else label
+    wrapped = wrap(student, loss(student, return_components=True))
+    with pytest.raises(InputError, match="return_components=False"):
+        wrapped(features, label)

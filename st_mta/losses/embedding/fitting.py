@@ -10,6 +10,7 @@ import numpy as np
 from datasets import IterableDataset
 
 from st_mta.errors import InputError
+from st_mta.losses.embedding.labelling import refuse_missing
 from st_mta.losses.embedding.teachers import encode_in
 from st_mta.procrustes import Moments, unit
 from st_mta.progress import progress
@@ -71,10 +72,17 @@ def stored(
 def read_ahead(
     dataset: IterableDataset, roles: dict[str, Role], encode: Callable[[list[str], Role], FloatArray]
 ) -> list[Source]:
-    """The distinct texts of a stream's first rows, encoded now."""
+    """The distinct texts of a stream's first rows, encoded now.
+
+    Raises:
+        InputError: If one is missing.
+    """
     rows = list(islice(dataset, MOST_STREAMED))
     sources = []
     for role in dict.fromkeys(roles.values()):
-        texts = sorted({row[column] for row in rows for column in roles if roles[column] == role})
+        columns = [column for column in roles if roles[column] == role]
+        found = [row.get(column) for row in rows for column in columns]
+        refuse_missing(columns, found.count(None))
+        texts = sorted(set(found))
         sources.append(given(texts, encode(texts, role), role))
     return sources

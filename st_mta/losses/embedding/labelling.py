@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -95,15 +95,18 @@ def distinct_texts(dataset: Dataset, roles: dict[str, Role]) -> dict[Role, tuple
             continue
         chunks = [chunk.cast(pa.large_string()) for column in columns for chunk in table[column].chunks]
         encoded = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().combine_chunks()
-        if encoded.null_count:
-            raise InputError(
-                expected=f"a text in every row of {', '.join(columns)}",
-                got=f"{encoded.null_count} without",
-                remedy="drop these rows",
-            )
+        refuse_missing(columns, encoded.null_count)
         rows = encoded.indices.to_numpy().astype(np.int64).reshape(len(columns), len(table))
         found[role] = table_of(pa.chunked_array([encoded.dictionary])), dict(zip(columns, rows))
     return found
+
+
+def refuse_missing(columns: Iterable[str], missing: int) -> None:
+    """Raises ``InputError`` if texts are missing in these columns."""
+    if missing:
+        raise InputError(
+            expected=f"a text in every row of {', '.join(columns)}", got=f"{missing} without", remedy="drop these rows"
+        )
 
 
 def with_rows(dataset: Dataset, rows: list[IntArray]) -> Dataset:
@@ -121,6 +124,8 @@ def with_embeddings(
     """The stream with the embeddings themselves as label, (D,) or (C, D) per row, made as rows come by."""
 
     def add(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for column in roles:
+            refuse_missing([column], batch[column].count(None))
         columns = [encode(batch[column], role) for column, role in roles.items()]
         label = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         return {LABEL: label.tolist()}

@@ -166,3 +166,16 @@ def test_labels_of_another_loss_are_refused(loss):
     loss.label(pairs().select(range(3)))
     with pytest.raises(InputError, match="row numbers below 6 as label, got 6 to 6"):
         targets_of(loss, [6])
+
+
+def rows_without(place):
+    return [{"query": text, "positive": None if at == place else text} for at, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_text_that_is_missing_in_a_stream_is_refused(loss, ready):
+    if ready:
+        loss.label(pairs())
+    stream = Dataset.from_list(rows_without(40)).to_iterable_dataset()
+    with pytest.raises(InputError, match="a text in every row of positive, got 1 without"):
+        list(loss.label(stream))
