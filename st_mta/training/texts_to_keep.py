@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from st_mta.errors import InputError
 from st_mta.types import Collection, IntArray
 
 TEXTS_PER_BLOCK = 8192
+
+
+def listed(expected: str, texts: Any) -> list[str]:
+    """Texts as a list, one text as a list of one.
+
+    Raises:
+        InputError: If there is anything but texts.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    found = list(texts) if isinstance(texts, Iterable) else None
+    if found is not None and all(isinstance(text, str) for text in found):
+        return found
+    wrong = texts if found is None else next(text for text in found if not isinstance(text, str))
+    raise InputError(
+        expected=expected,
+        got=f"{wrong!r}" if found is None else f"{wrong!r} as text {found.index(wrong)}",
+        remedy="give strings; leave out or convert what is none",
+    )
 
 
 @dataclass
@@ -20,6 +40,9 @@ class TextsToKeep:
     Attributes:
         texts: Texts, or a collection: its passages and the queries of all splits but the test split.
         prompts: What may stand before a text, "" among it.
+
+    Raises:
+        InputError: If anything else is given.
     """
 
     texts: Any
@@ -27,7 +50,7 @@ class TextsToKeep:
 
     def __post_init__(self) -> None:
         if not isinstance(self.texts, Collection):
-            self.texts = [self.texts] if isinstance(self.texts, str) else list(self.texts)
+            self.texts = listed("texts, or a collection", self.texts)
 
     def __len__(self) -> int:
         plain = len(self.queries) + len(self.texts.corpus) if isinstance(self.texts, Collection) else len(self.texts)

@@ -19,10 +19,11 @@ from transformers import AutoTokenizer
 
 from st_mta.errors import InputError
 from st_mta.progress import progress
+from st_mta.ranges import SHARE
 from st_mta.scorers import load_student
 from st_mta.training.smaller_words import BackboneChange, Change, StaticChange, named_ids
 from st_mta.training.students import is_same_when_saved
-from st_mta.training.texts_to_keep import TextsToKeep
+from st_mta.training.texts_to_keep import TextsToKeep, listed
 from st_mta.training.tokenizer_json import cut, ids_to_keep, vocabulary
 from st_mta.types import Collection, IntArray
 
@@ -62,16 +63,19 @@ def prune_vocabulary(
         The model.
 
     Raises:
-        InputError: If the model has no fast tokenizer of a known kind, adapters, or weights with one row per token
-            besides its word vectors, or if a text would be read in another way.
+        InputError: If the texts are none, or the model has no fast tokenizer of a known kind, adapters, word vectors
+            that several backbones share, or weights with one row per token besides them, or if a text would be read
+            in another way.
     """
-    if not 0 <= keep_general <= 1:
-        raise InputError(expected="keep_general between 0 and 1", got=str(keep_general), remedy="give a share")
+    if keep_general not in SHARE:
+        raise InputError(expected="keep_general between 0 and 1", got=repr(keep_general), remedy="give a share")
     student = load_student(model)
-    read = TextsToKeep(texts, sorted({"", *(student.prompts or {}).values(), *prompts}))
+    own = filter(None, (student.prompts or {}).values())
+    read = TextsToKeep(texts, sorted({"", *own, *listed("prompts as texts", prompts)}))
     parts = [_part(module) for module in student.modules() if isinstance(module, (Transformer, StaticEmbedding))]
     if not parts:
         raise _unfit("a student that reads words", f"modules {[type(module).__name__ for module in student]}")
+    _refuse_shared_tables(parts)
     changes = [_change(part, read, keep_general) for part in parts]
     probes = [text for text in read.first(COMPARED) if text.strip()]  # some models have no number for an empty one
     before = student.encode(probes, show_progress_bar=False, convert_to_tensor=True)
@@ -101,6 +105,14 @@ def _change(part: Any, read: TextsToKeep, share: float) -> Change:
         change = BackboneChange(part, _loaded(part.tokenizer, smaller), ids)
     _refuse_other_reading(tokenizer, _whole_texts(change.new[0]), ids, read)
     return change
+
+
+def _refuse_shared_tables(parts: list[Any]) -> None:
+    """Raises ``InputError`` if two backbones read one table of word vectors: each would be given its own."""
+    tables = {id(part.model): part.model.get_input_embeddings().weight for part in parts if hasattr(part, "model")}
+    tables |= {id(part): part.embedding.weight for part in parts if not hasattr(part, "model")}
+    if len(set(map(id, tables.values()))) < len(tables):
+        raise _unfit("a student whose backbones have word vectors of their own", "several that share one table")
 
 
 def _part(module: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
@@ -256,3 +257,29 @@ def test_a_token_without_a_word_vector_is_refused():
     student.tokenizer.add_tokens(["quagga"])
     with pytest.raises(InputError, match="word vector for every token.*204"):
         prune_vocabulary(student, TEXTS)
+
+
+def test_backbones_that_share_one_table_are_refused():
+    student = two_towers()
+    query, document = (module for module in student.modules() if isinstance(module, Transformer))
+    document.model.set_input_embeddings(query.model.get_input_embeddings())
+    with pytest.raises(InputError, match="share one table"):
+        prune_vocabulary(student, TEXTS)
+    assert document.model.get_input_embeddings() is query.model.get_input_embeddings()
+
+
+@pytest.mark.parametrize(
+    ("texts", "got"), [(None, "None"), (3, "3"), (["a", 2], "2 as text 1"), ([None], "None as text 0")]
+)
+def test_other_things_than_texts_are_refused(texts, got):
+    with pytest.raises(InputError, match=f"texts, or a collection, got {got}"):
+        prune_vocabulary(tiny_sentence_transformer(1), texts)
+    if texts is not None:
+        with pytest.raises(InputError, match=f"prompts as texts, got {got}"):
+            prune_vocabulary(tiny_sentence_transformer(1), TEXTS, prompts=texts)
+
+
+@pytest.mark.parametrize("share", [None, "half", float("nan"), True])
+def test_a_share_is_a_number(share):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        prune_vocabulary(tiny_sentence_transformer(1), TEXTS, keep_general=share)
