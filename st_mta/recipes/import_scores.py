@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from st_mta.atomic import atomic_folder
 from st_mta.collections import read_beir
+from st_mta.collections.records import plain_key
 from st_mta.collections.score_files import FORMS, Tables
+from st_mta.collections.score_files.forms import JUDGED, Columns
+from st_mta.collections.score_files.reader import Reader
 from st_mta.collections.score_files.source import Source
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
@@ -35,7 +40,7 @@ def import_scores(
 ) -> tuple[Collection, StoredScores | None]:
     """Reads a file of scores in one of the forms in use, and writes it as a collection and a file of scores.
 
-    Its first record says which form it is: those of PyLate ("pylate"), FlagEmbedding ("flagembedding") and Tevatron
+    Its columns say which form it is: those of PyLate ("pylate"), FlagEmbedding ("flagembedding") and Tevatron
     ("tevatron"), what the host's ``mine_hard_negatives`` writes ("tuples", "lists", "pairs"), columns query_id,
     passage_id and score ("scores"), or a run or ``{query_id: {passage_id: score}}`` ("run"). What a form calls
     positive, or has labels of 1 and more, becomes a judgement of the split "train". A text without an id gets one that
@@ -98,13 +103,36 @@ def _add_pairs(tables: Tables, path: Path, form: str | None) -> None:
         logger.info("%s is read as the form %r.", path, RUN)
         tables.add_run(path)
         return
-    names = list(FORMS) if form is None else [form] if form != RUN else []
-    readings = {name: columns for name in names if (columns := FORMS[name].read(source.sample)) is not None}
+    whole, names = tables.reader.survey(source), list(FORMS) if form is None else [form] if form != RUN else []
+    readings = _readings(whole.sample, names)
     if not readings:
-        raise _not_of(form, path, f"the columns {', '.join(source.sample)}")
+        _refuse_later_column(tables.reader, whole, source.sample, names)
+        raise _not_of(form, path, f"the columns {', '.join(whole.sample)}")
     name, columns = next(iter(readings.items()))
+    _refuse_second_column(tables.reader, whole, source.sample, columns)
     logger.info("%s is read as the form %r: %s", path, name, FORMS[name].example)
-    tables.add_pairs(source, columns)
+    tables.add_pairs(whole, columns)
+
+
+def _readings(sample: Mapping[str, Any], names: Iterable[str]) -> dict[str, Columns]:
+    return {name: columns for name in names if (columns := FORMS[name].read(sample)) is not None}
+
+
+def _refuse_later_column(reader: Reader, whole: Source, first: Mapping[str, Any], names: list[str]) -> None:
+    """Where the first record is of a form and later ones have a column that does not belong to it."""
+    later = [name for name in whole.sample if name not in first]
+    if later and _readings(first, names):
+        column = next((name for name in later if not _readings({**first, name: whole.sample[name]}, names)), later[0])
+        reader.refuse_column(whole, column, f"only the columns of the first record ({', '.join(first)})")
+
+
+def _refuse_second_column(reader: Reader, whole: Source, first: Mapping[str, Any], columns: Columns) -> None:
+    """A column that is not read and whose name says that it should be, in some records in place of another one."""
+    read = {plain_key(name) for name in columns.types}
+    for name in (name for name in whole.sample if name not in columns.types):
+        plain = plain_key(name)
+        if plain in read or (name not in first and (plain in JUDGED or plain.startswith("negative"))):
+            reader.refuse_column(whole, name, f"only the columns {', '.join(columns.types)} for queries and scores")
 
 
 def _not_of(form: str | None, path: Path, got: str) -> InputError:

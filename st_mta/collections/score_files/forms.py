@@ -6,8 +6,10 @@ in the SQL of DuckDB over the columns of the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from st_mta.collections.records import PASSAGE_IDS, QUERY_IDS, plain_key
@@ -16,6 +18,8 @@ from st_mta.collections.score_files.sql import sql_name
 TEXT, TEXTS, NUMBER, NUMBERS = "VARCHAR", "VARCHAR[]", "DOUBLE", "DOUBLE[]"
 PASSAGES = "STRUCT(docid VARCHAR, title VARCHAR, text VARCHAR, score DOUBLE)[]"
 Record = Mapping[str, Any]
+JUDGED = ("score", "scores", "label", "labels")
+"""Names of columns with numbers, without case, "-", "_" and blanks."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +114,33 @@ def read_tevatron(record: Record) -> Columns | None:
 
 
 def read_tuples(record: Record) -> Columns | None:
-    """Columns anchor, positive, negative or negative_1, negative_2, ..., and perhaps ``scores``, as the host mines."""
-    negatives = [name for name in record if plain_key(name).startswith("negative")]
-    texts, scores = _two_texts(record), _named(record, ("scores", "score", "labels", "label"))
+    """Columns anchor, positive, negative or negative_1, negative_2, ..., and perhaps ``scores``, as the host mines.
+
+    A column of negatives may hold a list of them. A record may have fewer columns of negatives than others, at least
+    the first.
+    """
+    negatives, texts = _negatives(record), _two_texts(record)
+    scores = _named(record, ("scores", "score", "labels", "label"))
     if not negatives or texts is None or isinstance(record[texts[1]], list):
         return None
+    kinds = {name: TEXTS if isinstance(record[name], list) else TEXT for name in negatives}
     query, positive = map(sql_name, texts)
-    passages = f"list_value({', '.join((positive, *map(sql_name, negatives)))})"
+    lists = (_without_missing(sql_name(name), kind) for name, kind in kinds.items())
+    passages = f"flatten([[{positive}], {', '.join(lists)}])"
     return Columns(
-        {**dict.fromkeys((*texts, *negatives), TEXT), **({scores: NUMBERS} if scores else {})},
+        {**dict.fromkeys(texts, TEXT), **kinds, **({scores: NUMBERS} if scores else {})},
         query=query,
         passages=passages,
         scores=sql_name(scores) if scores else "NULL",
-        grades=f"list_resize([1]::BIGINT[], {1 + len(negatives)}, 0)",
+        grades=f"list_resize([1]::BIGINT[], len({passages}), 0)",
+        checks={_without_gaps([sql_name(name) for name in negatives]): "a list of passages, none of them missing"},
     )
 
 
 def read_lists(record: Record) -> Columns | None:
     """A query, a list of passages, and lists ``labels`` or ``scores`` or both, as the host's labeled lists."""
     texts, labels, scores = _two_texts(record), _named(record, ("labels",)), _named(record, ("scores",))
-    if texts is None or not isinstance(record[texts[1]], list) or not (labels or scores):
+    if texts is None or _negatives(record) or not isinstance(record[texts[1]], list) or not (labels or scores):
         return None
     query, passages = map(sql_name, texts)
     return Columns(
@@ -145,7 +156,7 @@ def read_lists(record: Record) -> Columns | None:
 def read_pairs(record: Record) -> Columns | None:
     """A query, one passage, and ``label`` or ``score`` or both, as the host's labeled pairs."""
     texts, label, score = _two_texts(record), _named(record, ("label",)), _named(record, ("score",))
-    if texts is None or isinstance(record[texts[1]], list) or not (label or score):
+    if texts is None or _negatives(record) or isinstance(record[texts[1]], list) or not (label or score):
         return None
     query, passage = map(sql_name, texts)
     return Columns(
@@ -195,9 +206,28 @@ def _named(record: Record, names: Any) -> str | None:
     return next((plain[name] for name in map(plain_key, names) if name in plain), None)
 
 
+def _negatives(record: Record) -> list[str]:
+    """The columns of negatives by their numbers; none where there are columns of their scores or ids beside them."""
+    names = [name for name in record if plain_key(name).startswith("negative")]
+    if any(plain_key(name).endswith((*JUDGED, "id", "ids")) for name in names):
+        return []
+    return sorted(names, key=lambda name: int((re.findall(r"[0-9]+$", name) or ["0"])[0]))
+
+
+def _without_missing(negatives: str, kind: str) -> str:
+    """A list of the negatives of a column, empty where a record has none."""
+    return f"coalesce({negatives}, [])" if kind == TEXTS else f"[x for x in [{negatives}] if x IS NOT NULL]"
+
+
+def _without_gaps(negatives: list[str]) -> str:
+    """Whether there is a first one and none is missing between two others."""
+    pairs = (f"({one} IS NOT NULL OR {other} IS NULL)" for one, other in pairwise(negatives))
+    return " AND ".join((f"{negatives[0]} IS NOT NULL", *pairs))
+
+
 def _two_texts(record: Record) -> tuple[str, str] | None:
     """The two columns beside ids, negatives and numbers, the query first: the host goes by places too."""
-    others = ("score", "scores", "label", "labels", *QUERY_IDS, *PASSAGE_IDS)
+    others = (*JUDGED, *QUERY_IDS, *PASSAGE_IDS)
     columns = [name for name in record if plain_key(name) not in others and not plain_key(name).startswith("negative")]
     return (columns[0], columns[1]) if len(columns) == 2 and isinstance(record[columns[0]], str) else None
 

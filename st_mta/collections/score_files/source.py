@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from st_mta.collections.records import numbered
+from st_mta.collections.score_files.kinds import check_record
 from st_mta.collections.score_files.sql import sql_name, sql_text
 from st_mta.errors import InputError
-from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
+from st_mta.lines import BOM, opened, read_lines, refuse_line, refuse_no_file
 from st_mta.trec import is_run_file
 
 RECORDS = (".jsonl", ".ndjson", ".json")
@@ -30,7 +34,8 @@ class Source:
 
     Attributes:
         path: Where it is.
-        sample: Its first record; empty where it is a run: ``{query_id: {passage_id: score}}`` or lines of TREC.
+        sample: Its first record, or the columns of all its records with a value of each; empty where it is a run:
+            ``{query_id: {passage_id: score}}`` or lines of TREC.
         format: "newline_delimited" or "array" for JSON, "parquet" or "arrow".
         table: The rows of a dataset, memory-mapped.
     """
@@ -45,7 +50,7 @@ class Source:
         """Looks at the file.
 
         Raises:
-            InputError: If it is not there, holds no records, or is a pickle.
+            InputError: If it is not there, holds no records, is broken, or is a pickle.
         """
         if path.is_dir():
             return _dataset(path)
@@ -55,10 +60,45 @@ class Source:
         if name.endswith(".parquet"):
             return cls(path, _first_row(path), "parquet")
         if name.endswith(RECORDS):
-            return _json(path)
+            with _readable(path):
+                return _json(path)
         if is_run_file(name):
             return cls(path, {}, "run")
         raise InputError(expected=EXPECTED, got=str(path), remedy="give it the ending that says what it is")
+
+    @property
+    def is_json(self) -> bool:
+        """Whether each record has columns of its own."""
+        return self.format in ("newline_delimited", "array")
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """Types of the columns, where the file says them."""
+        if self.table is not None:
+            return self.table.schema
+        return pq.read_schema(self.path) if self.format == "parquet" else None
+
+    def plain(self, copy: Path) -> Path:
+        """The file, or a copy of it without the mark of its byte order, which DuckDB does not read."""
+        if not self.is_json:
+            return self.path.resolve()
+        with _readable(self.path), opened(self.path) as file:
+            if file.read(len(BOM)) != BOM:
+                return self.path.resolve()
+            with open(copy, "wb") as output:
+                shutil.copyfileobj(file, output, 2**24)
+        return copy
+
+    def refuse_broken(self) -> None:
+        """Raises ``InputError`` if the file cannot be read to its end."""
+        if self.is_json:
+            with _readable(self.path), opened(self.path) as file:
+                while file.read(2**24):
+                    pass
+
+    def objects(self, link: Path) -> str:
+        """SQL for the records of a file of JSON as they are, in a column ``json``."""
+        return f"read_json_objects({sql_text(link)}, format = '{self.format}')"
 
     def relation(self, types: Mapping[str, str], link: Path) -> str:
         """SQL for the columns of these types.
@@ -67,7 +107,7 @@ class Source:
             types: Column -> type.
             link: A path that names the file without signs that DuckDB would take for patterns.
         """
-        if self.format in ("newline_delimited", "array"):
+        if self.is_json:
             shape = ", ".join(f"{sql_text(column)}: '{kind}'" for column, kind in types.items())
             return f"read_json({sql_text(link)}, format = '{self.format}', columns = {{{shape}}})"
         there = {column: sql_name(column) if column in self.sample else "NULL" for column in types}
@@ -84,16 +124,36 @@ class Source:
             expected=f"{expected} in {self.path.name}", got=f"{got} in row {row + 1}", remedy="correct this row"
         )
 
-    def refuse_unreadable(self, types: Mapping[str, str], error: Exception) -> NoReturn:
-        """Raises ``InputError`` for the first line that is no record, or else with what DuckDB says."""
+    def refuse_unreadable(self, types: Mapping[str, str], error: Exception, link: Path) -> NoReturn:
+        """Raises ``InputError`` for the first line that is no record, or else with what DuckDB says of the link."""
         if self.format == "newline_delimited":
             for number, line in numbered(self.path):
-                _check_record(self.path, number, line, types)
+                check_record(self.path, number, line, types)
         raise InputError(
             expected=f"records with {', '.join(f'{name} ({kind})' for name, kind in types.items())} in {self.path}",
-            got=" ".join(str(error).split())[:500],
+            got=" ".join(str(error).replace(str(link), str(self.path)).split())[:500],
             remedy="correct the file, or convert it to .jsonl",
         ) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Within it, a file that gzip wrote and that is cut or damaged becomes an ``InputError``."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            expected=f"a readable file at {path}",
+            got=f"{type(error).__name__} ({error})",
+            consequence="its last records would be missing",
+            remedy="fetch or write it again",
+        ) from error
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether gzip wrote the file, whatever its name says."""
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _json(path: Path) -> Source:
@@ -192,29 +252,3 @@ def _refuse_pickle(path: Path, name: str) -> None:
         "`pq.write_table(pa.Table.from_pylist([dict(query_id=str(q), passage_id=str(p), score=float(s)) "
         "for q, of in scores.items() for p, s in of.items()]), 'scores.parquet')`",
     )
-
-
-def _check_record(path: Path, number: int, line: str, types: Mapping[str, str]) -> None:
-    try:
-        record = json.loads(line)
-        json.dumps(record, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:  # half a character is no text either
-        refuse_line(path, number, "one JSON object on each line", f"text that is no JSON ({error})")
-    if not isinstance(record, dict):
-        refuse_line(path, number, "one JSON object on each line", f"a {type(record).__name__}")
-    for column, kind in types.items():
-        if not _fits(value := record.get(column), kind):
-            refuse_line(path, number, f'{kind} under "{column}"', repr(value)[:200])
-
-
-def _fits(value: Any, kind: str) -> bool:
-    """Whether a value of JSON can be read as a type; missing ones are for other checks to judge."""
-    if value is None:
-        return True
-    if kind.endswith("[]"):
-        return isinstance(value, list) and all(_fits(each, kind.removesuffix("[]")) for each in value)
-    if kind.startswith("STRUCT"):
-        return isinstance(value, dict)
-    if kind == "DOUBLE":
-        return isinstance(value, (int, float)) and value == value and abs(value) != float("inf")
-    return True

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from st_mta.collections.records import PASSAGE_IDS, PASSAGE_TEXTS, QUERY_IDS, QUERY_TEXTS, plain_key
 from st_mta.collections.score_files.forms import TEXT, Columns
+from st_mta.collections.score_files.reader import Reader
 from st_mta.collections.score_files.source import Source
 from st_mta.collections.score_files.sql import sql_name, sql_text
 from st_mta.errors import InputError
@@ -25,10 +24,14 @@ logger = logging.getLogger(__name__)
 MEMORY = "1GB"
 KEY = "left(md5({}), 16)"
 """Id of a text that has none, so that equal texts have one."""
+NOT_BLANK = "trim({}, E' \\t\\r\\n') <> ''"
 
 
 class Tables:
     """The tables ``pairs``, ``queries`` and ``passages`` of one import.
+
+    Attributes:
+        reader: Reads files of records into their database.
 
     Args:
         folder: For the database and what does not fit into memory; it is the caller's to delete.
@@ -38,6 +41,7 @@ class Tables:
         spilled = str(folder / "spilled")
         options = {"memory_limit": MEMORY, "temp_directory": spilled, "preserve_insertion_order": "true"}
         self._database = duckdb.connect(str(folder / "import.duckdb"), config=options)
+        self.reader = Reader(self._database, folder)
         for table in ("queries", "passages"):
             self._run(f"CREATE TABLE {table} (id VARCHAR, title VARCHAR, text VARCHAR)")
 
@@ -61,7 +65,7 @@ class Tables:
             InputError: If a record is malformed, with its line.
         """
         query_id, passage_ids = _ids(columns)
-        with self._reading(source, columns.types, _checks(columns)) as (records, checked):
+        with self.reader.reading(source, columns.types, _checks(columns)) as (records, checked):
             lists = {"passage_id": passage_ids, "score": columns.scores, "grade": columns.grades}
             types = {"passage_id": "VARCHAR[]", "score": "DOUBLE[]", "grade": "BIGINT[]"}
             unnested = ", ".join(f"unnest(({lists[name]})::{types[name]}) AS {name}" for name in lists)
@@ -81,8 +85,8 @@ class Tables:
             InputError: If it has no ids or texts.
         """
         ids, texts = (QUERY_IDS, QUERY_TEXTS) if table == "queries" else (PASSAGE_IDS, PASSAGE_TEXTS)
-        plain = {plain_key(column): column for column in reversed(list(source.sample))}
-        found = [next((plain[name] for name in names if name in plain), None) for names in (ids, texts, ("title",))]
+        first, source = source.sample, self.reader.survey(source)
+        found = [_named(first, names) or _named(source.sample, names) for names in (ids, texts, ("title",))]
         if found[0] is None or found[1] is None:
             raise InputError(
                 expected=f"{table} with a column {ids[0]} or {ids[1]} and a column {texts[0]} or {texts[1]}",
@@ -91,8 +95,9 @@ class Tables:
             )
         named = [column and sql_name(column) for column in found]
         title = named[2] if named[2] and table == "passages" else "NULL"
-        checks = {f"{named[0]} IS NOT NULL": "an id", f"{named[1]} IS NOT NULL": "a text"}
-        with self._reading(source, dict.fromkeys(filter(None, found), TEXT), checks) as (_, checked):
+        texts_there = NOT_BLANK.format(named[1]) if table == "queries" else f"{named[1]} IS NOT NULL"
+        checks = {f"{named[0]} IS NOT NULL": "an id", texts_there: "a text"}
+        with self.reader.reading(source, dict.fromkeys(filter(None, found), TEXT), checks) as (_, checked):
             self._run(f"INSERT INTO {table} SELECT DISTINCT {named[0]}, {title}, {named[1]} FROM {checked}")
 
     def settle(self) -> list[str]:
@@ -172,40 +177,6 @@ class Tables:
         )
         return [f"{more:,} {table} have the id of another one with other text; the first by their text counts."]
 
-    @contextmanager
-    def _reading(
-        self, source: Source, types: Mapping[str, str], checks: Mapping[str, str]
-    ) -> Iterator[tuple[str, str]]:
-        """Within it, SQL for the records, unchecked and checked: there a malformed one becomes an ``InputError``."""
-        with TemporaryDirectory() as folder:
-            link = Path(folder) / ("records" + "".join(source.path.suffixes[-1:]))
-            if source.table is None:
-                link.symlink_to(source.path.resolve())
-            else:
-                self._database.register("dataset", source.table)
-            relation = source.relation(types, link)
-            guards = (
-                f"CASE WHEN coalesce(({check}), false) THEN true ELSE error('malformed') END" for check in checks
-            )
-            try:
-                yield relation, f"(SELECT * FROM {relation} WHERE {' AND '.join(guards)})"
-            except duckdb.Error as error:
-                if "out of memory" in str(error).lower() or isinstance(error, duckdb.IOException):
-                    raise
-                self._refuse_malformed(source, relation, checks)
-                source.refuse_unreadable(types, error)
-
-    def _refuse_malformed(self, source: Source, relation: str, checks: Mapping[str, str]) -> None:
-        """Names the first record that fails a check; nothing where the records cannot even be read."""
-        numbered = f"(SELECT row_number() OVER () - 1 AS row, * FROM {relation})"
-        for check, expected in checks.items():
-            try:
-                wrong = self._run(f"SELECT * FROM {numbered} WHERE NOT coalesce(({check}), false) LIMIT 1").fetchall()
-            except duckdb.Error:
-                return
-            if wrong:
-                source.refuse(wrong[0][0], expected, json.dumps(wrong[0][1:], default=str)[:200])
-
     def _copy(self, query: str, path: Path) -> None:
         kind = "json" if path.suffix == ".jsonl" else "parquet"
         self._run(f"COPY ({query}) TO {sql_text(path)} (FORMAT {kind})")
@@ -228,6 +199,8 @@ def _checks(columns: Columns) -> dict[str, str]:
     query_id, passage_ids = _ids(columns)
     scores, items = columns.scores, columns.passages if columns.passage_ids == "NULL" else passage_ids
     checks = {f"{query_id} <> ''": "a query", **columns.checks}
+    if columns.query != "NULL":
+        checks[NOT_BLANK.format(columns.query)] = "a query"
     for each in filter(lambda each: each != "NULL", (columns.passages, columns.passage_ids)):
         checks[f"list_aggregate({each}, 'count') = len({each})"] = "a list of passages, none of them missing"
     if scores != "NULL":
@@ -238,3 +211,9 @@ def _checks(columns: Columns) -> dict[str, str]:
     if columns.grades != "NULL":
         checks[f"({columns.grades}) IS NULL OR len({columns.grades}) = len({items})"] = "a label for each passage"
     return checks
+
+
+def _named(sample: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """The first column by one of these names, without case, "-", "_" and blanks."""
+    plain = {plain_key(column): column for column in reversed(list(sample))}
+    return next((plain[name] for name in names if name in plain), None)
