@@ -145,17 +145,24 @@ def _not_of(form: str | None, path: Path, got: str) -> InputError:
     )
 
 
+TEXTS = {"passages": "corpus", "queries": "queries"}
+"""Names of the files in a folder in BEIR layout."""
+
+
 def _texts(corpus: str | Path | None, queries: str | Path | None) -> list[tuple[str, Path]]:
-    """Table -> the file with its texts."""
-    given = {"passages": corpus, "queries": queries}
-    files = {table: Path(path) for table, path in given.items() if path is not None}
-    folder = files.get("passages")
-    if folder is not None and folder.is_dir():
-        for table, name in (("passages", "corpus"), ("queries", "queries")):
-            found = next(
-                (folder / f"{name}{end}" for end in (".jsonl", ".jsonl.gz") if (folder / f"{name}{end}").exists()),
-                None,
-            )
-            if found is not None and (table == "passages" or table not in files):
-                files[table] = found
-    return list(files.items())
+    """Table -> the file with its texts; a folder in BEIR layout holds both."""
+    folder = None if corpus is None else Path(corpus)
+    given = {"passages": folder, "queries": folder if queries is None else Path(queries)}
+    found = {table: _in_folder(path, TEXTS[table]) for table, path in given.items() if path is not None}
+    if queries is None and folder is not None and not folder.is_dir():
+        del found["queries"]
+    return [(table, path) for table, path in found.items() if path is not None]
+
+
+def _in_folder(path: Path, name: str) -> Path | None:
+    """The file itself, or that of a folder; None where a folder has none, and the folder where it is a data set."""
+    inside = [path / f"{name}{ending}" for ending in (".jsonl", ".jsonl.gz")]
+    known = [path / f"{each}{ending}" for each in TEXTS.values() for ending in (".jsonl", ".jsonl.gz")]
+    if not path.is_dir() or not any(one.exists() for one in known):
+        return path
+    return next((one for one in inside if one.exists()), None)

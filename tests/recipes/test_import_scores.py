@@ -364,3 +364,15 @@ def test_what_was_imported_trains_a_student_without_other_labels(toy_collection,
     trainer.distillation.learn()
     found = load_candidates(tmp_path / "out" / "iteration-00" / "lists.parquet")
     assert found.lengths.tolist() == [8] * 36 and found.positive.sum() == 36  # four queries are for development
+
+
+@pytest.mark.parametrize("given", ["corpus", "both"])
+def test_a_folder_in_the_layout_of_beir_holds_passages_and_queries(tmp_path, given):
+    beir = tmp_path / "beir"
+    beir.mkdir()
+    (beir / "corpus.jsonl").write_text('{"_id": "p1", "text": "a cat"}\n{"_id": "p2", "text": "a dog"}\n')
+    (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "cat"}\n')
+    (tmp_path / "a.jsonl").write_text('{"query_id": "q1", "document_ids": ["p1", "p2"], "scores": [2.0, 1.0]}\n')
+    texts = {"corpus": beir, **({"queries": beir} if given == "both" else {})}
+    collection, teacher = import_scores(tmp_path / "a.jsonl", tmp_path / "out", **texts)
+    assert collection.queries["q1"] == "cat" and collection.corpus["p2"] == "a dog" and teacher is not None
