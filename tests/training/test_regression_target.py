@@ -145,18 +145,21 @@ def test_a_target_in_another_space_moves_the_student_less_when_it_is_turned(toy_
 def test_unlabelled_texts_are_warmed_up_on_and_kept_by_a_resumed_run(toy_collection, tmp_path, monkeypatch):
     texts = tmp_path / "texts.txt"
     texts.write_text("".join(f"the {word} sleeps in a town\n" for word in ("cat", "dog", "bird")) * 20)
-    options = {"num_iterations": 1, "regression_texts": str(texts)}
-    with killed(monkeypatch, "mine"):
-        toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train()
-    toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train(resume_from_checkpoint=True)
-    toy_trainer(tmp_path / "whole", tmp_path / "s2", toy_collection, **options).train()
-    toy_trainer(tmp_path / "plain", tmp_path / "s3", toy_collection, num_iterations=1).train()
+
+    def begin(folder, store, **options):
+        toy_trainer(tmp_path / folder, tmp_path / store, toy_collection, **options).distillation.begin()
+
+    with killed(monkeypatch, "warm-up"):
+        begin("killed", "s1", regression_texts=str(texts))
+    begin("killed", "s1", regression_texts=str(texts))
+    begin("whole", "s2", regression_texts=str(texts))
+    begin("plain", "s2")
     assert warmed_up_on(tmp_path / "killed") == warmed_up_on(tmp_path / "plain") + 60
-    students = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("killed", "whole")]
+    students = [(tmp_path / f"{name}/warm-up/student/model.safetensors").read_bytes() for name in ("killed", "whole")]
     assert students[0] == students[1]
     texts.write_text("another text\n")
     with pytest.raises(InputError, match="regression_texts"):
-        toy_trainer(tmp_path / "killed", tmp_path / "s1", toy_collection, **options).train(resume_from_checkpoint=True)
+        begin("killed", "s1", regression_texts=str(texts))
 
 
 def test_no_more_unlabelled_texts_are_encoded_than_are_trained_on(toy_collection, tmp_path):
@@ -196,7 +199,7 @@ def test_terms_of_the_regression_are_trained_on_and_named(toy_collection, tmp_pa
     students = {}
     for terms in (None, {"cosine": 1.0}, {"cosine": 1.0, "gram": 5.0}):
         out = tmp_path / str(len(students))
-        toy_trainer(out, tmp_path / "store", toy_collection, regression_terms=terms, num_iterations=1).train()
+        toy_trainer(out, tmp_path / "store", toy_collection, regression_terms=terms).distillation.begin()
         model = SentenceTransformer(str(out / "warm-up" / "student"), device="cpu")
         students[str(terms)] = model.encode(toy_collection.corpus.take(range(9)))
     first, same, other = students.values()
