@@ -25,7 +25,7 @@ from st_mta.types import Collection, FloatArray, IntArray, Scorer, Texts
 MATRIX, START, EACH = "matrix", "start", "each"
 """Names in the file of the map: the map itself, that with which a warm-up begins, and one for each bi-encoder."""
 FITTED_FROM = 20_000
-"""Texts of each role at most from which a map is fitted; more change nothing that can be seen."""
+"""Texts of each role at most from which a map is fitted: several times the widths that are usual."""
 
 
 def choose_target(
@@ -54,6 +54,9 @@ def choose_target(
         kind: A word of ``MAPS``.
         seed: For the sample of texts.
         path: Of the file.
+
+    Raises:
+        InputError: If the word is unknown, an embedding is not finite, or the disk is full.
     """
     check_choice("regression_to", choose, CHOOSERS)
     weights = CHOOSERS[choose](scorers, quality, collection)

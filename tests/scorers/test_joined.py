@@ -102,3 +102,9 @@ def test_what_does_not_fit_is_refused(narrow, wide):
     ):
         with pytest.raises(InputError):
             JoinedScorer(parts, weights, matrix)
+
+
+def test_what_a_map_cuts_off_shortens_nothing():
+    rows = join([np.array([[3.0, 4.0], [0.0, 2.0]])], None, np.array([[1.0], [1.0]]))
+    assert np.allclose(rows, [[5.0], [2.0]])
+    assert np.allclose(join([np.array([[3.0, 4.0]]), np.array([[1.0]])], [1, 1], np.eye(3)[:, :1]), [[1.0]])

@@ -7,13 +7,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 
 from st_mta.errors import InputError
-from st_mta.losses.embedding.map_files import FILE
+from st_mta.losses.embedding.map_files import FILE, read_map
+from st_mta.losses.embedding.moving import MoveTheMap
+from st_mta.run.results import WarmedUp
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
+from st_mta.training.regression_map import begun_map, warm_up_loss
 from st_mta.training.regression_target import choose_target, load_matrices, load_target
 from st_mta.training.regression_weights import CHOOSERS, usable_bi_encoders
 from tests.tiny import tiny_sentence_transformer
@@ -257,3 +261,34 @@ def test_what_one_at_a_time_is_made_of(toy_collection, tmp_path):
     mapped = load_target(alone, scorers, tmp_path / "c").embed(toy_collection.corpus, "document", every)
     assert np.allclose(best.rows(slice(None)), mapped.rows(slice(None)), atol=1e-5)
     assert load_matrices(selected, tmp_path / "b")["each"].shape == (2, 80, 32)
+
+
+def test_a_trained_map_begins_as_it_was_left_beside_the_student(toy_collection, tmp_path):
+    wide = BiEncoderScorer(tiny_sentence_transformer(2, dim=48), name="wide", precision="fp32")
+    run = toy_trainer(
+        tmp_path / "out", tmp_path / "s", toy_collection, teacher=wide, assistants=[BM25()], regression_map="learned"
+    ).distillation
+    run.begin()
+    fitted = torch.from_numpy(load_file(run.folder.regression_map)["matrix"])
+    left = read_map(run.folder.warm_up)
+    assert not torch.allclose(fitted, left, atol=1e-4)
+    for student, matrix in ((run.folder.student_before, fitted), (run.folder.warm_up / "student", left)):
+        assert torch.allclose(begun_map(run, student).as_matrix(), matrix, atol=1e-6)
+
+
+def test_a_scheduled_warm_up_moves_its_map_from_the_nearest_to_all(toy_collection, tmp_path, monkeypatch):
+    steps, begin = [], MoveTheMap.on_step_begin
+
+    def seen(self, args, state, control, **more):
+        steps.append(state.global_step)
+        begin(self, args, state, control, **more)
+
+    monkeypatch.setattr(MoveTheMap, "on_step_begin", seen)
+    run = toy_trainer(tmp_path / "out", tmp_path / "s", toy_collection, regression_to="scheduled").distillation
+    run.begin()
+    assert steps == list(range(run.journal.result("warm-up", WarmedUp).steps))
+    how, matrices = warm_up_loss(run, tiny_sentence_transformer(1)), load_file(run.folder.regression_map)
+    (move,) = how.callbacks
+    assert move.spaces is how.loss.map and not how.mapped
+    assert np.array_equal(move.start, matrices["start"]) and np.array_equal(move.end, matrices["matrix"])
+    assert np.array_equal(how.loss.map.matrix, matrices["start"])

@@ -45,9 +45,6 @@ class SelectedSpaces(EmbeddingSpaces):
         places: K places of the bi-encoders among the scorers of the label; None for one that is not there any more,
             which is not selected.
         calibrated: ``(scores (B, S, N), mask (B, N)) -> (B, S, N)`` logits.
-
-    Attributes:
-        taken: (K,) batches in which each was selected.
     """
 
     def __init__(
@@ -58,16 +55,13 @@ class SelectedSpaces(EmbeddingSpaces):
     ) -> None:
         super().__init__(matrices[0], matrices.shape[2])
         self.places, self.calibrated = list(places), calibrated
-        self.taken = [0] * len(matrices)
         self.matrices: Tensor
         self.register_buffer("matrices", matrices.clone(), persistent=False)
 
     @torch.no_grad()
     def choose(self, batch: ListwiseBatch) -> None:
         """Takes the map of the bi-encoder that is closest to the teacher on this batch."""
-        place = int(self.distances(batch).argmin())
-        self.taken[place] += 1
-        self.matrix = self.matrices[place]
+        self.matrix = self.matrices[int(self.distances(batch).argmin())]
 
     @torch.no_grad()
     def distances(self, batch: ListwiseBatch) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from st_mta.losses.embedding.relative import misordered
+from st_mta.losses.embedding.terms import relative
 from tests import reference
 
 
@@ -63,3 +66,15 @@ def test_a_large_batch_takes_linear_memory_and_equals_a_matrix():
     expected.backward()
     assert misordered(student, teacher, 0.015).item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(student.grad, whole.grad, atol=1e-9, rtol=1e-4)
+
+
+def test_what_rounding_alone_tells_apart_is_equal():
+    """Two similarities of the teacher that differ in the eighth digit count no more than two equal ones."""
+
+    def planar(*cosines):
+        rows = [(cosine, sign * math.sqrt(1 - cosine**2)) for cosine, sign in zip(cosines, (1, 1, -1))]
+        return torch.tensor(rows, dtype=torch.float64)
+
+    student = planar(1.0, 0.9, 0.1)
+    values = [relative(student, planar(1.0, 0.5, other)).item() for other in (0.5, 0.5 + 3e-8, 0.6)]
+    assert values[0] == values[1] != values[2]
