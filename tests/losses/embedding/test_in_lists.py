@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from st_mta.errors import InputError
+from st_mta.losses import ListwiseKLLoss
 from st_mta.losses.batch import read_batch
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.in_lists import list_terms
 from st_mta.losses.regression import embedding_regression
 from tests.reference import embedding_cosine, embedding_gram
+from tests.tiny import tiny_sentence_transformer
 
 
 def batch(width=4, target_width=4, **changes):
@@ -57,3 +59,22 @@ def test_without_targets_or_a_map_it_is_refused():
         list_terms(batch(query_targets=None), {"cosine": 1.0})
     with pytest.raises(InputError, match="regression_map"):
         list_terms(batch(target_width=7), {"cosine": 1.0})
+
+
+def test_the_listwise_loss_regresses_by_the_terms_and_the_map_it_is_given():
+    both, spaces = batch(target_width=7), EmbeddingSpaces("learned", 4, 7)
+    terms = {"cosine": 0.5, "gram": 2.0}
+    label = {
+        "scores": torch.randn(2, 1, 3, generator=torch.Generator().manual_seed(1)),
+        "index": torch.tensor([[0, 1, 2], [2, 3, 4]]),
+        "positive": torch.eye(2, 3).bool(),
+        "query_targets": both.query_targets,
+        "document_targets": both.document_targets,
+    }
+    loss = ListwiseKLLoss(
+        tiny_sentence_transformer(1), regression_weight=3.0, regression_terms=terms, regression_map=spaces
+    )
+    found = loss._components([both.queries, both.documents], label)["regression"]
+    expected = 3 * sum(list_terms(both, terms, spaces).values())
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
+    assert any(weight is spaces.projection.weight for weight in loss.parameters())
