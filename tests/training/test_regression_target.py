@@ -10,14 +10,16 @@ import torch
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
+from torch import nn
 
 from st_mta.errors import InputError
+from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.map_files import FILE, read_map
-from st_mta.losses.embedding.moving import MoveTheMap
-from st_mta.run.results import WarmedUp
+from st_mta.losses.embedding.moving import MoveTheMap, SelectedSpaces
+from st_mta.run.results import Scored, WarmedUp
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
-from st_mta.training.regression_map import begun_map, warm_up_loss
+from st_mta.training.regression_map import begun_map, map_of_lists, warm_up_loss
 from st_mta.training.regression_target import choose_target, load_matrices, load_target
 from st_mta.training.regression_weights import CHOOSERS, usable_bi_encoders
 from tests.tiny import tiny_sentence_transformer
@@ -292,3 +294,23 @@ def test_a_scheduled_warm_up_moves_its_map_from_the_nearest_to_all(toy_collectio
     assert move.spaces is how.loss.map and not how.mapped
     assert np.array_equal(move.start, matrices["start"]) and np.array_equal(move.end, matrices["matrix"])
     assert np.array_equal(how.loss.map.matrix, matrices["start"])
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "kind"),
+    [
+        ({"regression_to": "all"}, 32, type(None)),
+        ({"regression_to": "selected"}, 64, SelectedSpaces),
+        ({"regression_to": "all", "regression_terms": {"gram": 1.0}}, 64, EmbeddingSpaces),
+    ],
+)
+def test_lists_are_given_targets_in_the_space_that_their_loss_maps_from(
+    toy_collection, tmp_path, options, width, kind
+):
+    run = toy_trainer(tmp_path / "out", tmp_path / "s", toy_collection, regression_epochs=0.0, **options).distillation
+    run.begin()
+    student = tiny_sentence_transformer(1)
+    assert run.make_collator(student, nn.Identity()).targets["query"].dimension == width
+    names = [scorer.name for scorer in run.pool.scorers]
+    fitted = Scored(names, [1.0] * len(names), None, 1.0, None, 0, 5.0)
+    assert type(map_of_lists(run, run.folder.student_before, fitted)) is kind
