@@ -56,7 +56,7 @@ def prune_vocabulary(
         keep_general: Share of the vocabulary that is kept whatever the texts are, between 0 and 1: its first
             entries, the most frequent ones of what the tokenizer was made from. all-MiniLM-L6-v2 cut to openbookqa
             (1,326 passages) has 14.6, 14.8, 15.7 and 17.8 of its 22.7 million weights with shares of 0, .1, .25 and
-            .5; of the test queries, which were not read, 35, 32, 25 and 15 percent have another embedding, and
+            .5; of the test queries, which were not read, 32, 30, 24 and 14 percent have another embedding, and
             nDCG@10 is .728, .727, .732 and .730 instead of .732.
 
     Returns:
