@@ -374,6 +374,7 @@ class Scorer(ABC):
         parameters: Number of weights, 0 where there are none.
         layers: Transformer layers, None where there are none or their number is unknown.
         timed: Whether a run may take its speed; set it to False for a service that is paid for.
+        divisible: Whether several processes may share its work: what a part gives does not depend on other parts.
         pairs_computed: Pairs it has computed in this process, without those looked up in a store.
         seconds_computing: How long that took.
     """
@@ -386,6 +387,7 @@ class Scorer(ABC):
     parameters: int = 0
     layers: int | None = None
     timed: bool = True
+    divisible: bool = False
     pairs_computed: int = 0
     seconds_computing: float = 0.0
 

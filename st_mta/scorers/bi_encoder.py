@@ -40,6 +40,7 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
     """
 
     host_class = SentenceTransformer
+    divisible = True
 
     @property
     def precision(self) -> str:

@@ -72,6 +72,10 @@ class HostModelScorer(Scorer, Generic[Model]):
         """Digest of weights, configuration, prompts, length and precision."""
         return self._frozen.fingerprint
 
+    def moved_to(self, device: torch.device) -> None:
+        """Takes note of the device on which its weights are now."""
+        self.device = self._frozen.device = device
+
     def _batches(self, tokens: IntArray) -> Iterator[IntArray]:
         """Indices of inputs with (n,) tokens, batch by batch."""
         packs = self._frozen.packs
