@@ -69,11 +69,6 @@ class Processes:
         """Whether this is rank 0."""
         return self.rank == 0
 
-    @property
-    def width(self) -> int:
-        """Parts of work that are computed at the same time, where this process deals them out; else 1."""
-        return self.size if self._dealing else 1
-
     # What all ranks call at the same point.
 
     def share(self, value: Result) -> Result:
@@ -182,18 +177,23 @@ class Processes:
         finally:
             self._dealing = True
 
+    def width(self, work: Callable[..., Any]) -> int:
+        """How many units ``map`` computes at the same time."""
+        owner = _owner(work)
+        return self.size if self._dealing and owner is not None and self._is_everywhere(owner) else 1
+
     def map(self, work: Callable[..., Result], units: Sequence[tuple[Any, ...]]) -> list[Result]:
         """``[work(*unit) for unit in units]``, dealt out to the ranks where ``work`` is a method that can travel.
 
         Args:
-            work: A bound method, also within ``functools.partial``, of an object with a ``fingerprint``.
+            work: A bound method, also within ``functools.partial``, of an object with a ``fingerprint``, that its
+                ``divisible`` names.
             units: Arguments of each call. Unit i goes to rank i mod ``size``.
         """
-        owner = _owner(work)
-        if not self._dealing or len(units) < 2 or owner is None or not self._is_everywhere(owner):
+        if len(units) < 2 or self.width(work) == 1:
             return [work(*unit) for unit in units]
-        name, fixed = _method(work)
-        self.share(("units", (owner.fingerprint, name, fixed)))
+        method, fixed = _method(work)
+        self.share(("units", (_owner(work).fingerprint, method.__name__, fixed)))
         return self._compute(work, units)
 
     def _compute(self, work: Callable[..., Any], units: Sequence[tuple[Any, ...]] | None = None) -> list[Any]:
@@ -294,15 +294,14 @@ class _Current:
 
 
 def _owner(work: Callable[..., Any]) -> Any:
-    """The object of a bound method, where it has a fingerprint by which another process can know it."""
-    owner = getattr(work.func if isinstance(work, partial) else work, "__self__", None)
-    return owner if getattr(owner, "divisible", False) else None
+    """The object of a bound method, where it says that other processes may compute it too."""
+    method, _ = _method(work)
+    owner = getattr(method, "__self__", None)
+    return owner if getattr(method, "__name__", None) in getattr(owner, "divisible", ()) else None
 
 
-def _method(work: Callable[..., Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(work, partial):
-        return work.func.__name__, work.keywords
-    return work.__name__, {}
+def _method(work: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    return (work.func, work.keywords) if isinstance(work, partial) else (work, {})
 
 
 def _packed(owner: Any) -> bytes | None:

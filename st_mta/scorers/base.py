@@ -90,7 +90,7 @@ class StoringScorer(Scorer):
             # What another run is scoring comes last: by then it is stored, or falls to this one.
             for wait in (False, True):
                 left: list[IntArray] = []
-                for group in at_once(parts, 1 if wait else processes().width):
+                for group in at_once(parts, 1 if wait else processes().width(self._compute)):
                     with ExitStack() as claims:
                         ours: list[IntArray] = []
                         for part in group:
@@ -167,7 +167,7 @@ class PairScorer(StoringScorer):
         if part_size is not None:
             self.part_size = checked_whole_number("part_size", part_size, count_from(1))
 
-    divisible = True
+    divisible = ("_compute",)
 
     @abstractmethod
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:

@@ -40,7 +40,7 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
     """
 
     host_class = SentenceTransformer
-    divisible = True
+    divisible = ("encode",)
 
     @property
     def precision(self) -> str:

@@ -38,6 +38,7 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
 
     kind = "late-interaction"
     bounded = passages_together = True
+    divisible = ()  # a part takes the query vectors that an earlier one has computed
     part_size = 2**12  # all distinct queries of a part are held too
     _query_vectors: dict[str, torch.Tensor] | None = None
 

@@ -128,7 +128,7 @@ class EmbeddingStore:
         with progress(f"Encoding {unit}", len(missing), unit) as bar:
             for wait in (False, True):
                 left: list[IntArray] = []
-                for group in at_once(blocks, 1 if wait else processes().width):
+                for group in at_once(blocks, 1 if wait else processes().width(encode)):
                     with ExitStack() as claims:
                         ours: list[IntArray] = []
                         for block in group:
