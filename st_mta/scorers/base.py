@@ -167,7 +167,7 @@ class PairScorer(StoringScorer):
         if part_size is not None:
             self.part_size = checked_whole_number("part_size", part_size, count_from(1))
 
-    divisible = ("_compute",)
+    divisible: tuple[str, ...] = ("_compute",)
 
     @abstractmethod
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
