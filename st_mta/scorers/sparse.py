@@ -139,8 +139,11 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
     def _encode(self, encode: Callable[..., torch.Tensor], texts: list[str]) -> sp.csr_matrix:
         order: list[IntArray] = []
         parts: list[sp.csr_matrix] = []
-        for batch in self._batches(estimated_tokens(texts, self._frozen.max_length)):
-            found = encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+        def compute(batch: IntArray) -> torch.Tensor:
+            return encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+        for batch, found in self._computed(estimated_tokens(texts, self._frozen.max_length), compute):
             order.append(batch)
             parts.append(_scipy(found))
         if not parts:
