@@ -41,7 +41,7 @@ def _sharding(arguments: Any) -> str | None:
 
 
 def _zero_stage(arguments: Any) -> int:
-    """0 without DeepSpeed; the host makes the plugin from its own argument and from what accelerate's launcher says."""
+    """0 without DeepSpeed; the host makes the plugin, also where accelerate's launcher asks for it."""
     config, plugin = (getattr(arguments, name, None) for name in ("hf_deepspeed_config", "deepspeed_plugin"))
     if config is not None and config.is_zero3():
         return 3
