@@ -31,6 +31,7 @@ from st_mta.atomic import atomic_write_text, full_disk_explained
 from st_mta.backbones import packed
 from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
+from st_mta.losses.shares import row_shares
 from st_mta.processes import processes
 from st_mta.progress import progress
 from st_mta.report.schema import SelectedOverSteps
@@ -138,6 +139,7 @@ class StageTrainer(SentenceTransformerTrainer):
         self.sequences = 0
         self.words: list[OccurringWords] = []
         self.epoch_of_batches = EpochOfBatches()
+        self.loss_of_host = type(arguments["loss"]).__module__.startswith("sentence_transformers.")
         super().__init__(**arguments)
         self.add_callback(self.epoch_of_batches)
 
@@ -165,6 +167,13 @@ class StageTrainer(SentenceTransformerTrainer):
         """A step without padding, where the student can do without and is not compiled."""
         with nullcontext() if self.args.torch_compile else packed(self.model):
             return super().training_step(*given, **named)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *given: Any, **named: Any) -> Any:
+        """The host's; a loss of the host's is the mean over a process's rows, and weighs as many as it has."""
+        labels = inputs.get("label")
+        loss = super().compute_loss(model, inputs, *given, **named)
+        weigh = row_shares(labels) if self.loss_of_host and isinstance(labels, torch.Tensor) else None
+        return loss if weigh is None else loss * weigh(torch.ones(len(labels), device=labels.device))
 
     def create_optimizer(self, *given: Any, **named: Any) -> torch.optim.Optimizer:
         """The host's; it can load what earlier versions kept of it."""

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 from torch import nn
+from transformers import set_seed
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.losses import (
@@ -21,6 +22,7 @@ from st_mta.losses import (
 )
 from st_mta.losses.by_name import find_loss
 from st_mta.losses.embedding import EmbeddingSpaces
+from st_mta.processes import processes
 from st_mta.scored import ScoredCandidates
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
@@ -29,16 +31,23 @@ from st_mta.training.regression import regress_embeddings, warm_up_arguments
 from st_mta.training.sharing import order_of_batches
 from st_mta.types import Candidates, Texts
 from tests.tiny import WORDS, tiny_cross_encoder, tiny_sentence_transformer
+from tests.training.student_kinds import static_queries
 
 WHOLE = 16
 """Rows of a batch of all processes."""
 NUM_QUERIES, NUM_PASSAGES = 97, 40
+PER_PROCESS: list[int] = []
 
 
 # Made before there is a process group, in which rank 0 alone would write the files that they are read from.
 STUDENT = tiny_sentence_transformer(seed=1)
 CROSS_ENCODER = tiny_cross_encoder(seed=3, dim=48)
 BI_ENCODER = tiny_sentence_transformer(seed=4, dim=48)
+ROUTER = static_queries()
+"""A student of which a batch of queries or of passages passes through one half."""
+FROZEN = copy.deepcopy(STUDENT)
+FROZEN[0].model.embeddings.requires_grad_(False)
+FROZEN[0].model.encoder.layer[0].requires_grad_(False)
 
 
 class Rows:
@@ -58,6 +67,7 @@ def data(num_queries=NUM_QUERIES):
     corpus = Texts.from_dict({f"p{i}": " ".join(source.choices(WORDS, k=1 + i % 9)) for i in range(NUM_PASSAGES)})
     queries = Texts.from_dict({f"q{i}": " ".join(source.choices(WORDS, k=3)) for i in range(num_queries)})
     lengths = draw.integers(1, 7, size=num_queries)
+    lengths[0] = 5
     passages = np.concatenate([draw.permutation(NUM_PASSAGES)[:n] for n in lengths])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     positive = np.zeros(len(passages), dtype=bool)
@@ -65,13 +75,13 @@ def data(num_queries=NUM_QUERIES):
     source_of = np.zeros(len(passages), dtype=np.int64)
     lists = Candidates(np.arange(num_queries), offsets, passages, positive, source_of, ("qrels",))
     scores = draw.normal(size=(4, len(passages))).astype(np.float32) * 2
-    scores[0, offsets[3]] = np.nan  # a stored teacher does not know it
+    scores[0, offsets[0] + 1] = np.nan  # a stored teacher does not know it
     return corpus, queries, ScoredCandidates(lists, scores, ("T", "A", "B", "C"))
 
 
 def arguments_of(folder, num_processes, **changes):
     chosen = {
-        "per_device_train_batch_size": max(1, WHOLE // num_processes),
+        "per_device_train_batch_size": PER_PROCESS[-1] if PER_PROCESS else max(1, WHOLE // num_processes),
         "max_steps": 1,
         "learning_rate": 0.1,
         "optim": "sgd",  # Adam makes a step of any gradient, rounding included
@@ -109,17 +119,17 @@ def multi_level(student, targets):
     return MultiLevelDistillationLoss(student, word=word, sentence=listwise()(student, targets))
 
 
-class WithScale(nn.Module):
-    """A user's own loss with a weight of its own, which every process would begin at another value."""
+class WithProjection(nn.Module):
+    """A user's own loss with weights of its own, which every process begins with others."""
 
     def __init__(self, student):
         super().__init__()
         self.model = student
-        self.scale = nn.Parameter(torch.ones(()))
+        self.projection = nn.Linear(32, 4)
 
     def forward(self, features, labels):
-        columns = [self.model(column)["sentence_embedding"] for column in features]
-        return (self.scale * torch.stack([column.mean() for column in columns]).sum() - 1).square()
+        (column,) = features
+        return (self.projection(self.model(column)["sentence_embedding"]) - labels[:, :4]).square().mean()
 
 
 TERMS = {"mse": 1.0, "gram": 2.0, "relative": 1.0}
@@ -146,12 +156,12 @@ LOSSES = {
 
 
 def train_lists(
-    folder, num_processes, name="per batch", num_queries=NUM_QUERIES, callbacks=(), evaluator=None, **changes
+    folder, num_processes, name="per batch", *, student=STUDENT, num_queries=NUM_QUERIES, hosted=None, **changes
 ):
     """A training on lists; the student, its loss and what came of it."""
     corpus, queries, scored = data(num_queries)
-    torch.manual_seed(0)
-    student = copy.deepcopy(STUDENT)
+    set_seed(processes().rank)  # a loss's own weights differ at first
+    student = copy.deepcopy(student)
     make, options = LOSSES[name]
     chosen = targets(**options)
     loss = make(student, chosen)
@@ -166,25 +176,30 @@ def train_lists(
         FlatDocumentsCollator(student.preprocess, corpus=corpus, targets=regressed),
         loss,
         targets=chosen,
-        callbacks=callbacks,
-        evaluator=evaluator,
+        **(hosted or {}),
     )
     return student, loss, done
 
 
-def warm_up(folder, num_processes, loss=None, **changes):
+def warm_up(folder, num_processes, loss=None, student=STUDENT, **changes):
     """A training on embeddings of queries and passages."""
     corpus, queries, _ = data()
-    student = copy.deepcopy(STUDENT)
+    student = copy.deepcopy(student)
     texts = {"query": queries, "documents": corpus}
     positions = {column: np.arange(len(found)) for column, found in texts.items()}
     regressed = {column: Rows(len(found), 32, 7) for column, found in texts.items()}
     arguments = arguments_of(folder, num_processes)
     of_warm_up = warm_up_arguments(arguments) | {"max_steps": 1, "warmup_steps": 0, "learning_rate": 0.1}
     of_warm_up["per_device_train_batch_size"] = arguments.per_device_train_batch_size
+    of_warm_up["router_mapping"] = {"query": "query", "documents": "document"} if student is ROUTER else {}
     arguments = arguments_of(folder, num_processes, **(of_warm_up | changes))
     loss = None if loss is None else loss(student)
     return student, loss, regress_embeddings(student, texts, positions, regressed, arguments, loss)
+
+
+def own_loss(student):
+    set_seed(0 if processes().leads else 1)
+    return WithProjection(student)
 
 
 def with_terms(student):
@@ -202,19 +217,30 @@ def trained(folder, num_processes, name):
         )
     elif name == "seven steps":  # the last batch has one row
         student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, "per batch", max_steps=7)
+    elif name.endswith("queries"):
+        epoch = {"max_steps": -1, "num_train_epochs": 1.0, "num_queries": int(name.split()[0])}
+        student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, **epoch)
+    elif name == "frozen":
+        student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, student=FROZEN)
     elif name.startswith("warm-up"):
         steps = {"max_steps": -1, "num_train_epochs": 1.0} if "epoch" in name else {}
-        loss = with_terms if "terms" in name else None
-        student, loss, done = warm_up(f"{folder}/{name}/checkpoints", num_processes, loss, **steps)
+        loss = {"warm-up terms": with_terms, "warm-up own loss": own_loss}.get(name)
+        begin = ROUTER if "router" in name else STUDENT
+        student, loss, done = warm_up(f"{folder}/{name}/checkpoints", num_processes, loss, begin, **steps)
     weights = {key: value.clone() for key, value in student.state_dict().items()}
     own = {} if loss is None else {k: v.clone() for k, v in loss.state_dict().items() if "projection" in k}
-    return {"weights": weights, "own": own, "done": done}
+    before = (ROUTER if "router" in name else STUDENT).state_dict()
+    moved = {key: float((value - before[key]).abs().max()) for key, value in weights.items()}
+    return {"weights": weights, "own": own, "done": done, "moved": moved}
 
 
-NAMES = [*LOSSES, "sharing", "seven steps", "warm-up", "warm-up terms", "warm-up epoch"]
+NAMES = [*LOSSES, "sharing", "seven steps", "3 queries", "12 queries", "frozen"]
+NAMES += ["warm-up", "warm-up terms", "warm-up epoch", "warm-up own loss", "warm-up epoch router"]
+OF_THREE = ["97 queries", "12 queries", "1 queries", "warm-up epoch"]
 
 
-def one_step_each(rank, num_processes, folder, names=NAMES):
-    """Saves what every training came to."""
+def one_step_each(rank, num_processes, folder, names, whole=1):
+    """Saves what every training came to; a single process has the batch of as many as ``whole``."""
+    PER_PROCESS.append(WHOLE // max(num_processes, whole) * (whole if num_processes == 1 else 1))
     found = {name: trained(f"{folder}/{num_processes}", num_processes, name) for name in names}
     torch.save(found, f"{folder}/{rank}-of-{num_processes}.pt")
