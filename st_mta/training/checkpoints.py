@@ -172,8 +172,9 @@ class StageTrainer(SentenceTransformerTrainer):
         """The host's; a loss of the host's is the mean over a process's rows, and weighs as many as it has."""
         labels = inputs.get("label")
         loss = super().compute_loss(model, inputs, *given, **named)
-        weigh = row_shares(labels) if self.loss_of_host and isinstance(labels, torch.Tensor) else None
-        return loss if weigh is None else loss * weigh(torch.ones(len(labels), device=labels.device))
+        if not self.loss_of_host or not isinstance(labels, torch.Tensor) or (weigh := row_shares(labels)) is None:
+            return loss
+        return loss * weigh(torch.ones(len(labels), device=labels.device))
 
     def create_optimizer(self, *given: Any, **named: Any) -> torch.optim.Optimizer:
         """The host's; it can load what earlier versions kept of it."""

@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import nn
 from transformers import set_seed
 
@@ -23,6 +25,7 @@ from st_mta.losses import (
 from st_mta.losses.by_name import find_loss
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.processes import processes
+from st_mta.run.results import Trained
 from st_mta.scored import ScoredCandidates
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
@@ -197,6 +200,37 @@ def warm_up(folder, num_processes, loss=None, student=STUDENT, **changes):
     return student, loss, regress_embeddings(student, texts, positions, regressed, arguments, loss)
 
 
+def stock(folder, num_processes):
+    """The host's own trainer and data collator, on columns; two lists of one process teach nothing."""
+    source = random.Random(1)
+    texts = [" ".join(source.choices(WORDS, k=6)) for _ in range(3 * WHOLE)]
+    names = ("query", "positive", "negative")
+    columns = {name: texts[start::3] for start, name in enumerate(names)}
+    label = np.random.default_rng(1).normal(size=(WHOLE, 2))
+    label[:2, 1] = np.nan
+    student = copy.deepcopy(STUDENT)
+    loss = ListwiseKLLoss(student, scale=5.0, contrastive_weight=0.1, gather_across_devices=True)
+    arguments = SentenceTransformerTrainingArguments(
+        folder,
+        per_device_train_batch_size=WHOLE // num_processes,
+        max_steps=1,
+        learning_rate=0.1,
+        optim="sgd",
+        lr_scheduler_type="constant",
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=3,
+    )
+    dataset = Dataset.from_dict(columns | {"label": label.tolist()})
+    trainer = SentenceTransformerTrainer(model=student, args=arguments, train_dataset=dataset, loss=loss)
+    trainer.train()
+    first = trainer.state.log_history[0]["loss"]
+    return student, loss, Trained(steps=trainer.state.global_step, sequences=0, loss={"first": first, "last": first})
+
+
 def own_loss(student):
     set_seed(0 if processes().leads else 1)
     return WithProjection(student)
@@ -220,6 +254,8 @@ def trained(folder, num_processes, name):
     elif name.endswith("queries"):
         epoch = {"max_steps": -1, "num_train_epochs": 1.0, "num_queries": int(name.split()[0])}
         student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, **epoch)
+    elif name == "stock":
+        student, loss, done = stock(f"{folder}/{name}", num_processes)
     elif name == "frozen":
         student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, student=FROZEN)
     elif name.startswith("warm-up"):
@@ -234,7 +270,7 @@ def trained(folder, num_processes, name):
     return {"weights": weights, "own": own, "done": done, "moved": moved}
 
 
-NAMES = [*LOSSES, "sharing", "seven steps", "3 queries", "12 queries", "frozen"]
+NAMES = [*LOSSES, "sharing", "seven steps", "3 queries", "12 queries", "frozen", "stock"]
 NAMES += ["warm-up", "warm-up terms", "warm-up epoch", "warm-up own loss", "warm-up epoch router"]
 OF_THREE = ["97 queries", "12 queries", "1 queries", "warm-up epoch"]
 
