@@ -97,7 +97,8 @@ class FlatDocumentsCollator(TokenisingCollator):
     ``documents_per_forward`` texts, so that little is padded; the label's ``index`` (B, N) counts through them in
     that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding),
     ``positive`` (B, N) and ``grades`` (B, N; 0 where nothing is relevant); with ``targets`` also ``query_targets``
-    (B, D) and ``document_targets`` (U, D).
+    (B, D) and ``document_targets`` (U, D). ``document_ids`` (U,) are positions in the corpus, by which processes that
+    train together know what they share.
 
     Args:
         corpus: The passages that the rows' positions mean.
@@ -135,15 +136,19 @@ class FlatDocumentsCollator(TokenisingCollator):
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         batch["label"] = self._label(features, rank[inverse])
+        batch["label"]["document_ids"] = torch.from_numpy(distinct[order])
         if self.targets:
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
 
     def _label(self, rows: list[dict[str, Any]], index: np.ndarray) -> dict[str, torch.Tensor]:
-        """Padded tensors over the longest list of the batch."""
+        """Padded tensors over the longest list of the batch, two candidates wide at least.
+
+        A process may be dealt lists of one candidate alone, which teach nothing and are no reason to end.
+        """
         lengths = [len(row["passages"]) for row in rows]
-        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        mask = torch.arange(max(2, *lengths)) < torch.tensor(lengths)[:, None]
         scores = np.concatenate([np.asarray(row["scores"], dtype=np.float32) for row in rows])
         padded_index = torch.full(mask.shape, -1, dtype=torch.int64)
         padded_index[mask] = torch.from_numpy(index)

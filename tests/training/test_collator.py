@@ -107,7 +107,7 @@ def test_the_label_holds_the_grades_of_the_positives(student):
 
 
 def test_without_targets_the_label_has_none(student):
-    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive", "grades"}
+    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive", "grades", "document_ids"}
 
 
 def test_a_copy_of_a_positive_is_the_same_document(student):
