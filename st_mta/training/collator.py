@@ -103,12 +103,14 @@ class FlatDocumentsCollator(TokenisingCollator):
     Args:
         corpus: The passages that the rows' positions mean.
         documents_per_forward: Texts per column; None puts all in one, or few longer texts into one of their own.
+        columns: Without ``documents_per_forward``, into how many columns of as many texts each they are put at least.
         targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
             regression; empty leaves them out.
     """
 
     corpus: Texts | None = None
     documents_per_forward: int | None = None
+    columns: int = 1
     targets: dict[str, Embeddings] = field(default_factory=dict)
 
     def tokenise(self, dataset: Dataset | DatasetDict) -> None:
@@ -131,7 +133,7 @@ class FlatDocumentsCollator(TokenisingCollator):
         distinct, inverse = np.unique(flat, return_inverse=True)
         lengths = self.lengths(DOCUMENTS, distinct, self.corpus.take)
         order = np.argsort(lengths, kind="stable")
-        for number, chunk in enumerate(_columns(order, lengths[order], self.documents_per_forward)):
+        for number, chunk in enumerate(self._columns(order, lengths[order])):
             batch.update(self._features(f"{DOCUMENTS}_{number}", distinct[chunk], self.corpus.take))
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
@@ -141,6 +143,13 @@ class FlatDocumentsCollator(TokenisingCollator):
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
+
+    def _columns(self, order: IntArray, lengths: IntArray) -> list[IntArray]:
+        """Texts in ascending ``order`` of their ``lengths``, cut into columns."""
+        most = self.documents_per_forward
+        if most is None and self.columns > 1:
+            most = max(1, -(-len(order) // self.columns))
+        return _columns(order, lengths, most)
 
     def _label(self, rows: list[dict[str, Any]], index: np.ndarray) -> dict[str, torch.Tensor]:
         """Padded tensors over the longest list of the batch, two candidates wide at least.
