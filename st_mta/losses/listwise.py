@@ -93,7 +93,10 @@ class ListwiseKLLoss(ListLoss):
 
         N >= 2. A score that is NaN or -inf in any scorer marks a missing candidate; a passage that is missing
         wherever it is listed is no query's negative either. Both forms give the same value, but only the flat one
-        knows that two queries share a passage, which matters to InfoNCE.
+        knows that two queries share a passage, which matters to InfoNCE; with "document_ids": (U,), numbers that are
+        the same for the same passage in all processes, also that two processes do.
+
+        Means over queries are over those of all processes that train together.
 
     Raises:
         InputError: If an argument is out of range, there is no such divergence or it returns another shape than it

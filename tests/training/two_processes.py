@@ -78,7 +78,8 @@ def data(num_queries=NUM_QUERIES):
     source_of = np.zeros(len(passages), dtype=np.int64)
     lists = Candidates(np.arange(num_queries), offsets, passages, positive, source_of, ("qrels",))
     scores = draw.normal(size=(4, len(passages))).astype(np.float32) * 2
-    scores[0, offsets[0] + 1] = np.nan  # a stored teacher does not know it
+    scores[0, draw.random(len(passages)) < 0.3] = np.nan  # a stored teacher does not know them
+    scores[:, :5] = np.nan_to_num(scores[:, :5])
     return corpus, queries, ScoredCandidates(lists, scores, ("T", "A", "B", "C"))
 
 
