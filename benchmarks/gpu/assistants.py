@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from itertools import product
+from typing import Any
 from unittest.mock import patch
 
 from benchmarks.assistants import material as shared
@@ -40,7 +41,7 @@ def run(bench: Bench) -> None:
 
 def _arms(bench: Bench, material: shared.Material, budget: Budget) -> None:
     name, layers, longest = material.name, budget.student_layers[0], 0.0
-    runs: dict[str, dict[str, dict[int, dict[str, object]]]] = {arm: {name: {}} for arm in budget.arms}
+    runs: dict[str, dict[str, dict[int, dict[str, Any]]]] = {arm: {name: {}} for arm in budget.arms}
     for seed, arm in product(budget.seeds, budget.arms):
         if bench.left < MARGIN * longest:
             bench.note("stopped before", f"{arm}, seed {seed}")
@@ -67,7 +68,7 @@ def _arms(bench: Bench, material: shared.Material, budget: Budget) -> None:
         bench.note("arms", table_rows({"arms": arms, "comparisons": comparisons(whole)}))
 
 
-def _common(runs: dict[str, dict[str, dict[int, dict[str, object]]]], name: str) -> int:
+def _common(runs: dict[str, dict[str, dict[int, dict[str, Any]]]], name: str) -> int:
     """Seeds that every arm has."""
     return min(len(by_set[name]) for by_set in runs.values())
 

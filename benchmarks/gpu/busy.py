@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
@@ -62,7 +61,8 @@ class Profiled:
         self._wait()
         seconds = time.perf_counter() - self._began
         self._profile.stop()
-        return busy(self._profile.events() or [], seconds, on_gpu=self.device.type == "cuda")
+        events = self._profile.events() or []  # type: ignore[no-untyped-call]
+        return busy(events, seconds, on_gpu=self.device.type == "cuda")
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -72,7 +72,7 @@ class Profiled:
 def busy(events: Iterable[Any], seconds: float, on_gpu: bool) -> Busy:
     """What the events of a profiler say."""
     events = list(events)
-    on_device = [event for event in events if event.device_type == DeviceType.CUDA]
+    on_device = [event for event in events if event.device_type.name == "CUDA"]
     copies = [event for event in on_device if event.name.startswith(COPIES)]
     kernels = [event for event in on_device if not event.name.startswith(COPIES)]
     spans = [(event.time_range.start, event.time_range.end) for event in kernels]

@@ -31,7 +31,7 @@ def compared(what: str, precision: str, found: Any, expected: Any) -> dict[str, 
     if found.shape != expected.shape:
         return {"relative": None, "largest": None, "tolerance": None, "within": False}
     difference = found - expected
-    relative = float(np.linalg.norm(difference) / max(np.linalg.norm(expected), 1e-30))
+    relative = float(np.linalg.norm(difference)) / max(float(np.linalg.norm(expected)), 1e-30)
     tolerance = TOLERANCES[what][precision]
     return {
         "relative": relative,

@@ -95,7 +95,7 @@ def compare_search(bench: Bench) -> None:
             found = search_corpus(queries, corpus, depth, exact_search(corpus, bench.device))
         finally:
             torch.backends.cuda.matmul.allow_tf32 = before
-        same = [np.array_equal(ours, theirs) for ours, theirs in zip(found, expected)]
+        same = np.array_equal(found[0], expected[0]), np.array_equal(found[1], expected[1])
         products = "tf32" if rounded else "fp32"
         bench.row("search", products=products, same_scores=same[0], same_passages=same[1], within=all(same))
 

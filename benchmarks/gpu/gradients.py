@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ class Gradients:
     def losses(self) -> Iterator[tuple[str, MakeLoss]]:
         """Every loss by its word, and the one that no word names."""
         for word in LOSSES:
-            yield word, lambda student, device, word=word: self._by_word(word, student, device)
+            yield word, partial(self._by_word, word)
         yield "cached filtered contrastive", lambda student, _: CachedFilteredContrastiveLoss(student)
 
     def _by_word(self, word: str, student: SentenceTransformer, device: torch.device) -> nn.Module:

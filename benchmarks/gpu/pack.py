@@ -28,7 +28,7 @@ from benchmarks.environment import data_folder
 from st_mta.collections import load_collection
 from st_mta.scorers import model_path
 
-COLLECTIONS = {"openbookqa": None, "squad-sent": (400, 4000)}
+COLLECTIONS = {"openbookqa": None, "squad-sent": (200, 2000)}
 """Packed collections: whole, or queries of each split and passages that are kept, those judged for them first."""
 WHEELS = ("duckdb", "bm25s", "ir-measures", "datasets", "dill", "multiprocess", "platformdirs")
 """What st_mta imports that a machine with sentence-transformers may lack."""

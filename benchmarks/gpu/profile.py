@@ -28,6 +28,7 @@ def run(bench: Bench) -> None:
                 batch=training.batch,
                 packed=training.packed,
                 workers=training.workers,
+                ahead=training.ahead,
                 assistants=training.assistants,
                 milliseconds=round(1000 * seconds / steps, 2),
                 busy_share=seen.share,
@@ -44,6 +45,8 @@ def trainings(bench: Bench) -> Iterator[Training]:
         return
     for packed, workers, assistants in product((False, True), (0, 2), (0, 3)):
         yield Training("kl", assistants, workers=workers, packed=packed, precision="bf16")
+    for workers in (0, 2):
+        yield Training("kl", 3, workers=workers, ahead=True, precision="bf16")
     for packed in (False, True):
         yield Training("kl", 3, batch=256, packed=packed, precision="bf16")
 

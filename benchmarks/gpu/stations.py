@@ -63,8 +63,9 @@ def _stations(bench: Bench, side: str, precision: str, batch: int) -> list[tuple
     scored, texts = speed.scored, _texts(bench)
     student = SentenceTransformer(speed.student, device=str(bench.device))
     few = scored.select(np.arange(WARM_UP))
-    for warm in (lambda: made.encode(texts[:WARM_UP]), lambda: made.score(few), lambda: made.train(few, student, 0)):
-        warm()
+    made.encode(texts[:WARM_UP])
+    made.score(few)
+    made.train(few, student, 0)
     return [
         ("encode", len(texts), lambda: made.encode(texts)),
         ("score", len(scored.candidates.passages), lambda: made.score(scored)),

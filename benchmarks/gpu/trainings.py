@@ -50,6 +50,7 @@ class Training:
         precision: "fp32" or "bf16".
         workers: Processes that make batches.
         packed: Whether rows are computed without padding, on a GPU too.
+        ahead: Whether batches are copied to the device without waiting for it.
     """
 
     loss: str = "kl"
@@ -59,11 +60,12 @@ class Training:
     precision: str = "fp32"
     workers: int = 0
     packed: bool = False
+    ahead: bool = False
 
     @property
     def name(self) -> str:
         """For files."""
-        return f"{self.loss}-{self.assistants}-{self.batch}-{self.precision}-{self.workers}-{self.packed}"
+        return "-".join(str(value) for value in vars(self).values())
 
     def run(self, models: Models, folder: Path, device: torch.device, around: Around | None = None) -> None:
         """Trains a fresh student.
@@ -92,6 +94,7 @@ class Training:
             logging_steps=self.steps,
             disable_tqdm=True,
             dataloader_num_workers=self.workers,
+            accelerator_config={"non_blocking": self.ahead},
             use_cpu=device.type == "cpu",
         )
 

@@ -34,7 +34,7 @@ class Waits:
     """The calls that waited.
 
     Attributes:
-        places: "package/file.py:line what" -> how often. The innermost line of the package or its hosts.
+        places: "package/file.py:line function: what" -> how often. The innermost line of the package or its hosts.
         via: The innermost line of st_mta on the way to each place, "" where it is none.
     """
 
@@ -45,7 +45,7 @@ class Waits:
     def add(self, what: str) -> None:
         """Notes a call made from here."""
         frames = [frame for frame in traceback.extract_stack() if _package(frame.filename)]
-        place = f"{_named(frames[-1])} {what}" if frames else f"elsewhere {what}"
+        place = f"{_named(frames[-1])} {what}" if frames else what
         ours = [frame for frame in frames if _package(frame.filename) == OURS]
         self.places[place] += 1
         self.via[place] = _named(ours[-1]) if ours else ""
@@ -109,11 +109,11 @@ class _Calls(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees operations that read values, or whose result's shape depends on them."""
 
     def __init__(self, found: Waits) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found = found
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -142,4 +142,4 @@ def _named(frame: traceback.FrameSummary) -> str:
     parts = Path(frame.filename).parts
     package = _package(frame.filename)
     start = len(parts) - 1 - parts[::-1].index(package)
-    return f"{'/'.join(parts[start:])}:{frame.lineno}"
+    return f"{'/'.join(parts[start:])}:{frame.lineno} {frame.name}:"
