@@ -24,11 +24,16 @@ class Bench:
         work: Folder for models, stores and runs, shared by all stages.
         dry: Whether sizes are toys and the device is the CPU.
         seconds: Until the stage is ended.
+
+    Attributes:
+        device: The first GPU, or the CPU.
+        precisions: Number formats to measure.
+        folder: For what the stage alone writes.
     """
 
     def __init__(self, record: Record, work: Path, dry: bool, seconds: float) -> None:
         self.record, self.dry, self._ends = record, dry, time.monotonic() + seconds
-        self.work = work
+        self.work, self.precisions = work, ("fp32", "bf16")
         self.folder = work / "scratch" / str(record.content["stage"])
         self.folder.mkdir(parents=True, exist_ok=True)
         on_gpu = torch.cuda.is_available() and not dry
@@ -38,11 +43,6 @@ class Bench:
     def left(self) -> float:
         """Seconds until the stage is ended."""
         return self._ends - time.monotonic()
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """The number formats to measure."""
-        return "fp32", "bf16"
 
     @cached_property
     def models(self) -> Models:

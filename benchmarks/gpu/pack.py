@@ -30,7 +30,7 @@ from st_mta.scorers import model_path
 
 COLLECTIONS = {"openbookqa": None, "squad-sent": (200, 2000)}
 """Packed collections: whole, or queries of each split and passages that are kept, those judged for them first."""
-WHEELS = ("duckdb", "bm25s", "ir-measures", "datasets", "dill", "multiprocess", "platformdirs")
+WHEELS = "bm25s datasets dill duckdb ir-measures multiprocess platformdirs pytrec-eval-terrier".split()
 """What st_mta imports that a machine with sentence-transformers may lack."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 MODEL, DATA, WHEEL_FOLDER = "model.tar.xz", "data.tar.xz", "wheels"
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--python", default="3.12", help="Version of Python there.")
-    parser.add_argument("--wheels", nargs="*", default=list(WHEELS), help="Packages that are not installed there.")
+    parser.add_argument("--wheels", nargs="*", default=WHEELS, help="Packages that are not installed there.")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     texts = pack_data(options.folder / DATA, data_folder())
