@@ -36,7 +36,7 @@ STAGES = {
         Stage("profile", 60, "How busy a training step keeps the GPU"),
         Stage("throughput", 60, "Scoring and encoding by the size of their parts"),
         Stage("search", 40, "Search of a million passages"),
-        Stage("launcher", 40, "A distillation under torchrun, one process"),
+        Stage("launcher", 50, "A distillation under torchrun, one process"),
         Stage("assistants", 200, "Whether assistants pay, at a size that fits"),
     )
 }

@@ -146,7 +146,7 @@ def _version(name: str) -> str | None:
     """As the package's metadata says; a source tree has none, there the imported module says it itself."""
     with suppress(PackageNotFoundError):
         return version(name)
-    module = sys.modules.get(name.replace("-", "_"))
+    module: Any = sys.modules.get(name.replace("-", "_"))
     return str(module.__version__) if hasattr(module, "__version__") else None
 
 
