@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.gpu.material import Models, prepared
 from benchmarks.gpu.record import Record
+from benchmarks.gpu.source import source_digest
 
 
 class Bench:
@@ -28,13 +29,13 @@ class Bench:
     Attributes:
         device: The first GPU, or the CPU.
         precisions: Number formats to measure.
-        folder: For what the stage alone writes.
+        folder: For what the stage alone writes; another one for another source.
     """
 
     def __init__(self, record: Record, work: Path, dry: bool, seconds: float) -> None:
         self.record, self.dry, self._ends = record, dry, time.monotonic() + seconds
         self.work, self.precisions = work, ("fp32", "bf16")
-        self.folder = work / "scratch" / str(record.content["stage"])
+        self.folder = work / "scratch" / source_digest() / str(record.content["stage"])
         self.folder.mkdir(parents=True, exist_ok=True)
         on_gpu = torch.cuda.is_available() and not dry
         self.device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")
