@@ -11,7 +11,8 @@ from benchmarks.gpu.stages import STAGES
 from st_mta.atomic import atomic_write_text
 
 JSON, PAGE = "result.json", "result.md"
-LAST_LINES = 6
+LAST_LINES, LONGEST = 6, 400
+"""Of a traceback, and characters of a finding; the JSON has all of both."""
 
 
 def write_results(folder: Path, contents: Sequence[Content], dry: bool) -> None:
@@ -34,7 +35,7 @@ def section(content: Content) -> str:
     """One stage: its plain findings, its tables, and the ends of its tracebacks."""
     found = content["found"]
     tables = {name: rows for name, rows in found.items() if _is_table(rows)}
-    plain = [f"- {name}: {_cell(value)}" for name, value in found.items() if name not in tables]
+    plain = [f"- {name}: {_cell(value)[:LONGEST]}" for name, value in found.items() if name not in tables]
     errors = [f"Failed in {part}:\n\n{_last(text)}\n" for part, text in content["errors"].items()]
     shown = [f"### {name}\n\n{table(rows)}" for name, rows in tables.items()]
     title = f"## {content['stage']}: {STAGES[content['stage']].what}\n"
