@@ -53,7 +53,7 @@ def compare_scorer(bench: Bench, what: str, compute: Compute) -> None:
 def scorers(bench: Bench) -> Iterator[tuple[str, Compute]]:
     """What each kind of scorer computes, by the names of the tolerances."""
     speed, collection = bench.models.speed, bench.models.collection
-    passages = bench.models.passages[: bench.sized(256, 16)]
+    passages = bench.models.passages[: bench.sized(96, 16)]
     known = collection.queries.take(speed.queries)
     queries = [known[number % len(known)] for number in range(len(passages))]
 
@@ -124,7 +124,7 @@ def compare_losses(bench: Bench) -> None:
 
 def compare_packed(bench: Bench, precision: str) -> None:
     """Embeddings on the device without padding against those with it."""
-    passages = bench.models.passages[: bench.sized(512, 16)]
+    passages = bench.models.passages[: bench.sized(256, 16)]
     found = {}
     for packed in (False, True):
         with packing(bench.device, packed):
