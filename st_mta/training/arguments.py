@@ -14,6 +14,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from st_mta.errors import InputError, loading
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range, check_number, count_from
+from st_mta.training.one_gpu import OneGpu
 from st_mta.training.options import MethodOptions
 
 BELOW_ONE = Range(0, 1, without=(1,))
@@ -44,7 +45,7 @@ NEEDS_A_MODEL = ("galore", "apollo", "lomo", "layerwise")
 
 
 @dataclass
-class MultiAssistantTrainingArguments(MethodOptions, SentenceTransformerTrainingArguments):
+class MultiAssistantTrainingArguments(MethodOptions, OneGpu, SentenceTransformerTrainingArguments):
     """Arguments of [`MultiAssistantTrainer`]: everything of the host's arguments, and the options of the method.
 
     The host's arguments describe *one iteration*. They are never changed by a trainer; what is left open here
