@@ -23,6 +23,7 @@ VERBS = {
     "distill": "distil a teacher and assistants into a student on your collection",
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
+    "encode": "encode a collection with a bi-encoder and keep the embeddings",
     "mine": "mine candidates for every query from several retrievers",
     "import": "turn scores that others have published into a collection and a teacher",
     "teacher": "tune a cross-encoder on your collection, and fuse it with others where that is better",

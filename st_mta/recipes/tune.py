@@ -39,15 +39,15 @@ CHECKPOINTS = "checkpoints"
 Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
 
 
-class _BiEncoderArguments(OneGpu, SentenceTransformerTrainingArguments):
+class _BiEncoderArguments(OneGpu, SentenceTransformerTrainingArguments):  # type: ignore[misc]
     pass
 
 
-class _CrossEncoderArguments(OneGpu, CrossEncoderTrainingArguments):
+class _CrossEncoderArguments(OneGpu, CrossEncoderTrainingArguments):  # type: ignore[misc]
     pass
 
 
-class _MultiVectorArguments(OneGpu, MultiVectorEncoderTrainingArguments):
+class _MultiVectorArguments(OneGpu, MultiVectorEncoderTrainingArguments):  # type: ignore[misc]
     pass
 
 
