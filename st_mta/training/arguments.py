@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from typing import Any
@@ -63,7 +64,13 @@ class MultiAssistantTrainingArguments(MethodOptions, OneGpu, SentenceTransformer
     def __post_init__(self) -> None:
         for name, within in HOST_RANGES.items():
             check_number(name, getattr(self, name, None), within)
+        drop_last = self.dataloader_drop_last  # type: ignore[has-type]
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            if not torch.cuda.is_available():
+                self.use_cpu = True  # else accelerate takes every process on a CPU for a run of its own
+            self.dataloader_drop_last = True  # as the host would make it, with a warning; batches are dealt out here
         super().__post_init__()
+        self.dataloader_drop_last = drop_last
         self._refuse_noise()
         self._check_accelerate()
         self._check_learning_rates()
