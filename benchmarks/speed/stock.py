@@ -22,6 +22,11 @@ from sentence_transformers.util import mine_hard_negatives
 from benchmarks.speed.material import BATCH_SIZE, LEARNING_RATE, NUM_CANDIDATES, SCALE, Material
 from st_mta.precision import PRECISIONS
 from st_mta.scored import ScoredCandidates
+from st_mta.training.one_gpu import OneGpu
+
+
+class _Arguments(OneGpu, SentenceTransformerTrainingArguments):
+    pass
 
 
 class Stock:
@@ -85,7 +90,7 @@ class Stock:
         columns = {"query": queries, **{f"passage_{i}": [row[i] for row in rows] for i in range(NUM_CANDIDATES)}}
         labels = scored.scores.reshape(-1, NUM_CANDIDATES).tolist()
         loss = DistillKLDivLoss(student, student_temperature=1 / SCALE, teacher_temperature=1.0)
-        arguments = SentenceTransformerTrainingArguments(
+        arguments = _Arguments(
             str(self.work / "stock"),
             num_train_epochs=1,
             per_device_train_batch_size=self.batch_size,
