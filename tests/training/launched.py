@@ -11,7 +11,7 @@ import torch
 import torch.multiprocessing
 from torch import distributed
 
-SECONDS = 180
+SECONDS = 240
 
 
 def launch(function, num_processes, folder, *arguments, seconds=SECONDS, preload="tests.training.two_processes"):

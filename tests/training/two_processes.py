@@ -17,7 +17,6 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.losses import (
     AttentionMSELoss,
     EmbeddingDistillationLoss,
-    FilteredContrastiveLoss,
     HiddenStateMSELoss,
     ListwiseKLLoss,
     MultiLevelDistillationLoss,
@@ -109,10 +108,6 @@ def listwise(**options):
     return lambda student, targets: ListwiseKLLoss(student, targets=targets, **options)
 
 
-def filtered(student, targets):
-    return FilteredContrastiveLoss(student, scale=5.0)
-
-
 def margin_mse(student, targets):
     return find_loss("margin-mse")(student, targets)
 
@@ -152,7 +147,6 @@ LOSSES = {
         ),
         {},
     ),
-    "filtered": (filtered, {}),
     "margin-mse": (margin_mse, {}),
     "multi-level": (multi_level, {}),
     "embedding": (lambda student, _: EmbeddingDistillationLoss(student, terms=TERMS, map="none"), {}),
@@ -250,8 +244,6 @@ def trained(folder, num_processes, name):
         student, loss, done = train_lists(
             f"{folder}/{name}/checkpoints", num_processes, "per batch", **order_of_batches(arguments)
         )
-    elif name == "seven steps":  # the last batch has one row
-        student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, "per batch", max_steps=7)
     elif name.endswith("queries"):
         epoch = {"max_steps": -1, "num_train_epochs": 1.0, "num_queries": int(name.split()[0])}
         student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, **epoch)
@@ -271,8 +263,8 @@ def trained(folder, num_processes, name):
     return {"weights": weights, "own": own, "done": done, "moved": moved}
 
 
-NAMES = [*LOSSES, "sharing", "seven steps", "3 queries", "12 queries", "frozen", "stock"]
-NAMES += ["warm-up", "warm-up terms", "warm-up epoch", "warm-up own loss", "warm-up epoch router"]
+NAMES = [*LOSSES, "sharing", "3 queries", "12 queries", "97 queries", "frozen", "stock"]
+NAMES += ["warm-up epoch", "warm-up terms", "warm-up own loss", "warm-up epoch router"]
 OF_THREE = ["97 queries", "12 queries", "1 queries", "warm-up epoch"]
 
 
