@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
@@ -14,11 +15,11 @@ from torch import nn
 
 from benchmarks.gpu.material import Models
 from benchmarks.gpu.trainings import ASSISTANTS, loss_of, targets_of
+from benchmarks.search.speed import in_memory, unit
 from st_mta.losses import LOSSES, CachedFilteredContrastiveLoss
 from st_mta.precision import PRECISIONS
-from st_mta.scorers import BiEncoderScorer
+from st_mta.stores.embeddings import Embeddings
 from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
-from st_mta.training.regression import regression_embeddings
 from st_mta.training.students import DOCUMENTS, set_dropout
 
 ROWS = 8
@@ -37,11 +38,10 @@ class Gradients:
         self.models = models
         self.student = SentenceTransformer(models.speed.student, device="cpu")
         set_dropout(self.student, 0.0)
-        target = BiEncoderScorer(SentenceTransformer(models.speed.retriever, device="cpu"), precision="fp32")
         collator = FlatDocumentsCollator(
             self.student.preprocess,
             corpus=models.collection.corpus,
-            targets=regression_embeddings(target, models.collection),
+            targets=self._targets(),
         )
         dataset = listwise_dataset(models.scored(len(ASSISTANTS)), models.collection.queries)
         self.batch = collator([dataset[row] for row in range(rows)])
@@ -57,6 +57,15 @@ class Gradients:
         weights = [weight for weight in student.parameters() if weight.requires_grad]
         found = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         return float(value.detach()), torch.cat([gradient.flatten() for gradient in found]).float().cpu()
+
+    def _targets(self) -> dict[str, Embeddings]:
+        """Random directions to regress to: which ones does not matter here."""
+        random, width = np.random.default_rng(0), int(self.student.get_embedding_dimension() or 0)
+        sizes = {"query": len(self.models.collection.queries), DOCUMENTS: len(self.models.collection.corpus)}
+        return {
+            column: in_memory(unit(random.standard_normal((size, width), dtype=np.float32)))
+            for column, size in sizes.items()
+        }
 
     def losses(self) -> Iterator[tuple[str, MakeLoss]]:
         """Every loss by its word, and the one that no word names."""
