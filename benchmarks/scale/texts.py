@@ -32,7 +32,7 @@ def write_collection(folder: Path, passages: int, queries: int, seed: int = 0) -
         seed: For the drawing.
     """
     random = np.random.default_rng(seed)
-    share, words = _cumulated(), _words()
+    share, words = _cumulated(), first_words(VOCABULARY)
     relevant = np.sort(random.permutation(passages)[:queries]) if queries <= passages else None
     asked = random.integers(0, passages, queries) if relevant is None else relevant
     written: list[tuple[int, str]] = []
@@ -65,10 +65,9 @@ def _cumulated() -> FloatArray:
     return np.asarray(np.cumsum(weights) / weights.sum())
 
 
-def _words() -> list[str]:
-    """Letters alone, of two and more, that are no stop word."""
-    made = [_word(rank) for rank in range(VOCABULARY - len(STOPWORDS))]
-    return [*STOPWORDS, *made]
+def first_words(count: int) -> list[str]:
+    """The most frequent words; those that are no stop words end in x, as none of these does."""
+    return [*STOPWORDS, *map(_word, range(count - len(STOPWORDS)))]
 
 
 def _word(rank: int) -> str:

@@ -1,0 +1,79 @@
+"""The table: what a rehearsal took, and what MS MARCO would take by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FULL_PASSAGES, FULL_QUERIES = 8_800_000, 500_000
+
+BY_BOTH = ("BM25: searches", "run: iteration-00/mine")
+"""Time grows with passages times queries."""
+BY_PASSAGES_AND_WHOLE = ("exact search",)
+"""So does this, and only some of the queries were searched for."""
+SAME = ("libraries alone", "run: iteration-00/train")
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """Markdown of the largest rehearsal; the smaller one before it says how memory grows.
+
+    Args:
+        results: By number of passages, ascending.
+    """
+    large, small = results[-1], results[-2] if len(results) > 1 else None
+    head = "| stage | seconds | processor seconds | MB written | peak MB | hours at full size | GB written | peak GB |"
+    lines = [
+        f"{large['passages']:,} passages, {large['queries']:,} queries; full size is {FULL_PASSAGES:,} passages and "
+        f"{FULL_QUERIES:,} queries.",
+        "",
+        head,
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *(_row(name, stage, large, small) for name, stage in large["stages"].items()),
+        "",
+        _explained(large, small),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, stage: dict[str, Any], large: dict[str, Any], small: dict[str, Any] | None) -> str:
+    ratio = FULL_PASSAGES / large["passages"]
+    hours = stage["processor_seconds"] * time_factor(stage["kind"], large) / 3600
+    written = stage["written_mb"] * (1 if stage["kind"] in SAME else ratio) / 1e3
+    measured = [stage["seconds"], stage["processor_seconds"], stage["written_mb"], stage["peak_mb"]]
+    cells = [name, *(f"{value:,}" for value in measured), f"{hours:,.1f}", f"{written:,.1f}"]
+    return f"| {' | '.join(cells)} | {full_peak(stage, large, small) / 1e3:,.1f} |"
+
+
+def time_factor(kind: str, large: dict[str, Any]) -> float:
+    """How many times as long a stage takes at full size."""
+    passages, queries = FULL_PASSAGES / large["passages"], FULL_QUERIES / large["queries"]
+    if kind in BY_BOTH:
+        return passages * queries
+    if kind in BY_PASSAGES_AND_WHOLE:
+        from benchmarks.scale.stages import SEARCHED
+
+        return passages * FULL_QUERIES / min(SEARCHED, large["queries"])
+    return 1 if kind in SAME else passages
+
+
+def full_peak(stage: dict[str, Any], large: dict[str, Any], small: dict[str, Any] | None) -> float:
+    """MB at full size: along the line through two sizes; through the libraries alone where there is only one."""
+    sizes, peaks = [0, large["passages"]], [large["stages"]["libraries alone"]["peak_mb"], stage["peak_mb"]]
+    if small is not None:
+        same = [other for other in small["stages"].values() if other["kind"] == stage["kind"]]
+        if same:
+            sizes[0], peaks[0] = small["passages"], same[0]["peak_mb"]
+    slope = max(0.0, (peaks[1] - peaks[0]) / (sizes[1] - sizes[0]))
+    return float(peaks[1] + slope * (FULL_PASSAGES - large["passages"]))
+
+
+def _explained(large: dict[str, Any], small: dict[str, Any] | None) -> str:
+    memory = (
+        f"along the line through the peaks at {small['passages']:,} and {large['passages']:,} passages"
+        if small
+        else "along the line through the libraries alone and the peak here"
+    )
+    return (
+        "Full size: processor hours of this machine (one core) grow with the passages, those of searches with "
+        "passages times queries, bytes with the passages, a fixed number of training steps with neither; peak memory "
+        f"goes on {memory}. Peaks count pages of mapped files, which the system takes back when it needs them."
+    )
