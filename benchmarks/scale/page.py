@@ -57,13 +57,11 @@ def time_factor(kind: str, large: dict[str, Any]) -> float:
 
 def full_peak(stage: dict[str, Any], large: dict[str, Any], small: dict[str, Any] | None) -> float:
     """MB at full size: along the line through two sizes; through the libraries alone where there is only one."""
-    sizes, peaks = [0, large["passages"]], [large["stages"]["libraries alone"]["peak_mb"], stage["peak_mb"]]
-    if small is not None:
-        same = [other for other in small["stages"].values() if other["kind"] == stage["kind"]]
-        if same:
-            sizes[0], peaks[0] = small["passages"], same[0]["peak_mb"]
-    slope = max(0.0, (peaks[1] - peaks[0]) / (sizes[1] - sizes[0]))
-    return float(peaks[1] + slope * (FULL_PASSAGES - large["passages"]))
+    others = small["stages"].values() if small else ()
+    known = [(small["passages"], other["peak_mb"]) for other in others if small and other["kind"] == stage["kind"]]
+    size, peak = known[0] if known else (0, large["stages"]["libraries alone"]["peak_mb"])
+    slope = max(0.0, (stage["peak_mb"] - peak) / (large["passages"] - size))
+    return float(stage["peak_mb"] + slope * (FULL_PASSAGES - large["passages"]))
 
 
 def _explained(large: dict[str, Any], small: dict[str, Any] | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from benchmarks.scale.measured import Measured
 from benchmarks.scale.models import RandomEncoder, RandomTeacher, static_student
 from st_mta.collections import load_collection
-from st_mta.mining import searched_depth
+from st_mta.mining import load_scored, searched_depth
 from st_mta.mining.copies import first_copies
 from st_mta.scorers import BM25
 from st_mta.stores import Store, text_keys
@@ -102,31 +103,38 @@ class Rehearsal:
             store=store,
         )
         self.measured.begin()
-        with measured_stages(self.measured):
+        with stages_measured(self.measured):
             trainer.train(resume_from_checkpoint=trainer.distillation.folder.begun)
         self.measured.take("report and student", kind="report")
+        self._look_up(collection, store)
+
+    def _look_up(self, collection: Collection, store: Store) -> None:
+        """What the next run does with the teacher's scores: many small parts become few large ones."""
+        lists = load_scored(self.work / "run" / "iteration-00").candidates
+        teacher, before = RandomTeacher(store), len(store.scores.parts(RandomTeacher(store).fingerprint))
+        self.measured.begin()
+        teacher.score(collection.queries, collection.corpus, lists.pair_queries, lists.passages)
+        after = len(store.scores.parts(teacher.fingerprint))
+        name = f"{len(lists.passages):,} scores looked up, {before} parts made {after}"
+        self.measured.take(name, kind="look-up")
 
 
-class measured_stages:  # noqa: N801 - it is used as a function
-    """Within it every stage of a distillation is measured.
+@contextmanager
+def stages_measured(measured: Measured) -> Iterator[None]:
+    """Within it every stage of a distillation is measured, but for those that an earlier process has done.
 
     Args:
         measured: Where to.
     """
+    stage = Distillation.stage
 
-    def __init__(self, measured: Measured) -> None:
-        self.measured = measured
+    def counted(run: Distillation, name: str, work: Callable[[], Any], kind: Any) -> Any:
+        if name in run.journal:
+            return stage(run, name, work, kind)
+        return measured.stage(f"run: {name}", lambda: stage(run, name, work, kind))
 
-    def __enter__(self) -> None:
-        self._stage: Callable[..., Any] = Distillation.stage
-        stage, measured = self._stage, self.measured
-
-        def counted(run: Distillation, name: str, work: Callable[[], Any], kind: Any) -> Any:
-            if name in run.journal:
-                return stage(run, name, work, kind)
-            return measured.stage(f"run: {name}", lambda: stage(run, name, work, kind))
-
-        Distillation.stage = counted  # type: ignore[method-assign, assignment]
-
-    def __exit__(self, *_: object) -> None:
-        Distillation.stage = self._stage  # type: ignore[method-assign]
+    Distillation.stage = counted  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Distillation.stage = stage  # type: ignore[method-assign]

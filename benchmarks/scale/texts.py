@@ -32,7 +32,7 @@ def write_collection(folder: Path, passages: int, queries: int, seed: int = 0) -
         seed: For the drawing.
     """
     random = np.random.default_rng(seed)
-    share, words = _cumulated(), first_words(VOCABULARY)
+    share, words = _cumulated(), _Words()
     relevant = np.sort(random.permutation(passages)[:queries]) if queries <= passages else None
     asked = random.integers(0, passages, queries) if relevant is None else relevant
     written: list[tuple[int, str]] = []
@@ -66,8 +66,17 @@ def _cumulated() -> FloatArray:
 
 
 def first_words(count: int) -> list[str]:
-    """The most frequent words; those that are no stop words end in x, as none of these does."""
-    return [*STOPWORDS, *map(_word, range(count - len(STOPWORDS)))]
+    """The most frequent words."""
+    return list(map(_Words().__getitem__, range(count)))
+
+
+class _Words(dict[int, str]):
+    """Rank -> word, made when it is first drawn; those that are no stop words end in x, as none of these does."""
+
+    def __missing__(self, rank: int) -> str:
+        word = STOPWORDS[rank] if rank < len(STOPWORDS) else _word(rank - len(STOPWORDS))
+        self[rank] = word
+        return word
 
 
 def _word(rank: int) -> str:
@@ -79,7 +88,7 @@ def _word(rank: int) -> str:
     return syllables + "x"
 
 
-def _texts(random: np.random.Generator, share: FloatArray, words: list[str], count: int) -> list[str]:
+def _texts(random: np.random.Generator, share: FloatArray, words: _Words, count: int) -> list[str]:
     lengths: IntArray = np.exp(random.normal(np.log(MEAN_LENGTH) - DEVIATION**2 / 2, DEVIATION, count)).astype(
         np.int64
     )
