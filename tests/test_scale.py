@@ -21,7 +21,15 @@ def test_every_stage_is_measured_once(tmp_path, capsys):
     assert Distillation.stage is stage
     measured = Measured(tmp_path / "work" / "measured.json")
     kinds = [found["kind"] for found in measured.stages.values()]
-    for kind in ("load the collection", "BM25: index", "exact search", "run: iteration-00/score", "report", "look-up"):
+    for kind in (
+        "load the collection",
+        "BM25: index",
+        "exact search",
+        "score",
+        "look-up",
+        "run: iteration-00/score",
+        "report",
+    ):
         assert kind in kinds
     assert all(found["peak_mb"] >= found["left_mb"] > 0 for found in measured.stages.values())
     before = dict(measured.stages)

@@ -16,7 +16,7 @@ from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.base import PairScorer
 from st_mta.stores import Store, fingerprint_values
 from st_mta.stores.embeddings import Role
-from st_mta.types import FloatArray
+from st_mta.types import FloatArray, IntArray, Retrieved, Scorer, Texts
 
 DIMENSION, STUDENT_DIMENSION = 384, 64
 STUDENT_WORDS = 30_000
@@ -75,6 +75,29 @@ class RandomTeacher(PairScorer):
         seeds = (digest(passage.encode(), seed=digest(query.encode())) for query, passage in zip(queries, passages))
         numbers = np.fromiter(seeds, np.uint64, len(queries))
         return np.asarray(numbers.astype(np.float64) / 2**60 - 8, dtype=np.float32)
+
+
+class RandomRetriever(Scorer):
+    """Rankings drawn at random, the same whenever they are asked for."""
+
+    name, kind, can_retrieve = "random-retriever", "bi-encoder", True
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its one form."""
+        return fingerprint_values("scale-random-retriever")
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) zeros: only its rankings are asked for."""
+        return np.zeros(len(query_positions), dtype=np.float32)
+
+    def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
+        """The k passages of each query (some of small corpora more than once), with falling scores."""
+        passages = np.random.default_rng(0).integers(0, len(corpus), (len(query_positions), k))
+        scores = np.tile(-np.arange(k, dtype=np.float32), (len(query_positions), 1))
+        return Retrieved(np.asarray(query_positions), passages, scores)
 
 
 def static_student() -> SentenceTransformer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.scale import RUN_QUERIES, SEARCHED
+
 FULL_PASSAGES, FULL_QUERIES = 8_800_000, 500_000
 
-BY_BOTH = ("BM25: searches", "run: iteration-00/mine")
+BY_BOTH = ("BM25: searches",)
 """Time grows with passages times queries."""
-BY_PASSAGES_AND_WHOLE = ("exact search",)
-"""So does this, and only some of the queries were searched for."""
+PART = {"exact search": SEARCHED, "run: iteration-00/mine": RUN_QUERIES}
+"""So it does here, where only so many queries were searched for."""
 SAME = ("libraries alone", "run: iteration-00/train")
 
 
@@ -48,10 +50,8 @@ def time_factor(kind: str, large: dict[str, Any]) -> float:
     passages, queries = FULL_PASSAGES / large["passages"], FULL_QUERIES / large["queries"]
     if kind in BY_BOTH:
         return passages * queries
-    if kind in BY_PASSAGES_AND_WHOLE:
-        from benchmarks.scale.stages import SEARCHED
-
-        return passages * FULL_QUERIES / min(SEARCHED, large["queries"])
+    if kind in PART:
+        return passages * FULL_QUERIES / min(PART[kind], large["queries"])
     return 1 if kind in SAME else passages
 
 

@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.scale import RUN_QUERIES, SEARCHED
 from benchmarks.scale.measured import Measured
-from benchmarks.scale.models import RandomEncoder, RandomTeacher, static_student
+from benchmarks.scale.models import RandomEncoder, RandomRetriever, RandomTeacher, static_student
+from st_mta.assistants.calibration import fit_temperatures
 from st_mta.collections import load_collection
-from st_mta.mining import load_scored, searched_depth
+from st_mta.mining import in_corpus_order, load_scored, mine, save_scored, searched_depth
 from st_mta.mining.copies import first_copies
+from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import BM25
 from st_mta.stores import Store, text_keys
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.collator import listwise_dataset
 from st_mta.training.curriculum import training_queries
 from st_mta.training.distillation import Distillation
+from st_mta.training.stages.score import CALIBRATION_QUERIES
 from st_mta.training.trainer import MultiAssistantTrainer
-from st_mta.types import Collection
+from st_mta.types import Collection, IntArray, Scorer
 
-SEARCHED = 2048
-"""Queries for which the corpus is searched by embeddings of 384 numbers."""
-DEPTH, CANDIDATES, STEPS = 100, 16, 200
-BATCH = 16
+DEPTH, CANDIDATES, STEPS, BATCH = 100, 16, 200, 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Rehearsal:
             lambda: encoder.retrieve(collection.queries, collection.corpus, some, DEPTH),
             kind="exact search",
         )
-        self._distil(collection, bm25, encoder, store)
+        self._lists(collection, train, [RandomTeacher(store), bm25, encoder])
+        self._look_up(collection, store)
+        self._distil(collection, [RandomTeacher(store), bm25, encoder], store)
 
     def _load(self) -> Collection:
         return load_collection(self.work / "collection")
@@ -77,46 +81,70 @@ class Rehearsal:
         text_keys(collection.corpus)
         first_copies(collection.corpus)
 
-    def _distil(self, collection: Collection, bm25: BM25, encoder: RandomEncoder, store: Store) -> None:
-        """A distillation as a user starts it, its stages measured one by one."""
-        arguments = MultiAssistantTrainingArguments(
-            str(self.work / "run"),
-            num_iterations=1,
-            queries_per_iteration=self.queries,
-            num_candidates=CANDIDATES,
-            range_max=DEPTH,
-            regression_epochs=0.0,
-            regression_weight=0.0,
-            per_device_train_batch_size=BATCH,
-            num_train_epochs=min(1.0, STEPS * BATCH / self.queries),
-            max_eval_queries=500,
-            use_cpu=True,
-            disable_tqdm=True,
-            report_to="none",
+    def _lists(self, collection: Collection, train: IntArray, scorers: list[Scorer]) -> None:
+        """Lists of all training queries, scored; rankings at random stand for the student's."""
+        retrievers, positives = [RandomRetriever(), scorers[1]], collection.qrels["train"]
+        mined = self.measured.stage(
+            "mine: BM25 and rankings at random",
+            lambda: in_corpus_order(
+                mine(collection, train, retrievers, positives, num_candidates=CANDIDATES, depth=DEPTH)
+            ),
         )
-        trainer = MultiAssistantTrainer(
-            static_student(),
-            arguments,
-            teacher=RandomTeacher(store),
-            assistants=[bm25, encoder],
-            collection=collection,
-            store=store,
+        scored = self.measured.stage(
+            f"score {len(mined.passages):,} pairs by three scorers",
+            lambda: score_all(collection, mined, scorers),
+            kind="score",
         )
-        self.measured.begin()
-        with stages_measured(self.measured):
-            trainer.train(resume_from_checkpoint=trainer.distillation.folder.begun)
-        self.measured.take("report and student", kind="report")
-        self._look_up(collection, store)
+        self.measured.stage("temperatures, files and data set", lambda: self._targets(collection, scored))
+
+    def _targets(self, collection: Collection, scored: ScoredCandidates) -> None:
+        """From scores to what a training reads."""
+        lists = scored.known().filled().with_pseudo_positives()
+        sample = lists.select(np.unique(np.linspace(0, len(lists) - 1, CALIBRATION_QUERIES).astype(np.int64)))
+        scores, mask, _ = sample.dense()
+        arguments = MultiAssistantTrainingArguments(str(self.work / "run"), use_cpu=True)
+        fit_temperatures(scores, mask, arguments.calibration, arguments.target_entropy, list(lists.scorers))
+        (self.work / "lists").mkdir(exist_ok=True)
+        save_scored(self.work / "lists", lists)
+        listwise_dataset(load_scored(self.work / "lists"), collection.queries)
 
     def _look_up(self, collection: Collection, store: Store) -> None:
         """What the next run does with the teacher's scores: many small parts become few large ones."""
-        lists = load_scored(self.work / "run" / "iteration-00").candidates
-        teacher, before = RandomTeacher(store), len(store.scores.parts(RandomTeacher(store).fingerprint))
+        lists = load_scored(self.work / "lists").candidates
+        teacher = RandomTeacher(store)
+        before = len(store.scores.parts(teacher.fingerprint))
         self.measured.begin()
         teacher.score(collection.queries, collection.corpus, lists.pair_queries, lists.passages)
         after = len(store.scores.parts(teacher.fingerprint))
         name = f"{len(lists.passages):,} scores looked up, {before} parts made {after}"
         self.measured.take(name, kind="look-up")
+
+    def _distil(self, collection: Collection, scorers: list[Scorer], store: Store) -> None:
+        """A distillation as a user starts it, its stages measured one by one."""
+        queries = min(RUN_QUERIES, self.queries)
+        arguments = MultiAssistantTrainingArguments(
+            str(self.work / "run"),
+            num_iterations=1,
+            queries_per_iteration=queries,
+            num_candidates=CANDIDATES,
+            range_max=DEPTH,
+            regression_epochs=0.0,
+            regression_weight=0.0,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=min(1.0, STEPS * BATCH / queries),
+            max_eval_queries=500,
+            use_cpu=True,
+            disable_tqdm=True,
+            report_to="none",
+        )
+        teacher, *assistants = scorers
+        trainer = MultiAssistantTrainer(
+            static_student(), arguments, teacher=teacher, assistants=assistants, collection=collection, store=store
+        )
+        self.measured.begin()
+        with stages_measured(self.measured):
+            trainer.train(resume_from_checkpoint=trainer.distillation.folder.begun)
+        self.measured.take("report and student", kind="report")
 
 
 @contextmanager
