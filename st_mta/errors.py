@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 
 class InputError(ValueError):
@@ -20,6 +22,11 @@ class InputError(ValueError):
         self.expected, self.got, self.consequence, self.remedy = expected, got, consequence, remedy
         otherwise = f" Otherwise {consequence}." if consequence else ""
         super().__init__(f"Expected {expected}, got {got}.{otherwise} To do: {remedy}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Names its arguments, so that it can be sent to another process."""
+        named = {name: getattr(self, name) for name in ("expected", "got", "remedy", "consequence")}
+        return partial(type(self), **named), ()
 
 
 @contextmanager

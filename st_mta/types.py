@@ -374,6 +374,8 @@ class Scorer(ABC):
         parameters: Number of weights, 0 where there are none.
         layers: Transformer layers, None where there are none or their number is unknown.
         timed: Whether a run may take its speed; set it to False for a service that is paid for.
+        divisible: Names of methods that several processes may share, part by part: what one part gives does not
+            depend on the others, and the object may be sent to another process.
         pairs_computed: Pairs it has computed in this process, without those looked up in a store.
         seconds_computing: How long that took.
     """
@@ -386,6 +388,7 @@ class Scorer(ABC):
     parameters: int = 0
     layers: int | None = None
     timed: bool = True
+    divisible: tuple[str, ...] = ()
     pairs_computed: int = 0
     seconds_computing: float = 0.0
 

@@ -61,7 +61,7 @@ class StrongBudget:
         }
     )
     seeds: tuple[int, ...] = (1, 2, 3)
-    warm_up_epochs: float = 2.0
+    warm_up_epochs: float = 8.0
     batch_size: int = 16
     max_length: int = 64
     tuning: dict[str, Any] = field(

@@ -87,6 +87,10 @@ class Journal:
         else:
             self._save()
 
+    def follow(self) -> None:
+        """Reads what another process has recorded meanwhile; nothing is written."""
+        self._record = self._read()
+
     def _read(self) -> dict[str, Any]:
         """The record, or where it is damaged its copy, which at most lacks the last stage."""
         try:

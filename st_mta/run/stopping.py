@@ -25,6 +25,9 @@ class Stopped(SystemExit):
         super().__init__(CODE)
         self.saved = saved
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.saved,)
+
     def __str__(self) -> str:
         return f"stopped by SIGTERM. {self.saved} The same command resumes where it stopped."
 

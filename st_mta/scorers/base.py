@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
 from st_mta.errors import InputError
+from st_mta.processes import at_once, processes
 from st_mta.progress import progress
 from st_mta.ranges import checked_whole_number, count_from
 from st_mta.scorers.positions import checked_pairs
@@ -86,21 +87,26 @@ class StoringScorer(Scorer):
         parts = [order[start : start + self.part_size] for start in range(0, len(order), self.part_size)]
         scores, here = np.full(len(order), np.nan, dtype=np.float32), 0
         with progress(f"Scoring with {self.name}", len(order), "pairs") as bar:
-            # What another process is scoring comes last: by then it is stored, or falls to this one.
+            # What another run is scoring comes last: by then it is stored, or falls to this one.
             for wait in (False, True):
                 left: list[IntArray] = []
-                for part in parts:
-                    with self._claim(fingerprint, keys[0][part], keys[1][part], wait) as (free, scores[part]):
-                        ours = part[free & np.isnan(scores[part])]
-                        if len(ours):
-                            scores[ours] = self._score_part(
-                                queries, corpus, query_positions[ours], passage_positions[ours]
-                            )
-                            self._keep(fingerprint, keys[0][ours], keys[1][ours], scores[ours])
-                    others = part[np.isnan(scores[part])]
-                    left += [others] if len(others) else []
-                    here += len(ours)
-                    bar.update(len(part) - len(others))
+                for group in at_once(parts, 1 if wait else processes().width(self._compute)):
+                    with ExitStack() as claims:
+                        ours: list[IntArray] = []
+                        for part in group:
+                            claim = self._claim(fingerprint, keys[0][part], keys[1][part], wait)
+                            free, scores[part] = claims.enter_context(claim)
+                            ours.append(part[free & np.isnan(scores[part])])
+                        ours = [part for part in ours if len(part)]
+                        positions = [(query_positions[part], passage_positions[part]) for part in ours]
+                        for part, values in zip(ours, self._score_parts(queries, corpus, positions)):
+                            scores[part] = values
+                            self._keep(fingerprint, keys[0][part], keys[1][part], values)
+                    here += sum(map(len, ours))
+                    for part in group:
+                        others = part[np.isnan(scores[part])]
+                        left += [others] if len(others) else []
+                        bar.update(len(part) - len(others))
                 parts = left
         return scores, here
 
@@ -115,21 +121,33 @@ class StoringScorer(Scorer):
         with self.store.scores.claim(fingerprint, query_keys, passage_keys, wait) as found:
             yield found
 
-    def _score_part(
-        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
-    ) -> FloatArray:
-        """(P,) scores computed now, checked and timed."""
+    def _score_parts(
+        self, queries: Texts, corpus: Texts, parts: list[tuple[IntArray, IntArray]]
+    ) -> Iterator[FloatArray]:
+        """Scores of each part, given its positions in both tables, computed now, checked and timed."""
         began = time.perf_counter()
-        values = self._compute(queries, corpus, query_positions, passage_positions)
-        values = np.asarray(values, dtype=np.float32)
+        several = len(parts) > 1
+        units = [_as_sent(queries, corpus, *part) if several else (queries, corpus, *part) for part in parts]
+        computed = processes().map(self._compute, units)
         self.seconds_computing += time.perf_counter() - began
-        self.pairs_computed += len(query_positions)
-        _check_scores(self.name, values, (queries, corpus), (query_positions, passage_positions))
-        return values
+        self.pairs_computed += sum(len(part[0]) for part in parts)
+        for values, part in zip(computed, parts):
+            found = np.asarray(values, dtype=np.float32)
+            _check_scores(self.name, found, (queries, corpus), part)
+            yield found
 
     def _keep(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: FloatArray) -> None:
         if self.store is not None:
             self.store.scores.append(fingerprint, query_keys, passage_keys, scores)
+
+
+def _as_sent(
+    queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+) -> tuple[Texts, Texts, IntArray, IntArray]:
+    """The same pairs of tables that hold no other texts."""
+    query_rows, query_of = np.unique(query_positions, return_inverse=True)
+    passage_rows, passage_of = np.unique(passage_positions, return_inverse=True)
+    return queries.select(query_rows), corpus.select(passage_rows), query_of, passage_of
 
 
 class PairScorer(StoringScorer):
@@ -148,6 +166,8 @@ class PairScorer(StoringScorer):
         self.name, self.store = name, store
         if part_size is not None:
             self.part_size = checked_whole_number("part_size", part_size, count_from(1))
+
+    divisible: tuple[str, ...] = ("_compute",)
 
     @abstractmethod
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:

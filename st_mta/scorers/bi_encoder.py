@@ -14,7 +14,7 @@ from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.stores import fingerprint_values
 from st_mta.stores.embeddings import Role
-from st_mta.types import FloatArray
+from st_mta.types import FloatArray, IntArray
 
 SHORTEST = 1e-12  # as torch's normalize: a zero vector stays one
 
@@ -40,6 +40,7 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
     """
 
     host_class = SentenceTransformer
+    divisible = ("encode",)
 
     @property
     def precision(self) -> str:
@@ -83,13 +84,16 @@ class BiEncoderScorer(HostModelScorer[SentenceTransformer], EmbeddingScorer):
             embeddings[kept] = self._encode(encode, [texts[index] for index in kept]) if kept else 0
             return embeddings
         embeddings = np.zeros((0, 0), dtype=np.float32)
-        for batch in self._batches(estimated_tokens(texts, self._frozen.max_length)):
-            rows = encode(
+
+        def compute(batch: IntArray) -> FloatArray:
+            return encode(
                 [texts[index] for index in batch],
                 batch_size=len(batch),
                 show_progress_bar=False,
                 normalize_embeddings=self.similarity == "cosine",
             )
+
+        for batch, rows in self._computed(estimated_tokens(texts, self._frozen.max_length), compute):
             if not len(embeddings):
                 embeddings = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
             embeddings[batch] = rows

@@ -17,7 +17,7 @@ from st_mta.scorers.frozen import sharing_weights
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.lengths import longest_input
 from st_mta.scorers.long_pairs import Pair, fit_to_model
-from st_mta.types import FloatArray
+from st_mta.types import FloatArray, IntArray
 
 
 class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
@@ -51,14 +51,19 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
         limit = self._frozen.max_length
         scores = np.empty(len(queries), dtype=np.float32)
         with self._frozen.computing() as model:
-            for batch in self._batches(np.minimum(tokens, limit) if limit else tokens):
+
+            def compute(batch: IntArray) -> FloatArray:
                 pairs = [(queries[index], passages[index]) for index in batch]
-                scores[batch] = model.predict(
+                logits: FloatArray = model.predict(
                     self._fitting(model, pairs),
                     batch_size=len(batch),
                     activation_fn=torch.nn.Identity(),
                     show_progress_bar=False,
                 ).reshape(len(batch))
+                return logits
+
+            for batch, logits in self._computed(np.minimum(tokens, limit) if limit else tokens, compute):
+                scores[batch] = logits
         return scores
 
     def _fitting(self, model: CrossEncoder, pairs: list[Pair]) -> list[Pair]:

@@ -12,11 +12,14 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 
 from st_mta.backbones import can_pack, packed
 from st_mta.precision import precision_name, resolve_precision
+from st_mta.scorers.ahead import AT_ONCE, one_at_a_time
 from st_mta.scorers.lengths import limit_length, longest_input
 from st_mta.stores import fingerprint_model
 
 Model = TypeVar("Model", SentenceTransformer, CrossEncoder, MultiVectorEncoder, SparseEncoder)
 Version = tuple[tuple[int, int], ...]
+ALIGNED = 64
+"""Bytes; where torch begins what it allocates."""
 WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
 
 
@@ -53,7 +56,7 @@ class FrozenModel(Generic[Model]):
         self.device = torch.empty(0, device=device).device if device is not None else model.device
         self._dtype = resolve_precision(precision, self.device)
         self.precision = precision_name(self._dtype)
-        self._original = model.to(device=self.device, dtype=self._dtype) if owned else model
+        self._original = aligned(model.to(device=self.device, dtype=self._dtype)) if owned else model
         self._max_length = max_length
         self._ready = ready
         self._extra = extra
@@ -101,16 +104,38 @@ class FrozenModel(Generic[Model]):
         if any(weight.dtype != self._dtype or weight.device != self.device for weight in weights):
             model = copy.deepcopy(self._original).to(device=self.device, dtype=self._dtype)
         else:
-            model = sharing_weights(self._original)
+            model = aligned(sharing_weights(self._original))
         limit_length(model, self._max_length)
         if self._ready is not None:
             self._ready(model)
+        if self.device.type in AT_ONCE:
+            one_at_a_time(model)
         return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: it makes a working copy of its own."""
+        return {**self.__dict__, "_copy": None, "_version": None, "_sums": ()}
 
 
 def sharing_weights(model: Model) -> Model:
     """A copy of the modules around the same weights."""
     return copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
+
+
+def aligned(model: Model) -> Model:
+    """The model, in which weights that do not begin at a multiple of 64 bytes are replaced by copies that do.
+
+    Products in fp32 round otherwise where weights lie otherwise in memory, as those of a file do by the length of its
+    header; the same model would give other last digits once it is saved again, or sent to another process.
+    """
+    copies: dict[int, torch.nn.Parameter] = {}
+    for module in model.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None and weight.device.type == "cpu" and weight.data_ptr() % ALIGNED:
+                # Tied weights stay one.
+                again = torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
+                module._parameters[name] = copies.setdefault(id(weight), again)
+    return model
 
 
 def _version(model: torch.nn.Module) -> Version:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import torch
 
+from st_mta.scorers.ahead import Batches
 from st_mta.scorers.batches import token_batches
 from st_mta.scorers.frozen import FrozenModel, Model
 from st_mta.scorers.lengths import usable_length
@@ -16,9 +17,12 @@ from st_mta.scorers.readying import ROLES, check_prompts, set_padding, set_promp
 from st_mta.stores import Store
 from st_mta.types import IntArray, Scorer
 
+Result = TypeVar("Result")
 TOKENS_PER_CORE, PACKED_PER_CORE = 2**10, 2**12
 """A core is fastest while padded texts fit its caches; without padding, more texts of one length are quicker."""
 TOKENS_PER_GPU = 2**16
+PARTS_ON_GPU = 8
+"""How much larger the parts between two writes to the store are there."""
 
 
 class HostModelScorer(Scorer, Generic[Model]):
@@ -66,16 +70,31 @@ class HostModelScorer(Scorer, Generic[Model]):
         self.parameters = sum(weight.numel() for weight in model.parameters())
         self.layers = num_layers(model)
         self.tokens_per_batch = tokens_per_batch
+        self._work = Batches(self.device.type)
+        if self.device.type != "cpu":
+            self._take_larger_parts(others)
 
     @property
     def fingerprint(self) -> str:
         """Digest of weights, configuration, prompts, length and precision."""
         return self._frozen.fingerprint
 
-    def _batches(self, tokens: IntArray) -> Iterator[IntArray]:
-        """Indices of inputs with (n,) tokens, batch by batch."""
+    def _take_larger_parts(self, given: Mapping[str, Any]) -> None:
+        """Writes less often where the user named no size: a GPU computes a part for a CPU in half a second."""
+        for size in ("part_size", "block_size"):
+            if given.get(size) is None and hasattr(self, size):
+                setattr(self, size, PARTS_ON_GPU * getattr(self, size))
+
+    def moved_to(self, device: torch.device) -> None:
+        """Takes note of the device on which its weights are now."""
+        self.device = self._frozen.device = device
+        self._work = Batches(device.type)
+
+    def _computed(self, tokens: IntArray, compute: Callable[[IntArray], Result]) -> Iterator[tuple[IntArray, Result]]:
+        """Indices of inputs with (n,) tokens, batch by batch, and what is computed for them."""
         packs = self._frozen.packs
-        return token_batches(tokens, self.tokens_per_batch or _tokens_per_batch(self.device, packs), packs)
+        budget = self.tokens_per_batch or _tokens_per_batch(self.device, packs)
+        return self._work.each(token_batches(tokens, budget, packs), compute)
 
     def _load(self, path: str, device: str | None) -> Any:
         return self.host_class(path, device=device)

@@ -38,6 +38,7 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
 
     kind = "late-interaction"
     bounded = passages_together = True
+    divisible = ()  # a part takes the query vectors that an earlier one has computed
     part_size = 2**12  # all distinct queries of a part are held too
     _query_vectors: dict[str, torch.Tensor] | None = None
 
@@ -86,8 +87,11 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
         vectors: list[torch.Tensor] = [torch.empty(0)] * len(texts)
         tokens = estimated_tokens(texts, self._frozen.max_length)
         with self._frozen.computing():
-            for batch in self._batches(tokens):
-                encoded = encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+            def compute(batch: IntArray) -> list[torch.Tensor]:
+                return encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+            for batch, encoded in self._computed(tokens, compute):
                 for index, vector in zip(batch, encoded):
                     vectors[index] = self._in_full(vector)
         return vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 
 from st_mta.errors import InputError
+from st_mta.processes import at_once, processes
 from st_mta.progress import progress
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.batches import estimated_tokens
@@ -43,6 +45,7 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
     """
 
     kind = "sparse"
+    divisible = ("encode",)
     host_class = SparseEncoder
     can_retrieve = bounded = True
 
@@ -52,7 +55,11 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
             self.tokens_per_batch = max(
                 1, LOGITS_AT_ONCE.get(self.device.type, LOGITS_AT_ONCE["cuda"]) // self.dimension
             )
-        self._encoded: tuple[str, WeakKeyDictionary[Texts, dict[Role, _Encoded]]] = ("", WeakKeyDictionary())
+        self._encoded: tuple[str, WeakKeyDictionary[Texts, dict[Role, _Encoded]]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: nothing that was computed."""
+        return {**self.__dict__, "_encoded": None}
 
     @property
     def dimension(self) -> int:
@@ -122,18 +129,21 @@ class SparseScorer(HostModelScorer[SparseEncoder], PairScorer):
     def _of(self, texts: Texts, role: Role) -> _Encoded:
         """What is known of a table in a role; nothing after the model has changed."""
         fingerprint = self.fingerprint
-        if self._encoded[0] != fingerprint:
+        if self._encoded is None or self._encoded[0] != fingerprint:
             self._encoded = (fingerprint, WeakKeyDictionary())
         of_table = self._encoded[1].setdefault(texts, {})
         if role not in of_table:
-            of_table[role] = _Encoded(texts, lambda batch: self.encode(batch, role), f"Encoding with {self.name}")
+            of_table[role] = _Encoded(texts, partial(self.encode, role=role), f"Encoding with {self.name}")
         return of_table[role]
 
     def _encode(self, encode: Callable[..., torch.Tensor], texts: list[str]) -> sp.csr_matrix:
         order: list[IntArray] = []
         parts: list[sp.csr_matrix] = []
-        for batch in self._batches(estimated_tokens(texts, self._frozen.max_length)):
-            found = encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+        def compute(batch: IntArray) -> torch.Tensor:
+            return encode([texts[index] for index in batch], batch_size=len(batch), show_progress_bar=False)
+
+        for batch, found in self._computed(estimated_tokens(texts, self._frozen.max_length), compute):
             order.append(batch)
             parts.append(_scipy(found))
         if not parts:
@@ -206,10 +216,10 @@ class _Encoded:
     def _fill(self, texts: Texts, blocks: IntArray) -> None:
         missing = [block for block in blocks.tolist() if block not in self._blocks]
         with progress(self._label, len(missing) * BLOCK, "texts") as bar:
-            for block in missing:
-                positions = self._first[block * BLOCK : (block + 1) * BLOCK]
-                self._blocks[block] = self._encode(texts.take(positions))
-                bar.update(BLOCK)
+            for group in at_once(missing, processes().width(self._encode)):
+                units = [(texts.take(self._first[block * BLOCK : (block + 1) * BLOCK]),) for block in group]
+                self._blocks |= dict(zip(group, processes().map(self._encode, units)))
+                bar.update(BLOCK * len(group))
 
 
 def _scipy(rows: torch.Tensor) -> sp.csr_matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,10 @@ def exact_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
 def float_search(corpus: Embeddings, device: torch.device, block_size: int = BLOCK_SIZE) -> Search:
     """Matrix products over blocks of the corpus, keeping the best so far; memory does not grow with the corpus.
 
-    With very many queries the blocks are smaller than ``block_size`` passages.
+    With very many queries the blocks are smaller than ``block_size`` passages. On a GPU with room for it the corpus
+    stays there from one call to the next.
     """
+    blocks = _on_device(corpus, device)
 
     def search(queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
         left = torch.from_numpy(queries).to(device)
@@ -43,15 +45,41 @@ def float_search(corpus: Embeddings, device: torch.device, block_size: int = BLO
         where = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
         fitting = max(1, SCORES_AT_ONCE // max(1, len(queries)))
         with progress("Comparing passages", len(corpus), "passages") as bar:
-            for places, rows in corpus.sweep(min(block_size, fitting)):
-                top, at = best_columns(left @ tensor_over(rows).to(device).T, k)
-                best, where = torch.cat([best, top], 1), torch.cat([where, torch.from_numpy(places).to(device)[at]], 1)
+            for places, rows in blocks(min(block_size, fitting)):
+                top, at = best_columns(left @ rows.T, k)
+                best, where = torch.cat([best, top], 1), torch.cat([where, places[at]], 1)
                 best, kept = best.topk(min(k, best.shape[1]), dim=1)
                 where = where.gather(1, kept)
                 bar.update(len(rows))
         return best.cpu().numpy(), where.cpu().numpy()
 
     return search
+
+
+def _on_device(
+    corpus: Embeddings, device: torch.device
+) -> Callable[[int], Iterable[tuple[torch.Tensor, torch.Tensor]]]:
+    """Gives places and rows of the corpus in blocks of at most so many; what fits is sent to the device once."""
+    kept: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+
+    def blocks(size: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        if (known := max((made for made in kept if made <= size), default=None)) is not None:
+            return kept[known]
+        sent = (
+            (torch.from_numpy(places).to(device), tensor_over(rows).to(device)) for places, rows in corpus.sweep(size)
+        )
+        if 4 * len(corpus) * corpus.dimension > room_to_keep(device):
+            return sent
+        kept.clear()
+        kept[size] = list(sent)
+        return kept[size]
+
+    return blocks
+
+
+def room_to_keep(device: torch.device) -> int:
+    """Bytes of a device that a corpus may take for as long as it is searched; the CPU reads it from the store."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
 
 
 def best_columns(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from st_mta.errors import InputError
+from st_mta.processes import at_once, processes
 from st_mta.progress import progress
 from st_mta.stores.blocks import KEYS, ROWS, Index, count_rows, known_keys, read_index, write_block
 from st_mta.stores.claims import claimed
@@ -126,18 +128,23 @@ class EmbeddingStore:
         with progress(f"Encoding {unit}", len(missing), unit) as bar:
             for wait in (False, True):
                 left: list[IntArray] = []
-                for block in blocks:
-                    with claimed(self.folder, f"{fingerprint}-{role}", keys[block], wait) as free:
-                        unknown = ~np.isin(keys[block], news.look())
-                        ours, others = block[unknown & free], block[unknown & ~free]
-                        if len(ours):
-                            embeddings = np.asarray(encode(texts.take(ours)))
-                            _check_embeddings(embeddings, texts, ours, news.index.stored.dimension)
-                            news.add(write_block(folder, keys[ours], in_format(embeddings, self.stored_in)))
-                    encoded += len(ours)
-                    left += [others] if len(others) else []
-                    bar.update(len(block) - len(others))
-                blocks = left
+                for group in at_once(blocks, 1 if wait else processes().width(encode)):
+                    with ExitStack() as claims:
+                        ours: list[IntArray] = []
+                        for block in group:
+                            claim = claimed(self.folder, f"{fingerprint}-{role}", keys[block], wait)
+                            free = claims.enter_context(claim)
+                            unknown = ~np.isin(keys[block], news.look())
+                            ours.append(block[unknown & free])
+                            left.append(block[unknown & ~free])
+                            bar.update(len(block) - len(left[-1]))
+                        ours = [block for block in ours if len(block)]
+                        for block, rows in zip(ours, processes().map(encode, [(texts.take(b),) for b in ours])):
+                            embeddings = np.asarray(rows)
+                            _check_embeddings(embeddings, texts, block, news.index.stored.dimension)
+                            news.add(write_block(folder, keys[block], in_format(embeddings, self.stored_in)))
+                    encoded += sum(map(len, ours))
+                blocks = [block for block in left if len(block)]
         return encoded
 
     def _whole_index(self, fingerprint: str, role: Role, keys: KeyArray) -> Index:

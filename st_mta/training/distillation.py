@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,14 @@ from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.losses.by_name import find_loss
+from st_mta.processes import processes
 from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
 from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer, with_view
+from st_mta.scorers.made_of import with_parts
 from st_mta.scorers.view import check_views
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -40,8 +43,8 @@ from st_mta.training.stages.keep_student import keep_student
 from st_mta.training.stages.promote import apply_promotion
 from st_mta.training.stages.quality import measure_quality
 from st_mta.training.stages.regression_target import choose_regression_target
-from st_mta.training.stages.train import make_targets
-from st_mta.training.stages.warm_up import warm_up
+from st_mta.training.stages.train import TRAIN, make_targets, train_together
+from st_mta.training.stages.warm_up import warm_up, warm_up_together
 from st_mta.training.student_folders import StudentFolders, copied
 from st_mta.types import Collection
 
@@ -88,6 +91,7 @@ class Distillation(RunState):
             pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
         )
         whole = replace(whole, notes=(*whole.notes, *viewed))
+        processes().introduce([scorer for scorer in with_parts(pool.scorers) if scorer.divisible])
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
         factory = find_loss(arguments.loss if loss is None else loss)
@@ -141,6 +145,10 @@ class Distillation(RunState):
         self.stage("serving", lambda: finish.serve(self, best.folder), Served)
         forget_all(self, best)
         return best
+
+    def calls(self) -> dict[str, Callable[..., Any]]:
+        """What every process does when rank 0 says so, for [`st_mta.processes.Processes.lead`]."""
+        return {TRAIN: partial(train_together, self), WARM_UP: partial(warm_up_together, self)}
 
     def learn(self) -> BestSoFar:
         """The stages that make the student; the test split is not read.

@@ -20,9 +20,10 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.word_level.loss import reads_layers
+from st_mta.processes import processes
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Measures, Quality, RegressionTarget
+from st_mta.run.results import Evaluated, Measures, Promoted, Quality, RegressionTarget
 from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -142,11 +143,27 @@ class RunState:
         student.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
         student.embed(self.collection.queries, "query", queries)
 
-    def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
-        """The collator of an iteration, with embeddings to regress to where they have a weight."""
+    def catch_up(self) -> None:
+        """Takes note of what rank 0 has recorded, before all processes train."""
+        if processes().leads:
+            return
+        self.journal.follow()
+        self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])
+        for iteration in range(self.arguments.num_iterations):
+            folder = self.folder.iteration(iteration)
+            name = f"{folder.name}/promote"
+            if name in self.journal and (replaced := self.journal.result(name, Promoted).replaced) is not None:
+                self.pool.replace(replaced, self.students.scorer(folder / STUDENT, folder.name))
+
+    def embeddings_to_regress_to(self) -> dict[str, Embeddings]:
+        """Those of the texts of an iteration, by column; none where there is no bi-encoder."""
         mapped = mapped_before(self.arguments.regression_to, self.arguments.regression_terms)
         target = self.regression_target(mapped=mapped) if self.settled.regression_weight else None
-        targets = {} if target is None else regression_embeddings(target, self.collection)
+        return {} if target is None else regression_embeddings(target, self.collection)
+
+    def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
+        """The collator of an iteration, with embeddings to regress to where they have a weight."""
+        targets = self.embeddings_to_regress_to()
         return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,9 +18,11 @@ from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
+from st_mta.processes import processes
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
 from st_mta.run.lock import locked
+from st_mta.run.seen import refuse_unseen
 from st_mta.scorers import load_student
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -43,6 +46,9 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
     closest to it), evaluates on the development split, and lets the student replace the worst assistant where it
     beats it. Every stage is recorded when it ends; a killed run resumes with ``train(resume_from_checkpoint=True)``
     and ends with the same weights.
+
+    Under torchrun or accelerate launch every process makes the trainer and calls ``train``; see
+    [`st_mta.processes`] for who does what. Batch sizes are those of one process, as with the host.
 
     Of the host's trainer, callbacks, ``evaluate``, ``save_model``, ``push_to_hub``, ``state`` and its log work as
     there; what belongs to a single training with its data set (``get_train_dataloader``, ``predict``,
@@ -144,8 +150,22 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         """
         if trial is not None or ignore_keys_for_eval is not None:
             self._refuse("hyperparameter_search and ignore_keys_for_eval")
+        run = self.distillation
+        refuse_unseen(run.folder.root)
+        report = processes().lead(lambda: self._lead(resume_from_checkpoint), run.calls())
+        if not processes().leads:
+            student = run.students.load(run.folder.student)
+            attach_lineage(student, report, made_from=self.model)
+            self._take_student(student)
+        self._take_state()
+        if self.args.push_to_hub:
+            self.push_to_hub()
+        return report
+
+    def _lead(self, resume: bool | str | None) -> Report:
+        """The whole run; on rank 0 where there are several processes."""
         with locked(self.distillation.folder.root):
-            return self._train(resume_from_checkpoint)
+            return self._train(resume)
 
     def _train(self, resume: bool | str | None) -> Report:
         run = self.distillation
@@ -176,14 +196,15 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         with run.folder.manifest.recording("report"):
             run.students.save(student, run.folder.student)
             write_report(run.folder.root, report, collection=run.collection)
+        self._take_student(student)
+        return report
+
+    def _take_student(self, student: SentenceTransformer) -> None:
+        """Makes the trainer's model what was trained."""
         self.model.load_state_dict(student.state_dict())
         if self.args.max_length is not None:
             self.model.max_seq_length = student.max_seq_length
         self.model.prompts, self.model.model_card_data = student.prompts, student.model_card_data
-        self._take_state()
-        if self.args.push_to_hub:
-            self.push_to_hub()
-        return report
 
     def evaluate(
         self,
@@ -202,7 +223,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             self._refuse("an eval_dataset")
         if self.evaluator is None:
             self.evaluator = CollectionEvaluator(self.collection, "dev")
-        measured = self.evaluator(self.model)
+        evaluator = self.evaluator
+        measured = processes().on_leader(lambda: evaluator(self.model))
         measured = measured if isinstance(measured, dict) else {"score": measured}
         metrics = {f"{metric_key_prefix}_{name}": float(value) for name, value in measured.items()}
         self.log(metrics)
@@ -274,7 +296,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         Raises:
             InputError: If the run is not finished, or the Hub does not take it.
         """
-        return push_run(
+        push = partial(
+            push_run,
             Path(self.args.output_dir),
             repo_id or self.args.hub_model_id or self.hub_model_id or "",
             message=commit_message,
@@ -283,6 +306,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             replace_card=replace_model_card,
             **options,
         )
+        return processes().on_leader(push)
 
 
 def _refused(name: str) -> Callable[..., NoReturn]:
@@ -303,10 +327,4 @@ def _refuse_other_arguments(args: Any) -> None:
             expected="MultiAssistantTrainingArguments",
             got=type(args).__name__,
             remedy="use MultiAssistantTrainingArguments(...), which takes every argument of the host as well",
-        )
-    if args.world_size != 1:
-        raise InputError(
-            expected="one process",
-            got=f"{args.world_size} processes",
-            remedy="start it without torchrun or accelerate launch; ListwiseKLLoss alone does run under both",
         )

@@ -6,7 +6,7 @@ import torch
 
 from st_mta.errors import InputError
 from st_mta.scorers import CrossEncoderScorer
-from tests.tiny import tiny_cross_encoder
+from tests.tiny import WORDS, tiny_cross_encoder
 
 
 def test_scores_are_the_raw_logits(queries, corpus, pairs):
@@ -60,3 +60,19 @@ def test_batches_keep_to_the_budget(queries, corpus, pairs, monkeypatch):
 def test_a_model_with_several_outputs_is_refused():
     with pytest.raises(InputError, match="3 outputs"):
         CrossEncoderScorer(tiny_cross_encoder(num_labels=3), name="classifier")
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3, 9])
+def test_scores_do_not_depend_on_where_weights_lie_in_memory(offset):
+    """Weights of a file lie where the length of its header has put them."""
+    texts = [" ".join(WORDS[26 + i : 27 + i + i % 7]) for i in range(40)]
+    shifted = tiny_cross_encoder(2)
+    expected = CrossEncoderScorer(shifted, precision="fp32", tokens_per_batch=64).predict(texts, texts[::-1])
+    for weight in shifted.parameters():
+        room = torch.empty(weight.numel() + 32)
+        first = -(room.data_ptr() // 4) % 16 + offset
+        weight.data = room[first : first + weight.numel()].view(weight.shape).copy_(weight.data)
+    lies = [weight.data_ptr() for weight in shifted.parameters()]
+    scorer = CrossEncoderScorer(shifted, precision="fp32", tokens_per_batch=64)
+    np.testing.assert_array_equal(scorer.predict(texts, texts[::-1]), expected)
+    assert [weight.data_ptr() for weight in shifted.parameters()] == lies  # the user's model is left as it was

@@ -160,3 +160,23 @@ def test_a_search_scores_with_the_bits_of_pair_products():
     scores, positions = search_corpus(in_memory(queries), in_memory(corpus), 10, exact_search(in_memory(corpus), CPU))
     pairs = np.repeat(np.arange(20), 10), positions.ravel()
     np.testing.assert_array_equal(scores.ravel(), pair_products(queries.__getitem__, corpus.__getitem__, *pairs))
+
+
+def test_a_corpus_that_fits_stays_on_the_device(monkeypatch, small_blocks):
+    corpus, read = in_memory(random_rows(200)), []
+    sweep = Embeddings.sweep
+    monkeypatch.setattr(Embeddings, "sweep", lambda self, size: read.append(size) or sweep(self, size))
+    queries = in_memory(random_rows(20, seed=1))
+    found = {}
+    for room in (0, 4 * 200 * 24 - 1, 4 * 200 * 24):
+        read.clear()
+        monkeypatch.setattr(search_backends, "room_to_keep", lambda device, room=room: room)
+        search = search_backends.float_search(corpus, CPU, 30)
+        found[room, len(read)] = search_corpus(queries, corpus, 10, search)
+        passes = len(read)
+        found[room, passes] = search_corpus(queries, corpus, 10, search)
+        assert len(read) == (1 if room == 4 * 200 * 24 else 2 * passes)
+    (scores, positions), *others = found.values()
+    for other_scores, other_positions in others:
+        np.testing.assert_array_equal(other_scores, scores)
+        np.testing.assert_array_equal(other_positions, positions)

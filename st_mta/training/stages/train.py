@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.losses import set_filter_iteration
 from st_mta.losses.embedding.spaces import TRAINED
 from st_mta.mining import load_scored
+from st_mta.processes import processes
 from st_mta.run.results import Scored, Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import alpha_schedule, train_with_checkpoints
@@ -23,9 +25,20 @@ from st_mta.training.run_state import STUDENT, RunState
 from st_mta.training.settled import inner_arguments
 from st_mta.training.sharing import order_of_batches
 
+TRAIN = "train"
+"""Name of the training among what all processes do together."""
+
 
 def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
-    """Trains on the iteration's lists and keeps the student."""
+    """Has trained on the iteration's lists, by all processes."""
+    if processes().size > 1:
+        run.embeddings_to_regress_to()  # encoded before every process reads them
+    return processes().together(TRAIN, partial(train_together, run), iteration, start_from)
+
+
+def train_together(run: RunState, iteration: int, start_from: Path) -> Trained:
+    """Trains on the iteration's lists and keeps the student; every process does this at the same time."""
+    run.catch_up()
     folder = run.folder.iteration(iteration)
     student = run.students.load(start_from)
     scored = load_scored(folder)
@@ -51,9 +64,10 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
         **run.hosted,
     )
     refuse_diverged(student, f"the training of {folder.name}", run.arguments.learning_rate, done.loss)
-    run.students.save(student, folder / STUDENT)
-    if spaces is not None and spaces.kind in TRAINED:
-        spaces.save(folder)
+    if processes().leads:
+        run.students.save(student, folder / STUDENT)
+        if spaces is not None and spaces.kind in TRAINED:
+            spaces.save(folder)
     alpha = getattr(loss, "alpha", None)  # a loss of the user's own may have none, or mean something else by it
     return replace(done, alpha=float(alpha) if isinstance(alpha, (int, float)) else None)
 

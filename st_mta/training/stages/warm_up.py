@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from functools import partial
 
 from st_mta.losses.embedding.spaces import TRAINED
-from st_mta.run.results import WarmedUp
+from st_mta.processes import processes
+from st_mta.run.results import Trained, WarmedUp
 from st_mta.training.diverged import refuse_diverged
 from st_mta.training.regression import regress_embeddings, trainable_columns, warm_up_arguments, warm_up_texts
 from st_mta.training.regression_map import warm_up_loss
@@ -17,16 +19,33 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up(run: RunState) -> WarmedUp:
-    """Trains on unlabelled text, or says why it does not."""
+    """Has trained on unlabelled text, by all processes, or says why it does not."""
     columns = trainable_columns(run.students.original, run.arguments.router_mapping)
     target = run.regression_target()
     if (reason := _reason_to_skip(run, columns)) is not None or target is None:
         logger.info("No warm-up: %s.", reason)
         return WarmedUp(student=BEFORE, skipped=reason)
+    if processes().size > 1:
+        warm_up_texts(run.collection, run.unlabelled, target, run.arguments)  # encoded before every process reads them
+    done = processes().together(WARM_UP, partial(warm_up_together, run))
+    warmed = run.students.scorer(run.folder.warm_up / STUDENT, WARM_UP)
+    return WarmedUp(
+        **asdict(done),
+        student=f"{run.folder.warm_up.name}/{STUDENT}",
+        regressed_to=target.name,
+        dev=run.measure(warmed, "dev"),
+        fingerprint=warmed.fingerprint,
+    )
+
+
+def warm_up_together(run: RunState) -> Trained:
+    """Trains on unlabelled text and keeps the student; every process does this at the same time."""
+    run.catch_up()
+    columns = trainable_columns(run.students.original, run.arguments.router_mapping)
     student = run.students.load(run.folder.student_before)
     how, folder = warm_up_loss(run, student), run.folder.warm_up
-    given = target if how.mapped else run.regression_target(mapped=False)
-    assert given is not None  # as target is
+    given = run.regression_target(mapped=how.mapped)
+    assert given is not None  # as `warm_up` has seen
     found = warm_up_texts(run.collection, run.unlabelled, given, run.arguments)
     done = regress_embeddings(
         student,
@@ -40,18 +59,11 @@ def warm_up(run: RunState) -> WarmedUp:
         **{**run.hosted, "callbacks": [*run.callbacks, *how.callbacks]},
     )
     refuse_diverged(student, "the warm-up", run.arguments.regression_learning_rate, done.loss)
-    run.students.save(student, folder / STUDENT)
-    if how.loss is not None and how.loss.map.kind in TRAINED:
-        how.loss.save_map(folder)
-    warmed = run.students.scorer(folder / STUDENT, WARM_UP)
-    dev = run.measure(warmed, "dev")
-    return WarmedUp(
-        **asdict(done),
-        student=f"{folder.name}/{STUDENT}",
-        regressed_to=target.name,
-        dev=dev,
-        fingerprint=warmed.fingerprint,
-    )
+    if processes().leads:
+        run.students.save(student, folder / STUDENT)
+        if how.loss is not None and how.loss.map.kind in TRAINED:
+            how.loss.save_map(folder)
+    return done
 
 
 def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:

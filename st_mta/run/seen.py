@@ -1,0 +1,43 @@
+"""Whether every process of a run sees its output folder."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from st_mta.errors import InputError
+from st_mta.processes import processes
+
+
+def refuse_unseen(folder: Path) -> None:
+    """Raises ``InputError`` on every process where some of them do not see what rank 0 writes into a folder."""
+    if processes().size == 1:
+        return
+    made = processes().on_leader(lambda: _mark(folder))
+    unseen = processes().any(not made[-1].exists())
+    if processes().leads:
+        _remove(made)
+    if unseen:
+        raise InputError(
+            expected=f"an output folder that all {processes().size} processes see",
+            got=f"{folder}, in which some of them do not find what the first one has written",
+            consequence="they could not read the lists to train on",
+            remedy="name a folder on a file system that all machines share",
+        )
+
+
+def _mark(folder: Path) -> list[Path]:
+    """Writes an empty file; returns the folders that were missing, the outermost first, and the file."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / f".seen-{uuid.uuid4().hex}"
+    mark.touch()
+    return [*missing, mark]
+
+
+def _remove(made: list[Path]) -> None:
+    made[-1].unlink(missing_ok=True)
+    for path in made[-2::-1]:
+        with suppress(OSError):
+            path.rmdir()
