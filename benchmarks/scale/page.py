@@ -14,6 +14,20 @@ PART = {"exact search": SEARCHED, "run: iteration-00/mine": RUN_QUERIES}
 """So it does here, where only so many queries were searched for."""
 SAME = ("libraries alone", "run: iteration-00/train")
 
+HELD: tuple[tuple[str, str, float], ...] = (
+    ("texts and ids, in Arrow", "323 bytes a passage", 323 * FULL_PASSAGES),
+    ("content keys, keys and places of copies", "24 bytes a passage", 24 * FULL_PASSAGES),
+    ("BM25: an index of 34 different terms a passage", "8 bytes an entry", 34 * 8 * FULL_PASSAGES),
+    ("BM25: counts while it is built, twice for a moment", "5 bytes an entry", 34 * 10 * FULL_PASSAGES),
+    ("BM25: vocabulary, a dictionary of Python strings", "111 bytes a term", 111 * 2**21),
+    ("judgements, dictionaries by id", "319 bytes a query with one passage", 319 * FULL_QUERIES),
+    ("a ranking of all queries, 101 deep; two at a time", "1,212 bytes a query", 2 * 1212 * FULL_QUERIES),
+    ("lists of 16 with three scores", "37 bytes a pair", 37 * 16 * FULL_QUERIES),
+    ("looking their scores up", "some 100 bytes a pair", 100 * 16 * FULL_QUERIES),
+    ("tokens of the passages in lists, for a training", "some 300 bytes a passage", 300 * 5_000_000),
+)
+"""What, how much of it, and bytes at full size; embeddings, stored scores and searches are read from files."""
+
 
 def page(results: list[dict[str, Any]]) -> str:
     """Markdown of the largest rehearsal; the smaller one before it says how memory grows.
@@ -32,6 +46,12 @@ def page(results: list[dict[str, Any]]) -> str:
         *(_row(name, stage, large, small) for name, stage in large["stages"].items()),
         "",
         _explained(large, small),
+        "",
+        "What is held in memory at full size:",
+        "",
+        "| what | how much | GB |",
+        "|---|---|---:|",
+        *(f"| {what} | {each} | {num_bytes / 1e9:.1f} |" for what, each, num_bytes in HELD),
     ]
     return "\n".join(lines) + "\n"
 
