@@ -78,7 +78,9 @@ def test_the_page_says_where_memory_was_taken_from():
     stage = {"seconds": 3600.0, "processor_seconds": 7200.0, "read_mb": 0.0, "written_mb": 100.0, "left_mb": 1}
     results = [a_result(passages, queries) for passages, queries in ((88_000, 5_000), (880_000, 50_000))]
     for result, peak in zip(results, (600, 1392)):
-        result["stages"] = {"load": {"kind": "load", "peak_mb": peak, **stage}}
+        peaks = {"libraries alone": 500, "load": peak}
+        result["stages"] = {kind: {"kind": kind, "peak_mb": found, **stage} for kind, found in peaks.items()}
     text = page(results)
     assert "| load | 3,600.0 | 7,200.0 | 100.0 | 1,392 | 20.0 | 1.0 | 9.3 |" in text
     assert "88,000 and 880,000" in text
+    assert text.index("880,000 passages, 50,000") < text.index("88,000 passages, 5,000")  # the largest first

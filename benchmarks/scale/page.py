@@ -30,12 +30,23 @@ HELD: tuple[tuple[str, str, float], ...] = (
 
 
 def page(results: list[dict[str, Any]]) -> str:
-    """Markdown of the largest rehearsal; the smaller one before it says how memory grows.
+    """Markdown of all rehearsals, the largest first; of each the smaller one before it says how memory grows.
 
     Args:
         results: By number of passages, ascending.
     """
-    large, small = results[-1], results[-2] if len(results) > 1 else None
+    tables = [_table(large, small) for small, large in zip([None, *results], results)]
+    held = [
+        "What is held in memory at full size:",
+        "",
+        "| what | how much | GB |",
+        "|---|---|---:|",
+        *(f"| {what} | {each} | {num_bytes / 1e9:.1f} |" for what, each, num_bytes in HELD),
+    ]
+    return "\n\n".join([*reversed(tables), "\n".join(held)]) + "\n"
+
+
+def _table(large: dict[str, Any], small: dict[str, Any] | None) -> str:
     head = "| stage | seconds | processor seconds | MB written | peak MB | hours at full size | GB written | peak GB |"
     lines = [
         f"{large['passages']:,} passages, {large['queries']:,} queries; full size is {FULL_PASSAGES:,} passages and "
@@ -46,14 +57,8 @@ def page(results: list[dict[str, Any]]) -> str:
         *(_row(name, stage, large, small) for name, stage in large["stages"].items()),
         "",
         _explained(large, small),
-        "",
-        "What is held in memory at full size:",
-        "",
-        "| what | how much | GB |",
-        "|---|---|---:|",
-        *(f"| {what} | {each} | {num_bytes / 1e9:.1f} |" for what, each, num_bytes in HELD),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _row(name: str, stage: dict[str, Any], large: dict[str, Any], small: dict[str, Any] | None) -> str:
