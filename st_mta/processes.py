@@ -139,7 +139,7 @@ class Processes:
             return self._outcome(*self._told())  # type: ignore[no-any-return]
         try:
             result = work()
-        except BaseException as error:
+        except Exception as error:  # a signal may come in the middle of a message: then this process only ends
             try:
                 self.share(("raised", _portable(error)))
             except InputError as lost:
@@ -155,6 +155,7 @@ class Processes:
 
     def _outcome(self, kind: str, payload: Any) -> Any:
         if kind == "raised":
+            payload.said_elsewhere = True  # so that a command prints it once
             raise payload
         return payload
 

@@ -34,10 +34,12 @@ class Ours:
         material: What to work on.
         precision: "fp32" or "bf16".
         work: Folder for stores and checkpoints.
+        batch_size: Queries of a training batch; frozen scorers cut theirs by tokens.
     """
 
-    def __init__(self, material: Material, precision: str, work: Path) -> None:
+    def __init__(self, material: Material, precision: str, work: Path, batch_size: int = BATCH_SIZE) -> None:
         self.material, self.precision, self.work = material, precision, work
+        self.batch_size = batch_size
         self._numbers = itertools.count()
 
     def frozen(self, folder: str) -> BiEncoderScorer:
@@ -76,7 +78,7 @@ class Ours:
         arguments = MultiAssistantTrainingArguments(
             str(self._folder() / "checkpoints"),
             num_train_epochs=1,
-            per_device_train_batch_size=BATCH_SIZE,
+            per_device_train_batch_size=self.batch_size,
             learning_rate=LEARNING_RATE,
             seed=seed,
             precision=self.precision,

@@ -22,6 +22,11 @@ from sentence_transformers.util import mine_hard_negatives
 from benchmarks.speed.material import BATCH_SIZE, LEARNING_RATE, NUM_CANDIDATES, SCALE, Material
 from st_mta.precision import PRECISIONS
 from st_mta.scored import ScoredCandidates
+from st_mta.training.one_gpu import OneGpu
+
+
+class _Arguments(OneGpu, SentenceTransformerTrainingArguments):
+    pass
 
 
 class Stock:
@@ -31,10 +36,12 @@ class Stock:
         material: What to work on.
         precision: "fp32" or "bf16": weights of frozen models, and autocast in training.
         work: Folder for what the host writes.
+        batch_size: Texts, pairs or queries of a batch; the host's default.
     """
 
-    def __init__(self, material: Material, precision: str, work: Path) -> None:
+    def __init__(self, material: Material, precision: str, work: Path, batch_size: int = BATCH_SIZE) -> None:
         self.material, self.precision, self.work = material, precision, work
+        self.batch_size = batch_size
 
     def frozen(self, folder: str) -> SentenceTransformer:
         """A bi-encoder for encoding."""
@@ -61,18 +68,21 @@ class Stock:
             corpus=collection.corpus.take(range(len(collection.corpus))),
             num_negatives=NUM_CANDIDATES - 1,
             output_format="n-tuple",
+            batch_size=self.batch_size,
             verbose=False,
         )
 
     def score(self, scored: ScoredCandidates) -> np.ndarray:
-        """Every pair, raw logits, at the host's default batch size."""
+        """Every pair, raw logits."""
         queries, rows = self.material.texts_of(scored)
         pairs = [(query, passage) for query, passages in zip(queries, rows) for passage in passages]
-        return self.teacher.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        return self.teacher.predict(
+            pairs, batch_size=self.batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False
+        )
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Embeddings, at the host's default batch size."""
-        return self.retriever.encode_document(texts, show_progress_bar=False)
+        """Embeddings."""
+        return self.retriever.encode_document(texts, batch_size=self.batch_size, show_progress_bar=False)
 
     def train(self, scored: ScoredCandidates, student: SentenceTransformer, seed: int) -> None:
         """One epoch of the host's KL loss over columns."""
@@ -80,10 +90,10 @@ class Stock:
         columns = {"query": queries, **{f"passage_{i}": [row[i] for row in rows] for i in range(NUM_CANDIDATES)}}
         labels = scored.scores.reshape(-1, NUM_CANDIDATES).tolist()
         loss = DistillKLDivLoss(student, student_temperature=1 / SCALE, teacher_temperature=1.0)
-        arguments = SentenceTransformerTrainingArguments(
+        arguments = _Arguments(
             str(self.work / "stock"),
             num_train_epochs=1,
-            per_device_train_batch_size=BATCH_SIZE,
+            per_device_train_batch_size=self.batch_size,
             learning_rate=LEARNING_RATE,
             seed=seed,
             bf16=self.precision == "bf16",

@@ -63,13 +63,15 @@ def fit_temperatures(
     return [teacher, *(_fit_affine(one, logits, mask, name) for name, one in zip(names[1:], scorers[1:]))]
 
 
-def calibrate(scores: Tensor, mask: Tensor, temperatures: Sequence[float], calibration: str = "temperature") -> Tensor:
+def calibrate(
+    scores: Tensor, mask: Tensor, temperatures: Sequence[float] | Tensor, calibration: str = "temperature"
+) -> Tensor:
     """Scores on the scale that the temperatures were fitted for.
 
     Args:
         scores: (Q, S, N) raw scores; masked ones may be NaN.
         mask: (Q, N) bool, True for a valid candidate.
-        temperatures: S positive numbers.
+        temperatures: S positive numbers; a tensor on the scores' device need not be copied there.
         calibration: With which `fit_temperatures` found them.
 
     Returns:
@@ -78,7 +80,7 @@ def calibrate(scores: Tensor, mask: Tensor, temperatures: Sequence[float], calib
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if calibration == "zscore":
         scores = standardise(scores, mask[:, None])
-    return scores / scores.new_tensor(temperatures)[:, None]
+    return scores / torch.as_tensor(temperatures, dtype=scores.dtype, device=scores.device)[:, None]
 
 
 def fit_temperature(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import combinations as combinations_of
 
 import torch
@@ -103,8 +104,12 @@ def weighted_mean(weights: Sequence[float]) -> Fusion:
             remedy="give one weight per assistant, for instance from fit_weights",
         )
 
+    @cache
+    def on(device: torch.device) -> Tensor:
+        return torch.tensor(weights, dtype=torch.float32, device=device)  # copied there once, not in every step
+
     def fuse_weighted(scores: Tensor, memberships: Tensor, mask: Tensor) -> Tensor:
-        table = memberships * torch.tensor(weights, dtype=torch.float32, device=memberships.device)
+        table = memberships * on(memberships.device)
         table = torch.where((table > 0).any(dim=1, keepdim=True), table, memberships.float())
         shares = (table / table.sum(dim=1, keepdim=True)).log()
         log_probs = masked_log_softmax(scores, mask[:, None])

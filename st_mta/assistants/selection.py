@@ -99,7 +99,12 @@ def find_selection(selection: str | Metric) -> Metric:
     return find_function("selection", selection, SELECTIONS, parameters=METRIC)
 
 
-def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -> Tensor:
+def select(
+    distances: Tensor,
+    per: str = "batch",
+    valid: Tensor | None = None,
+    summed: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Chooses for each query the plain or fused assistant closest to the teacher.
 
     Args:
@@ -107,6 +112,7 @@ def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -
         per: "batch" chooses one member for all queries, by the mean over the valid ones (MTA4DPR's way); "query"
             chooses for each query.
         valid: (B,) bool, the queries that count for the mean (those with at least two valid candidates); default all.
+        summed: Adds up what the processes of a training have, for a batch that is spread over several of them.
 
     Returns:
         (B,) int64 member of each query. Ties (closer than 1e-6) go to the first in pool order.
@@ -119,7 +125,9 @@ def select(distances: Tensor, per: str = "batch", valid: Tensor | None = None) -
     if per == "query":
         return _first_smallest(distances)
     rows = torch.ones_like(distances[:, 0], dtype=torch.bool) if valid is None else valid
-    mean = torch.where(rows[:, None], distances, 0.0).sum(dim=0) / rows.sum().clamp(min=1)
+    totals = torch.cat([torch.where(rows[:, None], distances, 0.0).sum(dim=0), rows.sum(dim=0, keepdim=True)])
+    totals = totals if summed is None else summed(totals)
+    mean = totals[:-1] / totals[-1].clamp(min=1)
     return _first_smallest(mean[None]).expand(len(distances))
 
 

@@ -15,6 +15,7 @@ from st_mta.assistants.selection import SELECT_PER, Metric, find_selection, sele
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice, word_of
+from st_mta.over_processes import summed
 
 
 class AssistantTargets:
@@ -22,6 +23,9 @@ class AssistantTargets:
 
     Implements fusion and selection of MTA4DPR (Lu et al., EMNLP 2024). Deviation: every scorer is calibrated by its
     own temperature before anything is fused or compared, and "weighted" is one more rule of fusion.
+
+    In a training by several processes a batch is what all of them have: the selection per batch is by the mean over
+    the queries of all, so every process has to call it in every step.
 
     Args:
         names: The A assistants in pool order.
@@ -117,19 +121,23 @@ class AssistantTargets:
         distances = self._distance(teacher, fused, mask)
         check_shape(f"the result of selection {self.selection!r}", distances, fused.shape[:2])
         valid = mask.sum(dim=-1) >= 2
-        chosen = select(distances, self.select_per, valid)
+        chosen = select(distances, self.select_per, valid, summed)
         # Counted on the scores' device: reading it back here would stop an accelerator in every step.
         self._chosen = self._chosen.to(chosen.device).scatter_add(0, chosen, valid.long())
         return fused.gather(1, chosen[:, None, None].expand(-1, 1, fused.shape[-1])).squeeze(1)
 
-    def frequencies(self) -> dict[str, float]:
-        """How often each plain or fused assistant was chosen since the last call, in this process.
+    def frequencies(self, *, of_all: bool = False) -> dict[str, float]:
+        """How often each plain or fused assistant was chosen since the last call.
+
+        Args:
+            of_all: Whether to count what all processes of a training chose, which then have to ask together.
 
         Returns:
             Member name -> share of the queries with at least two valid candidates, in pool order, without members
             that were never chosen.
         """
-        counts, total = self._chosen.tolist(), int(self._chosen.sum())
+        chosen = summed(self._chosen) if of_all else self._chosen
+        counts, total = chosen.tolist(), int(chosen.sum())
         self._chosen = torch.zeros_like(self._chosen)
         return {name: count / total for name, count in zip(self.members, counts) if count}
 

@@ -9,8 +9,21 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
 from st_mta import __version__
+from st_mta.cli.launched import (
+    HOW,
+    TRAINS,
+    Launch,
+    be_silent,
+    forget,
+    join,
+    leave,
+    on_rank_0,
+    said_elsewhere,
+    wait_for_the_end,
+)
 from st_mta.cli.parse import parse
 from st_mta.errors import InputError
 from st_mta.os_errors import explained
@@ -23,6 +36,7 @@ VERBS = {
     "distill": "distil a teacher and assistants into a student on your collection",
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
+    "encode": "encode a collection with a bi-encoder and keep the embeddings",
     "mine": "mine candidates for every query from several retrievers",
     "import": "turn scores that others have published into a collection and a teacher",
     "teacher": "tune a cross-encoder on your collection, and fuse it with others where that is better",
@@ -52,6 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    launch = Launch.of(os.environ)
+    if not launch.alone(arguments):
+        return _with_others(arguments[0], arguments[1:], launch)
+    if not launch.leads:
+        return 0
+    if launch.size > 1:
+        forget(os.environ)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -63,25 +84,76 @@ def _run(arguments: list[str]) -> int:
         near = difflib.get_close_matches(verb.lower().replace("_", "-"), VERBS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}."
         return _failed(f"st-mta: no command {verb!r}; {hint}")
+    return _command(verb, rest, Launch())
+
+
+def _with_others(verb: str, rest: list[str], launch: Launch) -> int:
+    """The exit code of a command that several processes run, the same on each of them."""
+    if not launch.leads:
+        be_silent()
+    join(launch)
+    from st_mta.processes import processes
+
+    codes: list[int] = []
+
+    def work() -> int:
+        codes.append(_command(verb, rest, launch))
+        if codes[0] > 128:  # a signal may have come in the middle of a message: the others see that this one ends
+            raise SystemExit(codes[0])
+        return codes[0]
+
+    try:
+        code = work() if HOW[verb] == TRAINS else processes().lead(work)
+    except Exception as error:  # on rank 0 that the others have ended, which changes nothing any more
+        code = codes[0] if codes else _ended_by(error, verb, launch)
+    if code == 0:
+        leave()
+    return code if codes else _ended(code, launch)
+
+
+def _command(verb: str, rest: list[str], launch: Launch) -> int:
+    """Runs a verb; the exit code, after what is to be said."""
     try:
         with stopping_on_sigterm():
-            _set_up_messages()
+            _set_up_messages(logging.INFO if launch.leads else logging.WARNING)
             module = importlib.import_module(f"st_mta.cli.{verb.replace('-', '_')}")
             description, _, example = (module.__doc__ or "").partition("\n\nExample:\n")
-            module.run(parse(module.Config, rest, verb, description, example.rstrip()))
-    except Stopped as stop:
-        return _failed(f"st-mta {verb}: {stop}", code=stop.code)
-    except InputError as error:
-        return _failed(f"st-mta {verb}: {error}")
+            config = on_rank_0(launch, partial(parse, module.Config, rest, verb, description, example.rstrip()))
+            if isinstance(config, int):
+                return _ended(config, launch)
+            module.run(config)
     except BrokenPipeError:
         raise
-    except Exception as error:
-        if (mendable := explained(error)) is None:
-            raise
-        return _failed(f"st-mta {verb}: {mendable}")
-    except KeyboardInterrupt:
-        return _failed(f"st-mta {verb}: interrupted; the same command resumes where it stopped.", code=130)
+    except (Exception, KeyboardInterrupt, Stopped) as error:
+        return _ended_by(error, verb, launch)
     return 0
+
+
+def _ended(code: int, launch: Launch) -> int:
+    """The code of a command that ended; of one that failed elsewhere once that was said."""
+    if code and not launch.leads:
+        wait_for_the_end()
+    return code
+
+
+def _ended_by(error: BaseException, verb: str, launch: Launch) -> int:
+    """The exit code after an error, which is said once: by rank 0, or by the rank that it came from.
+
+    Raises:
+        Exception: The error itself, where no user can mend it.
+    """
+    name = f"st-mta {verb}" if launch.leads else f"st-mta {verb}, rank {launch.rank}"
+    if isinstance(error, Stopped):
+        return _failed(f"{name}: {error}", error.code) if launch.leads else error.code
+    if isinstance(error, KeyboardInterrupt):
+        said = f"{name}: interrupted; the same command resumes where it stopped."
+        return _failed(said, code=130) if launch.leads else 130
+    mendable = error if isinstance(error, InputError) else explained(error)
+    if said_elsewhere(error):
+        return _ended(1 if mendable is None else 2, launch)
+    if mendable is None:
+        raise error
+    return _failed(f"{name}: {mendable}")
 
 
 def _failed(message: str, code: int = 2) -> int:
@@ -109,15 +181,15 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
-def _set_up_messages() -> None:
-    """Progress of the stages on standard error; of the libraries only warnings."""
+def _set_up_messages(level: int) -> None:
+    """Messages on standard error, from this level on; of the libraries only warnings."""
     import datasets
     import transformers
 
     handler = logging.StreamHandler()
     handler.setFormatter(_Visible("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("st_mta").setLevel(logging.INFO)
+    logging.getLogger("st_mta").setLevel(level)
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from sentence_transformers.util.distributed import get_world_size
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import Parameter
+
+from st_mta.over_processes import summed
 
 
 class GradientBalance:
@@ -34,10 +35,8 @@ class GradientBalance:
         return {name: self.factors[name] * term if name in self.factors else term for name, term in terms.items()}
 
     def _measure(self, terms: Mapping[str, Tensor], parameters: Sequence[Parameter]) -> dict[str, Tensor]:
-        lengths = torch.stack([_gradient_length(term, parameters) for term in terms.values()])
-        if get_world_size() > 1:
-            # All processes have to use the same factors.
-            distributed.all_reduce(lengths)
+        # All processes have to use the same factors.
+        lengths = summed(torch.stack([_gradient_length(term, parameters) for term in terms.values()]))
         usable = (lengths > 0) & (lengths[0] > 0)
         return dict(zip(terms, torch.where(usable, lengths[0] / lengths, 1.0).unbind()))
 

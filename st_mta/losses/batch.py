@@ -13,7 +13,7 @@ from st_mta.errors import InputError
 Labels = Tensor | dict[str, Tensor]
 """The column form's tensor (B, N) or (B, S, N), or the flat form's dictionary of "scores", "index", "positive".
 
-That dictionary may also carry "query_targets" and "document_targets", see ``ListwiseBatch``."""
+That dictionary may also carry "query_targets", "document_targets" and "document_ids", see ``ListwiseBatch``."""
 
 FLAT_KEYS = ("scores", "index", "positive")
 
@@ -32,6 +32,7 @@ class ListwiseBatch:
         positive: (B, N) bool, valid and relevant.
         query_targets: (B, D) embeddings that another model gave the queries, or None.
         document_targets: (U, D) the same of the documents.
+        document_ids: (U,) int64, the same number for the same passage in all processes that train together, or None.
     """
 
     queries: Tensor
@@ -43,6 +44,7 @@ class ListwiseBatch:
     positive: Tensor
     query_targets: Tensor | None = None
     document_targets: Tensor | None = None
+    document_ids: Tensor | None = None
 
     @property
     def counts(self) -> Tensor:
@@ -140,8 +142,8 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
     listed = index >= 0
     mask = listed & scores.isfinite().all(dim=1)
     positive = positive.bool() & mask
-    to_regress = labels.get("query_targets"), labels.get("document_targets")
-    return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive, *to_regress)
+    more = (labels.get(key) for key in ("query_targets", "document_targets", "document_ids"))
+    return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive, *more)
 
 
 def refuse_infinite(scores: Tensor) -> None:

@@ -21,6 +21,7 @@ from st_mta.losses.filtering import excess_over_threshold, filtered_log_weights,
 from st_mta.losses.gather import gather_pool
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.list_loss import ListLoss
+from st_mta.losses.shares import shares_of
 from st_mta.losses.similarity import Similarity, mean_over, resolve_similarity, student_logits
 
 logger = logging.getLogger(__name__)
@@ -99,8 +100,12 @@ class FilteredContrastiveLoss(ListLoss):
         """The loss as a scalar, from one embedding tensor per column; see ``ListwiseKLLoss`` for the shapes."""
         batch = self._read(embeddings, labels)
         teacher = labels if isinstance(labels, dict) else {}
+        shares = shares_of(batch, documents=self.gather_across_devices)
         batch, pool, teacher_documents = gather_pool(
-            batch, teacher.get("teacher_documents"), across_devices=self.gather_across_devices
+            batch,
+            teacher.get("teacher_documents"),
+            across_devices=self.gather_across_devices,
+            copies=shares.copies,
         )
         positive, negative = batch.roles(pool)
         log_weights, excess = self._judge(batch, positive, teacher.get("teacher_queries"), teacher_documents)
@@ -112,7 +117,7 @@ class FilteredContrastiveLoss(ListLoss):
         logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         kept = negative & (log_weights > -torch.inf)
         losses = info_nce(logits + torch.where(kept, log_weights, 0.0), positive, kept)
-        return mean_over(losses, batch.counts & has_positive.squeeze(-1))
+        return mean_over(losses, batch.counts & has_positive.squeeze(-1), shares.positives)
 
     @torch.no_grad()
     def _judge(

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from sentence_transformers.util.distributed import all_gather_padded, get_rank, get_world_size
 from torch import Tensor
 
 from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.shares import UNKNOWN, Copies, copies_of, with_others
+from st_mta.over_processes import num_processes
 
 
 def gather_pool(
-    batch: ListwiseBatch, teacher_documents: Tensor | None, *, across_devices: bool
+    batch: ListwiseBatch,
+    teacher_documents: Tensor | None,
+    *,
+    across_devices: bool,
+    copies: Copies | None = None,
 ) -> tuple[ListwiseBatch, Tensor, Tensor | None]:
     """Adds the passages of the other processes behind this one's; they may have other numbers of them.
 
@@ -20,33 +25,29 @@ def gather_pool(
         batch: This process's batch.
         teacher_documents: (U, D') embeddings of a bi-encoder, given on all processes or on none.
         across_devices: Whether to collect those of the other processes too.
+        copies: What ``copies_of`` says of the batch, where it was asked before.
 
     Returns:
-        The batch with U' documents; (U',) bool, whether some query of the passage's process has it as a valid
-        candidate; and the teacher's (U', D').
+        The batch with U' documents; (U',) bool, whether some query of any process has it as a valid candidate, and it
+        is the first of its copies; and the teacher's (U', D').
     """
-    valid = batch.over_documents(batch.mask).any(dim=0)
-    if not across_devices or get_world_size() == 1:
-        return batch, valid, teacher_documents
-    documents, valid_elsewhere = _others(batch.documents, valid)
+    if not across_devices or num_processes() == 1:
+        return batch, batch.over_documents(batch.mask).any(dim=0), teacher_documents
+    copies = copies_of(batch) if copies is None else copies
     if teacher_documents is not None:
-        teacher_documents = torch.cat([teacher_documents, _others(teacher_documents.detach(), valid)[0]])
-    batch = replace(batch, documents=torch.cat([batch.documents, documents]))
-    return batch, torch.cat([valid, valid_elsewhere]), teacher_documents
+        teacher_documents = with_others(teacher_documents.detach(), copies.longest)
+    batch = replace(batch, documents=with_others(batch.documents, copies.longest))
+    return batch, copies.first & copies.valid, teacher_documents
 
 
-def gather_rows(*sides: Tensor, across_devices: bool) -> tuple[Tensor, ...]:
-    """Each side (n, ...) of the same rows with those of the other processes behind, which may be more or fewer."""
-    if not across_devices or get_world_size() == 1:
+def gather_rows(*sides: Tensor, across_devices: bool, copies: Copies | None = None) -> tuple[Tensor, ...]:
+    """Each side (n, ...) of the same rows with those of the other processes behind, which may be more or fewer.
+
+    With ``copies`` of these rows, what several processes have comes once.
+    """
+    if not across_devices or num_processes() == 1:
         return sides
-    everyone = torch.ones(len(sides[0]), dtype=torch.bool, device=sides[0].device)
-    gathered = [_others(side, everyone) for side in sides]
-    return tuple(torch.cat([side, rows[valid]]) for side, (rows, valid) in zip(sides, gathered))
-
-
-def _others(rows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """(V, D) rows of the other processes, padded to the longest, and (V,) whether each is valid."""
-    # The host pads the second axis: one "batch row" per process. Gradients flow back to where the rows came from.
-    gathered, mask = all_gather_padded(rows[None], valid[None], with_grad=rows.requires_grad)
-    elsewhere = torch.arange(len(gathered), device=rows.device) != get_rank()
-    return gathered[elsewhere].flatten(0, 1), mask[elsewhere].flatten().bool()
+    if copies is None:
+        everyone = torch.ones(len(sides[0]), dtype=torch.bool, device=sides[0].device)
+        copies = Copies(torch.full_like(everyone, UNKNOWN, dtype=torch.int64), everyone)
+    return tuple(with_others(side, copies.longest)[copies.first] for side in sides)

@@ -15,6 +15,7 @@ from st_mta.errors import InputError
 from st_mta.lookup import word_of
 from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.list_loss import ListLoss
+from st_mta.losses.shares import mean_counts
 
 Label = Callable[[ListwiseBatch], Any]
 """From a batch of full lists to what the host's loss takes as label."""
@@ -46,12 +47,13 @@ class HostLoss(ListLoss):
 
     Distinct passages are encoded once; the host's loss gets their embeddings as columns (query, positive,
     negative_1, ...), positives first. Masked candidates are left out, and since the host knows full lists only, it is
-    called once for each length of list; the mean over all queries counts. Queries with fewer than two valid candidates
-    do not. Similarities are computed in float32 or wider, also under autocast.
+    called once for each length of list; the mean over all queries counts, those of all processes where several train.
+    Queries with fewer than two valid candidates do not. Similarities are computed in float32 or wider, also under
+    autocast.
 
     Without a label the columns themselves say what is relevant: then queries without a valid positive do not count
-    either, a query's further positives are left out, and a loss with in-batch negatives draws them from the lists of
-    the same length.
+    either, a query's further positives are left out, and a loss with in-batch negatives draws them from this process's
+    lists of the same length.
 
     Args:
         model: The student.
@@ -95,7 +97,8 @@ class HostLoss(ListLoss):
                 label = None if self.label is None else self.label(lists)
                 total = total + len(lists.queries) * self.loss.compute_loss_from_embeddings(columns, label)
                 count += len(lists.queries)
-        return total / max(1, count)
+        counted = torch.ones(count, device=batch.queries.device)
+        return total / mean_counts(counted)[0]
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""

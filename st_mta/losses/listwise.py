@@ -20,10 +20,12 @@ from st_mta.losses.divergences import DIVERGENCES, Divergence
 from st_mta.losses.embedding.in_lists import list_terms
 from st_mta.losses.embedding.spaces import EmbeddingSpaces
 from st_mta.losses.embedding.terms import check_terms
+from st_mta.losses.gather import gather_pool
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import warn_if_mismatched, warn_if_narrow
 from st_mta.losses.list_loss import ListLoss, total
 from st_mta.losses.regression import embedding_regression
+from st_mta.losses.shares import ALONE, BatchShares, shares_of
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
 Targets = Callable[[Tensor, Tensor], Tensor]
@@ -66,6 +68,9 @@ class ListwiseKLLoss(ListLoss):
             the cosine distance.
         regression_map: Between the student's space and that of the targets, trained along where its kind is; None
             where the targets are in the student's space.
+        gather_across_devices: Whether, where several processes train together, the documents of all of them are
+            InfoNCE's negatives and are compared by terms over the batch, as in the host's losses. Set where batches
+            of N processes are to be worth one that is N times as large.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
             trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression"; the
             first two are called by their divergence.
@@ -88,7 +93,10 @@ class ListwiseKLLoss(ListLoss):
 
         N >= 2. A score that is NaN or -inf in any scorer marks a missing candidate; a passage that is missing
         wherever it is listed is no query's negative either. Both forms give the same value, but only the flat one
-        knows that two queries share a passage, which matters to InfoNCE.
+        knows that two queries share a passage, which matters to InfoNCE; with "document_ids": (U,), numbers that are
+        the same for the same passage in all processes, also that two processes do.
+
+        Means over queries are over those of all processes that train together.
 
     Raises:
         InputError: If an argument is out of range, there is no such divergence or it returns another shape than it
@@ -104,6 +112,7 @@ class ListwiseKLLoss(ListLoss):
 
     citation: str = MTA4DPR
     targets: Targets | None
+    gather_across_devices = False
     _diverge: Divergence
 
     def __init__(
@@ -121,6 +130,7 @@ class ListwiseKLLoss(ListLoss):
         regression_weight: float = 0.0,
         regression_terms: Mapping[str, float] | None = None,
         regression_map: EmbeddingSpaces | None = None,
+        gather_across_devices: bool = False,
         return_components: bool = False,
     ) -> None:
         super().__init__()
@@ -134,6 +144,8 @@ class ListwiseKLLoss(ListLoss):
         self.contrastive_weight = contrastive_weight
         self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
         self.regression_weight = regression_weight
+        if gather_across_devices:
+            self.gather_across_devices = True
         self.return_components = return_components
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
@@ -152,24 +164,36 @@ class ListwiseKLLoss(ListLoss):
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
         if first:
             self._inspect(student.detach(), targets, batch)
-        divergences = self._compare(student, targets, batch)
+        gathered = bool(self.gather_across_devices and self.contrastive_weight)
+        shares = shares_of(batch, documents=gathered or bool(self.regression_weight))
+        divergences = self._compare(student, targets, batch, shares)
         if first:
             self._refuse_not_a_number(divergences.detach())
         terms = self._weigh(divergences)
         if self.contrastive_weight:
-            terms["contrastive"] = self.contrastive_weight * _contrast(
-                logits * (self.contrastive_scale / self.scale), batch
-            )
+            terms["contrastive"] = self.contrastive_weight * self._contrast(logits, batch, shares)
         if self.regression_weight:
-            terms["regression"] = self.regression_weight * self._regression(batch)
+            terms["regression"] = self.regression_weight * self._regression(batch, shares)
         return terms
 
-    def _regression(self, batch: ListwiseBatch) -> Tensor:
-        if self.regression_terms is None and self.regression_map is None:
-            return embedding_regression(batch)
-        return total(list_terms(batch, self.regression_terms or {"cosine": 1.0}, self.regression_map))
+    def _contrast(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Tensor:
+        """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
+        own = len(batch.documents)
+        batch, pool, _ = gather_pool(batch, None, across_devices=self.gather_across_devices, copies=shares.copies)
+        if len(batch.documents) > own:
+            logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
+        positive, negative = batch.roles(pool)
+        values = info_nce(logits * (self.contrastive_scale / self.scale), positive, negative)
+        return mean_over(values, batch.counts & positive.any(dim=-1), shares.positives)
 
-    def _compare(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> Tensor:
+    def _regression(self, batch: ListwiseBatch, shares: BatchShares) -> Tensor:
+        if self.regression_terms is None and self.regression_map is None:
+            return embedding_regression(batch, shares)
+        terms = self.regression_terms or {"cosine": 1.0}
+        gather = self.gather_across_devices
+        return total(list_terms(batch, terms, self.regression_map, shares=shares, across_devices=gather))
+
+    def _compare(self, student: Tensor, targets: Tensor, batch: ListwiseBatch, shares: BatchShares = ALONE) -> Tensor:
         """(T,) mean divergence from each target."""
         mask, shape = batch.mask[:, None].expand_as(targets), targets.shape[:2]
         values = self._diverge(student.expand_as(targets), targets, mask)
@@ -179,7 +203,7 @@ class ListwiseKLLoss(ListLoss):
                 got=str(tuple(values.shape)) if isinstance(values, Tensor) else f"{values!r}, which is no tensor",
                 remedy="sum over the last axis, that of the candidates, and over no other",
             )
-        return mean_over(values, batch.counts)
+        return mean_over(values, batch.counts, shares.lists)
 
     def _refuse_not_a_number(self, divergences: Tensor) -> None:
         if divergences.isnan().any():
@@ -234,10 +258,6 @@ class ListwiseKLLoss(ListLoss):
             config["regression_terms"] = self.regression_terms
         if self.regression_map is not None:
             config["regression_map"] = self.regression_map.kind
+        if self.gather_across_devices:
+            config["gather_across_devices"] = True
         return config
-
-
-def _contrast(logits: Tensor, batch: ListwiseBatch) -> Tensor:
-    """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
-    positive, negative = batch.roles(batch.over_documents(batch.mask).any(dim=0))
-    return mean_over(info_nce(logits, positive, negative), batch.counts & positive.any(dim=-1))

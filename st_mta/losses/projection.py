@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from sentence_transformers.util.distributed import get_world_size
 from torch import Tensor, distributed, nn
 from torch.nn.utils import parametrizations
 
+from st_mta.over_processes import num_processes, summed
+
 Projection = Literal["auto", "learned", "orthogonal", "none"]
+SHARED = "_st_mta_gradient_is_shared"
+"""Attribute of a parameter whose gradient is the mean of all processes' already."""
 
 
 def make_projection(kind: Projection, width: int, teacher_width: int) -> nn.Module:
@@ -26,21 +30,30 @@ def make_projection(kind: Projection, width: int, teacher_width: int) -> nn.Modu
 
 def share_gradients(module: nn.Module) -> None:
     """Gives all processes the mean of their gradients, which the trainer does not do for a loss's parameters."""
-    for parameter in module.parameters():
-        parameter.register_hook(_mean_over_processes)  # type: ignore[no-untyped-call]
+    share_gradients_of(module.parameters())
+
+
+def share_gradients_of(parameters: Iterable[Tensor]) -> None:
+    """The same for single parameters; those for which it is done already are left as they are."""
+    for parameter in parameters:
+        if not hasattr(parameter, SHARED):
+            setattr(parameter, SHARED, True)
+            parameter.register_hook(_mean_over_processes)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
 def share_weights(module: nn.Module) -> None:
     """Gives all processes the weights of the first, and its buffers, in which orthogonal ones have their origin."""
-    if get_world_size() > 1:
-        for tensor in (*module.parameters(), *module.buffers()):
+    share_weights_of((*module.parameters(), *module.buffers()))
+
+
+@torch.no_grad()
+def share_weights_of(tensors: Iterable[Tensor]) -> None:
+    """The same for single tensors."""
+    if num_processes() > 1:
+        for tensor in tensors:
             distributed.broadcast(tensor, src=0)
 
 
 def _mean_over_processes(gradient: Tensor) -> Tensor:
-    if get_world_size() == 1:
-        return gradient
-    total = gradient.contiguous().clone()
-    distributed.all_reduce(total)
-    return total.div_(float(get_world_size()))
+    return gradient if num_processes() == 1 else summed(gradient).div_(float(num_processes()))

@@ -8,6 +8,7 @@ from torch import Tensor
 from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import ListwiseBatch
+from st_mta.losses.shares import ALONE, BatchShares
 
 
 def cosine_distance(embeddings: Tensor, targets: Tensor) -> Tensor:
@@ -24,18 +25,22 @@ def cosine_distance(embeddings: Tensor, targets: Tensor) -> Tensor:
         return 1 - torch.cosine_similarity(embeddings, targets.detach().to(embeddings), dim=-1)
 
 
-def embedding_regression(batch: ListwiseBatch) -> Tensor:
+def embedding_regression(batch: ListwiseBatch, shares: BatchShares = ALONE) -> Tensor:
     """Mean cosine distance over the batch's queries plus the mean over its documents, as a scalar.
+
+    Args:
+        batch: With targets.
+        shares: What its rows are a share of.
 
     Raises:
         InputError: If the label carries no embeddings to regress to, or they are not of the student's shape.
     """
-    return _mean_distance("query_targets", batch.queries, batch.query_targets) + _mean_distance(
-        "document_targets", batch.documents, batch.document_targets
-    )
+    queries = _distances("query_targets", batch.queries, batch.query_targets)
+    documents = _distances("document_targets", batch.documents, batch.document_targets)
+    return shares.mean_of_queries(queries) + shares.mean_of_documents(documents)
 
 
-def _mean_distance(key: str, embeddings: Tensor, targets: Tensor | None) -> Tensor:
+def _distances(key: str, embeddings: Tensor, targets: Tensor | None) -> Tensor:
     if targets is None or targets.shape != embeddings.shape:
         raise InputError(
             expected=f"a label in the flat form with {key} of the shape {tuple(embeddings.shape)}",
@@ -43,4 +48,4 @@ def _mean_distance(key: str, embeddings: Tensor, targets: Tensor | None) -> Tens
             remedy="add the embeddings of a bi-encoder of the student's dimension (documents in the order of their "
             "columns), or set regression_weight=0",
         )
-    return cosine_distance(embeddings, targets).mean()
+    return cosine_distance(embeddings, targets)

@@ -48,10 +48,16 @@ def student_logits(queries: Tensor, documents: Tensor, similarity_fct: Similarit
     return scale * similarities
 
 
-def mean_over(values: Tensor, rows: Tensor) -> Tensor:
-    """Mean over the rows that count, (B, ...) -> (...); zero, but attached to the graph, if none does."""
+def mean_over(values: Tensor, rows: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean over the rows that count, (B, ...) -> (...); zero, but attached to the graph, if none does.
+
+    Args:
+        values: (B, ...), one per row.
+        rows: (B,) bool, or weights.
+        count: What the sum is divided by; default: the rows that count. See [`st_mta.losses.shares.mean_counts`].
+    """
     weight = rows.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
-    return (values * weight).sum(dim=0) / weight.sum().clamp(min=1)
+    return (values * weight).sum(dim=0) / (weight.sum().clamp(min=1) if count is None else count)
 
 
 def check_range(name: str, value: float, fits: bool, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -17,11 +18,13 @@ from st_mta.hub.secrets import without_secrets
 from st_mta.losses.by_name import check_loss
 from st_mta.options import option
 from st_mta.outputs import check_output_folder
+from st_mta.processes import processes
 from st_mta.ranges import count_from
 from st_mta.recipes.options import DEVICES, INPUTS, SOURCES, STORE, STORES
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.run.lock import one_at_a_time
+from st_mta.run.prepared import prepared
 from st_mta.scorers import load_student
 from st_mta.scorers.reranking_forms import FORMS
 from st_mta.stores.store import default_folder
@@ -121,10 +124,20 @@ def distill(config: DistillConfig) -> Report:
     ]
     if config.overwrite and config.config_file is not None:
         inputs.append(config.config_file)  # deleted with the run, it would be lost if the new one is killed
+    processes().on_leader(lambda: check_run_folder(config, inputs))
+    return run_trainer(prepared(lambda: _trainer(config)), config)
+
+
+def check_run_folder(config: Any, inputs: Iterable[str]) -> None:
+    """Raises ``InputError`` where the output folder cannot take a run on these inputs, named as the user did."""
     RunFolder(check_output_folder(config.output_dir)).refuse_unusable(inputs, overwrite=config.overwrite)
+
+
+def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
+    """Everything loaded and checked."""
     arguments = training_arguments(config)
     refuse_unknown([config.collection])
-    student = load_student(config.student, device=config.device)
+    student = load_student(config.student, device=str(arguments.device))
     if config.student_layers:
         student = prune_layers(student, config.student_layers)
     collection: Collection | str = config.collection
@@ -133,7 +146,7 @@ def distill(config: DistillConfig) -> Report:
         before = _weights(student)
         student = prune_vocabulary(student, collection, prompts=_prompts(arguments))
         logger.info("Cut in vocabulary, the student has %s of %s weights.", f"{_weights(student):,}", f"{before:,}")
-    trainer = MultiAssistantTrainer(
+    return MultiAssistantTrainer(
         student,
         arguments,
         teacher=config.teacher,
@@ -142,7 +155,6 @@ def distill(config: DistillConfig) -> Report:
         store=config.store,
         teacher_view=config.teacher_view,
     )
-    return run_trainer(trainer, config)
 
 
 def _prompts(arguments: MultiAssistantTrainingArguments) -> list[str]:
@@ -154,14 +166,22 @@ def _prompts(arguments: MultiAssistantTrainingArguments) -> list[str]:
 def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:
     """Trains, resuming what the folder holds, and keeps the configuration beside the result."""
     folder = trainer.distillation.folder
-    if config.overwrite and (others := folder.clear()):
+    processes().on_leader(lambda: _clear(folder) if config.overwrite else None)
+    report = trainer.train(resume_from_checkpoint=folder.begun)
+    processes().on_leader(lambda: _keep_options(folder, config))
+    return report
+
+
+def _clear(folder: RunFolder) -> None:
+    if others := folder.clear():
         shown = ", ".join(str(path) for path in others[:3])
         logger.warning("Left in place, since the run did not write them: %d files (%s).", len(others), shown)
-    report = trainer.train(resume_from_checkpoint=folder.begun)
+
+
+def _keep_options(folder: RunFolder, config: Any) -> None:
     options = {name: value for name, value in asdict(config).items() if name not in ("overwrite", "config_file")}
     with folder.manifest.recording("report"):
         atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
-    return report
 
 
 def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments:

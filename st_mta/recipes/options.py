@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from st_mta.checked import Checked
+from st_mta.errors import InputError
 from st_mta.options import option
 from st_mta.outputs import Folders
-from st_mta.precision import PRECISIONS, Devices
+from st_mta.precision import PRECISIONS, Devices, precision_name, resolve_precision
 from st_mta.ranges import count_from
 from st_mta.scorers import ScorerOptions
+from st_mta.scorers.shards import SHARDS, Shard
 from st_mta.stores import Store
 
 INPUTS = "Inputs and output"
@@ -53,3 +55,32 @@ class Scoring(Stored, ModelSettings):
     def scorer_options(self) -> ScorerOptions:
         """How their scorers are loaded."""
         return ScorerOptions(Store(self.store), self.precision, max_length=self.max_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharded(Scoring):
+    """Of commands whose work the jobs of an array share."""
+
+    shard: str | None = option(
+        None,
+        within=SHARDS,
+        basic=True,
+        help="Compute only this share, such as 3/16, into a --store that all jobs see; the same command without "
+        "--shard then computes what is missing.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shard is not None and self.precision == "auto":
+            here = precision_name(resolve_precision("auto", "cpu"))
+            other = next(word for word in PRECISIONS if word != here)
+            raise InputError(
+                expected="--precision fp32 or bf16 beside --shard",
+                got="auto, which another machine of the array may take for another format",
+                consequence="the jobs would store scores of different numbers",
+                remedy=f"write --precision {here} (or {other}), with --shard and without",
+            )
+
+    def the_shard(self) -> Shard | None:
+        """Which share is wanted, or None for all of it."""
+        return None if self.shard is None else Shard.parse(self.shard)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from sentence_transformers import SentenceTransformer
 
 from st_mta.options import option
-from st_mta.outputs import check_output_folder
+from st_mta.processes import processes
 from st_mta.ranges import SEED
-from st_mta.recipes.distill import run_trainer
+from st_mta.recipes.distill import check_run_folder, run_trainer
 from st_mta.recipes.options import Stored
 from st_mta.report import Report
-from st_mta.run.folder import RunFolder
 from st_mta.run.lock import one_at_a_time
+from st_mta.run.prepared import prepared
 from st_mta.scorers import BM25, ScorerOptions, load_scorer, model_path
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -47,16 +47,19 @@ def quickstart(config: QuickstartConfig) -> Report:
     Returns:
         The report, as in ``report.json``.
     """
-    RunFolder(check_output_folder(config.output_dir)).refuse_unusable(
-        filter(None, [config.store]), overwrite=config.overwrite
-    )
+    processes().on_leader(lambda: check_run_folder(config, [config.store] if config.store else []))
+    return run_trainer(prepared(lambda: _trainer(config)), config)
+
+
+def _trainer(config: QuickstartConfig) -> MultiAssistantTrainer:
+    """Everything loaded and checked."""
     weights, store = model_path("minilm"), Store(config.store)
     options = ScorerOptions(store, device="cpu", max_length=MAX_LENGTH)
 
     def layers(*keep: int) -> SentenceTransformer:
         return prune_layers(SentenceTransformer(weights, device="cpu"), keep)
 
-    trainer = MultiAssistantTrainer(
+    return MultiAssistantTrainer(
         layers(0, 3, 5),
         quickstart_arguments(config),
         teacher=load_scorer("minilm", options),
@@ -68,7 +71,6 @@ def quickstart(config: QuickstartConfig) -> Report:
         collection="pydocs",
         store=store,
     )
-    return run_trainer(trainer, config)
 
 
 def quickstart_arguments(config: QuickstartConfig) -> MultiAssistantTrainingArguments:

@@ -31,16 +31,30 @@ from st_mta.stores import Store
 from st_mta.training.checkpoints import StepBarCallback
 from st_mta.training.diverged import refuse_diverged
 from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
+from st_mta.training.one_gpu import OneGpu
 from st_mta.types import Candidates, Collection, Scorer
 
 TUNING = "Tuning"
 CHECKPOINTS = "checkpoints"
 Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
 
+
+class _BiEncoderArguments(OneGpu, SentenceTransformerTrainingArguments):  # type: ignore[misc]
+    pass
+
+
+class _CrossEncoderArguments(OneGpu, CrossEncoderTrainingArguments):  # type: ignore[misc]
+    pass
+
+
+class _MultiVectorArguments(OneGpu, MultiVectorEncoderTrainingArguments):  # type: ignore[misc]
+    pass
+
+
 TRAINERS: dict[type, tuple[Any, Any]] = {
-    SentenceTransformer: (SentenceTransformerTrainer, SentenceTransformerTrainingArguments),
-    CrossEncoder: (CrossEncoderTrainer, CrossEncoderTrainingArguments),
-    MultiVectorEncoder: (MultiVectorEncoderTrainer, MultiVectorEncoderTrainingArguments),
+    SentenceTransformer: (SentenceTransformerTrainer, _BiEncoderArguments),
+    CrossEncoder: (CrossEncoderTrainer, _CrossEncoderArguments),
+    MultiVectorEncoder: (MultiVectorEncoderTrainer, _MultiVectorArguments),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -136,12 +137,17 @@ def build_report(
 
 
 def installed_versions() -> dict[str, str]:
-    """Of Python and of those ``PACKAGES`` that are installed under these names."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+    """Of Python and of those ``PACKAGES`` that are installed under these names, or at least imported."""
+    found = {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: known for name, known in found.items() if known}
+
+
+def _version(name: str) -> str | None:
+    """As the package's metadata says; a source tree has none, there the imported module says it itself."""
+    with suppress(PackageNotFoundError):
+        return version(name)
+    module: Any = sys.modules.get(name.replace("-", "_"))
+    return str(module.__version__) if hasattr(module, "__version__") else None
 
 
 def _known_dataset(name: str) -> str | None:

@@ -10,12 +10,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from st_mta.errors import InputError
 from st_mta.outputs import check_output_folder
+from st_mta.processes import processes
 
 try:
     import fcntl
@@ -33,14 +34,18 @@ Result = TypeVar("Result")
 
 
 def one_at_a_time(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A function that works in a folder, its ``output_dir`` or its ``config``'s, while no other process does."""
+    """A function that works in a folder, its ``output_dir`` or its ``config``'s, while no other process does.
+
+    Of several processes that work together the first holds the lock, for all.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def locking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         given = signature.bind(*args, **kwargs).arguments
         place = given["output_dir"] if "output_dir" in given else given["config"].output_dir
-        with locked(check_output_folder(place)):
+        with ExitStack() as held:
+            processes().on_leader(lambda: held.enter_context(locked(check_output_folder(place))))
             return function(*args, **kwargs)
 
     return locking

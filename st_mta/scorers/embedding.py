@@ -79,10 +79,23 @@ class EmbeddingScorer(Scorer):
 
     def embed(self, texts: Texts, role: Role, positions: IntArray) -> Embeddings:
         """The embeddings of these texts in this role; those not in the store are encoded first."""
+        return self.store.embeddings.get(self._described(), role, texts, positions, *self._encoding(role))
+
+    def fill(self, role: Role, texts: Texts, asked: IntArray) -> int:
+        """Encodes and stores those of distinct texts (n,) that are not stored, block by block in this very order.
+
+        Returns:
+            How many were encoded here.
+        """
+        return self.store.embeddings.fill(self._described(), role, texts, asked, *self._encoding(role))
+
+    def _described(self) -> str:
         fingerprint = self.fingerprint
         self.store.describe(fingerprint, self.name, self.kind)
-        encode = partial(self.encode, role=role)
-        return self.store.embeddings.get(fingerprint, role, texts, positions, encode, self.block_size)
+        return fingerprint
+
+    def _encoding(self, role: Role) -> tuple[Callable[[list[str]], FloatArray], int]:
+        return partial(self.encode, role=role), self.block_size
 
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray

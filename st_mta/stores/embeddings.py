@@ -101,6 +101,23 @@ class EmbeddingStore:
             remedy="find out which other program deletes them, and run the same command again",
         )
 
+    def fill(
+        self, fingerprint: str, role: Role, texts: Texts, asked: IntArray, encode: Encode, block_size: int
+    ) -> int:
+        """Encodes and stores those of these texts (n,) that are not stored, whole blocks in this very order.
+
+        Args: As of ``get``; no two of the texts are equal.
+
+        Returns:
+            How many were encoded here.
+        """
+        self._prepare(fingerprint, role)
+        keys = text_keys(texts)[asked]
+        missing = asked[self._whole_index(fingerprint, role, keys).find(keys) < 0]
+        encoded = self._encode(fingerprint, role, texts, missing, encode, block_size)
+        self.ledger.count_encoded(role, encoded, len(asked) - encoded)
+        return encoded
+
     def count(self, fingerprint: str) -> int:
         """Rows stored of a model, both roles together, as the blocks say; they are not read."""
         folders = [self.folder / fingerprint / role for role in ROLES]

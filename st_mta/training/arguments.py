@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,6 +15,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from st_mta.errors import InputError, loading
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range, check_number, count_from
+from st_mta.training.one_gpu import OneGpu
 from st_mta.training.options import MethodOptions
 
 BELOW_ONE = Range(0, 1, without=(1,))
@@ -44,7 +46,7 @@ NEEDS_A_MODEL = ("galore", "apollo", "lomo", "layerwise")
 
 
 @dataclass
-class MultiAssistantTrainingArguments(MethodOptions, SentenceTransformerTrainingArguments):
+class MultiAssistantTrainingArguments(MethodOptions, OneGpu, SentenceTransformerTrainingArguments):
     """Arguments of [`MultiAssistantTrainer`]: everything of the host's arguments, and the options of the method.
 
     The host's arguments describe *one iteration*. They are never changed by a trainer; what is left open here
@@ -62,7 +64,13 @@ class MultiAssistantTrainingArguments(MethodOptions, SentenceTransformerTraining
     def __post_init__(self) -> None:
         for name, within in HOST_RANGES.items():
             check_number(name, getattr(self, name, None), within)
+        drop_last = self.dataloader_drop_last  # type: ignore[has-type]
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            if not torch.cuda.is_available():
+                self.use_cpu = True  # else accelerate takes every process on a CPU for a run of its own
+            self.dataloader_drop_last = True  # as the host would make it, with a warning; batches are dealt out here
         super().__post_init__()
+        self.dataloader_drop_last = drop_last
         self._refuse_noise()
         self._check_accelerate()
         self._check_learning_rates()

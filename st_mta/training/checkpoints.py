@@ -31,13 +31,17 @@ from st_mta.atomic import atomic_write_text, full_disk_explained
 from st_mta.backbones import packed
 from st_mta.hub.losses import describe_loss
 from st_mta.losses import KeepLossWeights
+from st_mta.losses.shares import row_shares
+from st_mta.processes import processes
 from st_mta.progress import progress
 from st_mta.report.schema import SelectedOverSteps
 from st_mta.run.journal import LOG
 from st_mta.run.results import Trained
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import TokenisingCollator
-from st_mta.training.marked import MarkComplete, StopWhenAsked, last_complete_checkpoint
+from st_mta.training.dealt import DealtBatches, EpochOfBatches
+from st_mta.training.marked import MarkComplete, StopWhenAsked, checkpoint_to_resume
+from st_mta.training.several import evaluated_once, make_common
 from st_mta.training.students import cut_as_used, dropout_set
 from st_mta.training.word_vectors import OccurringWords, occurring_words, take_whole_moments
 
@@ -120,6 +124,8 @@ class StageTrainer(SentenceTransformerTrainer):
     Both are counted between two logs and kept in the log history, which checkpoints carry: a resumed training
     reports the same as one that was never killed (where ``save_steps`` is a multiple of ``logging_steps``).
 
+    Several processes make the steps of one with a batch as large as all of theirs, of the same rows in the same order.
+
     Args:
         targets: Counts the selections of the loss, or None in the warm-up.
         schedule: Sets the loss's alpha, which is then logged, or None.
@@ -132,12 +138,43 @@ class StageTrainer(SentenceTransformerTrainer):
         self.targets, self.schedule = targets, schedule
         self.sequences = 0
         self.words: list[OccurringWords] = []
+        self.epoch_of_batches = EpochOfBatches()
+        self.loss_of_host = type(arguments["loss"]).__module__.startswith("sentence_transformers.")
         super().__init__(**arguments)
+        self.add_callback(self.epoch_of_batches)
+
+    def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **more: Any) -> Any:
+        """The host's; under several processes for all of them, which then deal out every row.
+
+        The host would drop the last rows there, since it has no way to deal them out.
+        """
+        size = self.args.world_size
+        if size == 1:
+            return super().get_batch_sampler(dataset, batch_size, drop_last, **more)
+        whole = super().get_batch_sampler(dataset, batch_size * size, False, **more)
+        return whole if isinstance(self.train_dataset, DatasetDict) else self._dealt(whole)
+
+    def get_multi_dataset_batch_sampler(self, *given: Any, **named: Any) -> Any:
+        """The host's; under several processes each batch, of one data set, is dealt out to all of them."""
+        whole = super().get_multi_dataset_batch_sampler(*given, **named)
+        return whole if self.args.world_size == 1 else self._dealt(whole)
+
+    def _dealt(self, whole: Any) -> DealtBatches:
+        self.epoch_of_batches.batches = DealtBatches(whole, self.args.world_size)
+        return self.epoch_of_batches.batches
 
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
         """A step without padding, where the student can do without and is not compiled."""
         with nullcontext() if self.args.torch_compile else packed(self.model):
             return super().training_step(*given, **named)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *given: Any, **named: Any) -> Any:
+        """The host's; a loss of the host's is the mean over a process's rows, and weighs as many as it has."""
+        labels = inputs.get("label")
+        loss = super().compute_loss(model, inputs, *given, **named)
+        if not self.loss_of_host or not isinstance(labels, torch.Tensor) or (weigh := row_shares(labels)) is None:
+            return loss
+        return loss * weigh(torch.ones(len(labels), device=labels.device))
 
     def create_optimizer(self, *given: Any, **named: Any) -> torch.optim.Optimizer:
         """The host's; it can load what earlier versions kept of it."""
@@ -155,12 +192,15 @@ class StageTrainer(SentenceTransformerTrainer):
         return features, label
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds ``sequences`` and ``selected/<assistant>``, its share of the queries, since the last log, and alpha."""
+        """Adds ``sequences`` and ``selected/<assistant>``, its share of the queries, since the last log, and alpha.
+
+        Both are of all processes: the host has all of them log at the same steps.
+        """
         if "loss" in logs or "train_runtime" in logs:
-            logs = {**logs, "sequences": self.sequences}
+            logs = {**logs, "sequences": int(processes().sum([self.sequences])[0])}
             self.sequences = 0
             if self.targets is not None:
-                shares = self.targets.frequencies()
+                shares = self.targets.frequencies(of_all=True)
                 logs |= {f"{SELECTED}{name}": round(share, 6) for name, share in shares.items()}
             if self.schedule is not None:
                 logs["alpha"] = round(self.schedule.alpha, 6)
@@ -182,6 +222,8 @@ def train_with_checkpoints(
 ) -> Trained:
     """Trains the student in place with a fresh optimiser and schedule; resumes from the last whole checkpoint.
 
+    Where there are several processes, all of them call it at the same time with the same arguments.
+
     Args:
         student: The model to train.
         arguments: Of this training; checkpoints are in the output folder, and stay until the student is saved. The
@@ -194,6 +236,9 @@ def train_with_checkpoints(
         evaluator: The host's evaluator, run where ``eval_strategy`` says.
         callbacks: The user's callbacks.
         unwanted_callbacks: Types of the host's callbacks that the user has removed.
+
+    Raises:
+        InputError: If the training was begun by another number of processes.
     """
     folder = Path(str(arguments.output_dir))
     ids = None
@@ -208,7 +253,7 @@ def train_with_checkpoints(
         train_dataset=dataset,
         data_collator=collator,
         loss=loss,
-        evaluator=evaluator,
+        evaluator=evaluated_once(evaluator),
         callbacks=[
             KeepLossWeights(loss),
             MarkComplete(arguments.save_total_limit),
@@ -220,6 +265,7 @@ def train_with_checkpoints(
     for unwanted in (ProgressCallback, PrinterCallback, *unwanted_callbacks):
         trainer.remove_callback(unwanted)
     trainer.add_callback(StepBarCallback(f"Training {folder.parent.name}"))
+    make_common(loss, student)
     with (
         full_disk_explained(folder / "checkpoint"),
         dropout_set(student, arguments.dropout),
@@ -227,10 +273,11 @@ def train_with_checkpoints(
         # A user's callback may hold on to weights by their shapes.
         occurring_words(student, None if _of_users(callbacks) else ids, arguments, loss) as trainer.words,
     ):
-        trainer.train(resume_from_checkpoint=last_complete_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=checkpoint_to_resume(folder))
     log = trainer.state.log_history
     losses = [entry["loss"] for entry in log if "loss" in entry]
-    atomic_write_text(folder.with_name(LOG), json.dumps(log))
+    if processes().leads:
+        atomic_write_text(folder.with_name(LOG), json.dumps(log))
     return Trained(
         steps=trainer.state.global_step,
         sequences=int(sum(entry.get("sequences", 0) for entry in log)),

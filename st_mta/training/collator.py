@@ -97,17 +97,20 @@ class FlatDocumentsCollator(TokenisingCollator):
     ``documents_per_forward`` texts, so that little is padded; the label's ``index`` (B, N) counts through them in
     that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding),
     ``positive`` (B, N) and ``grades`` (B, N; 0 where nothing is relevant); with ``targets`` also ``query_targets``
-    (B, D) and ``document_targets`` (U, D).
+    (B, D) and ``document_targets`` (U, D). ``document_ids`` (U,) are positions in the corpus, by which processes that
+    train together know what they share.
 
     Args:
         corpus: The passages that the rows' positions mean.
         documents_per_forward: Texts per column; None puts all in one, or few longer texts into one of their own.
+        columns: Without ``documents_per_forward``, into how many columns of as many texts each they are put at least.
         targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
             regression; empty leaves them out.
     """
 
     corpus: Texts | None = None
     documents_per_forward: int | None = None
+    columns: int = 1
     targets: dict[str, Embeddings] = field(default_factory=dict)
 
     def tokenise(self, dataset: Dataset | DatasetDict) -> None:
@@ -130,20 +133,31 @@ class FlatDocumentsCollator(TokenisingCollator):
         distinct, inverse = np.unique(flat, return_inverse=True)
         lengths = self.lengths(DOCUMENTS, distinct, self.corpus.take)
         order = np.argsort(lengths, kind="stable")
-        for number, chunk in enumerate(_columns(order, lengths[order], self.documents_per_forward)):
+        for number, chunk in enumerate(self._columns(order, lengths[order])):
             batch.update(self._features(f"{DOCUMENTS}_{number}", distinct[chunk], self.corpus.take))
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         batch["label"] = self._label(features, rank[inverse])
+        batch["label"]["document_ids"] = torch.from_numpy(distinct[order])
         if self.targets:
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
         return batch
 
+    def _columns(self, order: IntArray, lengths: IntArray) -> list[IntArray]:
+        """Texts in ascending ``order`` of their ``lengths``, cut into columns."""
+        most = self.documents_per_forward
+        if most is None and self.columns > 1:
+            most = max(1, -(-len(order) // self.columns))
+        return _columns(order, lengths, most)
+
     def _label(self, rows: list[dict[str, Any]], index: np.ndarray) -> dict[str, torch.Tensor]:
-        """Padded tensors over the longest list of the batch."""
+        """Padded tensors over the longest list of the batch, two candidates wide at least.
+
+        A process may be dealt lists of one candidate alone, which teach nothing and are no reason to end.
+        """
         lengths = [len(row["passages"]) for row in rows]
-        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        mask = torch.arange(max(2, *lengths)) < torch.tensor(lengths)[:, None]
         scores = np.concatenate([np.asarray(row["scores"], dtype=np.float32) for row in rows])
         padded_index = torch.full(mask.shape, -1, dtype=torch.int64)
         padded_index[mask] = torch.from_numpy(index)

@@ -41,6 +41,8 @@ MakeLoss = Callable[[SentenceTransformer, AssistantTargets, EmbeddingSpaces | No
 MAIN_MEASURE = "ndcg@10"
 PADDED_TOGETHER = 32
 """Texts of like length in one forward pass on a CPU, where they are padded: more are padded more."""
+COLUMNS_ON_GPU = 4
+"""Forward passes of a step's passages there, each of texts of like length: the fewest that leave little padding."""
 REGRESSION_TARGET = "regression-target"
 """Name of the stage that chooses it."""
 BEFORE, WARM_UP, STUDENT = "student-before", "warm-up", "student"
@@ -194,5 +196,6 @@ def listwise_collator(
         **collator_inputs(student, arguments.router_mapping),
         corpus=corpus,
         documents_per_forward=per_forward,
+        columns=1 if device == "cpu" else COLUMNS_ON_GPU,
         targets=targets,
     )

@@ -28,6 +28,7 @@ from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
 from st_mta.training.run_state import BEFORE, STUDENT
+from st_mta.training.sharded import refuse_sharded
 from st_mta.training.students import routes_of
 from st_mta.types import Collection
 
@@ -328,3 +329,4 @@ def _refuse_other_arguments(args: Any) -> None:
             got=type(args).__name__,
             remedy="use MultiAssistantTrainingArguments(...), which takes every argument of the host as well",
         )
+    refuse_sharded(args)

@@ -110,6 +110,17 @@ def test_the_teacher_alone(scores, mask, calibration):
     assert fit_temperatures(scores[:, :1], mask, calibration) == fit_temperatures(scores, mask, calibration)[:1]
 
 
+def test_temperatures_may_be_a_tensor_that_need_not_be_copied(scores, mask, calibration, monkeypatch):
+    temperatures = fit_temperatures(scores, mask, calibration)
+    expected, given = (
+        calibrate(scores, mask, temperatures, calibration),
+        torch.tensor(temperatures, dtype=scores.dtype),
+    )
+    for name in ("tensor", "new_tensor"):
+        monkeypatch.setattr(torch if name == "tensor" else torch.Tensor, name, None)
+    assert torch.equal(calibrate(scores, mask, given, calibration).nan_to_num(), expected.nan_to_num())
+
+
 def test_half_precision_scores_are_accepted(scores, mask, calibration):
     half = scores.bfloat16()
     measured = fit_temperatures(half, mask, calibration)

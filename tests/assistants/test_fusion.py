@@ -115,6 +115,13 @@ def test_weighted_mean_by_hand():
     assert fused[0, 2].exp().tolist() == pytest.approx(expected)
 
 
+def test_weights_are_copied_to_a_device_once(monkeypatch):
+    rule, scores, mask = weighted_mean([1.0, 3.0]), torch.tensor([[[1.0, 2.0], [2.0, 0.0]]]), torch.ones(1, 2).bool()
+    first = rule(scores, memberships(2), mask)
+    monkeypatch.setattr(torch, "tensor", None)  # a copy of numbers would wait for an accelerator in every step
+    assert torch.equal(rule(scores, torch.ones(1, 2).bool(), mask), first[:, 2:])
+
+
 def test_equal_weights_are_the_simple_mean_whatever_their_sum():
     scores, mask = candidates(3, seed=0)
     expected = fuse_mean(scores, memberships(3), mask)

@@ -56,6 +56,18 @@ def test_index_finds_the_text_of_every_candidate(student, per_forward):
     assert label["positive"].tolist() == [[True, False, False], [True, False, False]]
 
 
+@pytest.mark.parametrize(
+    ("columns", "expected"), [(1, [4]), (2, [2, 2]), (3, [2, 2]), (4, [1, 1, 1, 1]), (9, [1, 1, 1, 1])]
+)
+def test_passages_go_into_columns_of_as_many_texts(student, columns, expected):
+    collator = FlatDocumentsCollator(student.preprocess, corpus=CORPUS, columns=columns)
+    batch = collator(list(listwise_dataset(SCORED, QUERIES)))
+    found = [batch[key] for key in sorted(batch) if key.startswith("documents") and key.endswith("_attention_mask")]
+    assert [len(mask) for mask in found] == expected
+    lengths = torch.cat([mask.sum(dim=1) for mask in found])
+    assert (lengths.diff() >= 0).all()
+
+
 def test_spreading_over_columns_changes_no_value_and_no_gradient(student):
     from sentence_transformers import SentenceTransformerTrainer
 
@@ -107,7 +119,7 @@ def test_the_label_holds_the_grades_of_the_positives(student):
 
 
 def test_without_targets_the_label_has_none(student):
-    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive", "grades"}
+    assert set(batch_of(student, None)["label"]) == {"scores", "index", "positive", "grades", "document_ids"}
 
 
 def test_a_copy_of_a_positive_is_the_same_document(student):

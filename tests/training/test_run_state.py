@@ -23,7 +23,9 @@ def toy_lists():
     return ScoredCandidates(lists, np.zeros((1, 6), dtype=np.float32))
 
 
-@pytest.mark.parametrize(("device", "asked", "columns"), [("cpu", 2, 3), ("cuda", 2, 3), ("cuda", None, 1)])
+@pytest.mark.parametrize(
+    ("device", "asked", "columns"), [("cpu", 2, 3), ("cuda", 2, 3), ("cuda", None, 3), ("cpu", None, 1)]
+)
 def test_passages_per_forward_are_those_of_the_arguments(tmp_path, toy_lists, toy_collection, device, asked, columns):
     arguments = MultiAssistantTrainingArguments(str(tmp_path), documents_per_forward=asked, use_cpu=True)
     student = tiny_sentence_transformer()

@@ -24,6 +24,7 @@ from st_mta.losses.embedding.teachers import Teacher, Teachers
 from st_mta.losses.embedding.terms import TERMS, check_terms, embedding_terms
 from st_mta.losses.gather import gather_rows
 from st_mta.losses.list_loss import ListLoss
+from st_mta.losses.shares import Copies, copies_of_rows, row_shares
 from st_mta.stores import Store
 from st_mta.stores.embeddings import Role
 from st_mta.types import FloatArray
@@ -215,11 +216,13 @@ class EmbeddingDistillationLoss(ListLoss):
         targets = read_targets(embeddings, labels, self._look_up).to(student.device)
         self._inspect(targets)
         gather = self.gather_across_devices and self._over_batch
-        everyone, their_targets = gather_rows(student, targets, across_devices=gather)
+        copies = _copies(embeddings, labels)
+        everyone, their_targets = gather_rows(student, targets, across_devices=gather, copies=copies)
+        mean = row_shares(student, copies)
         found: dict[str, list[Tensor]] = {}
         for dim, weight in self.cuts or WHOLE:
             aligned = self.map.align(cut(student, dim), targets) if self._over_rows else None
-            terms = embedding_terms(cut(everyone, dim), their_targets, self.terms, aligned=aligned)
+            terms = embedding_terms(cut(everyone, dim), their_targets, self.terms, aligned=aligned, mean=mean)
             for word, value in terms.items():
                 found.setdefault(word, []).append(weight * value)
         return {word: torch.stack(values).sum() for word, values in found.items()}
@@ -267,3 +270,9 @@ class EmbeddingDistillationLoss(ListLoss):
         used += [SPREAD_OUT] if "spread" in self.terms else []
         used += [VKD] if self.map.kind == "orthogonal" else []
         return "".join(used)
+
+
+def _copies(embeddings: list[Tensor], labels: Labels | None) -> Copies | None:
+    """Which rows of the flat form other processes have too; None where nothing says so."""
+    ids = labels.get("document_ids") if isinstance(labels, dict) else None
+    return None if ids is None else copies_of_rows(len(embeddings[0]), ids)

@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 from st_mta.distributions import masked_kl, masked_log_softmax
 from st_mta.losses.batch import ListwiseBatch
 from st_mta.losses.embedding.spaces import EmbeddingSpaces
-from st_mta.losses.similarity import mean_over
+from st_mta.over_processes import summed
 
 
 class MoveTheMap(TrainerCallback):  # type: ignore[misc]
@@ -65,10 +65,16 @@ class SelectedSpaces(EmbeddingSpaces):
 
     @torch.no_grad()
     def distances(self, batch: ListwiseBatch) -> Tensor:
-        """(K,) mean KL(teacher || bi-encoder) over the batch's queries, in nats; infinite for one that has left."""
+        """(K,) mean KL(teacher || bi-encoder) over the batch's queries, in nats; infinite for one that has left.
+
+        The batch is that of all processes, which have to ask together.
+        """
         log_probs = masked_log_softmax(self.calibrated(batch.scores, batch.mask), batch.mask[:, None])
         mask = batch.mask[:, None].expand_as(log_probs)
-        divergences = mean_over(masked_kl(log_probs[:, :1].expand_as(log_probs), log_probs, mask), batch.counts)
+        divergences = masked_kl(log_probs[:, :1].expand_as(log_probs), log_probs, mask)
+        weight = batch.counts.to(divergences.dtype)[:, None]
+        totals = summed(torch.cat([(divergences * weight).sum(dim=0), weight.sum(dim=0)]))
+        divergences = totals[:-1] / totals[-1].clamp(min=1)
         found = torch.full((len(self.places),), torch.inf, dtype=divergences.dtype, device=divergences.device)
         for number, place in enumerate(self.places):
             if place is not None:

@@ -37,10 +37,12 @@ class Term(NamedTuple):
     Attributes:
         compute: ``(student (n, d), targets (n, D)) -> scalar``, in float32 or wider, whatever the autocast.
         over_batch: Whether it compares the batch's texts with each other; then D may differ from d.
+        by_row: ``(student (n, d), targets (n, d)) -> (n,)``, of which a term over rows is the mean.
     """
 
     compute: Callable[[Tensor, Tensor], Tensor]
     over_batch: bool
+    by_row: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def cosine(student: Tensor, targets: Tensor) -> Tensor:
@@ -53,9 +55,19 @@ def mse(student: Tensor, targets: Tensor) -> Tensor:
     return (student - targets).square().mean()
 
 
+def mean_square(student: Tensor, targets: Tensor) -> Tensor:
+    """(n,) mean over the dimensions of the squared differences."""
+    return (student - targets).square().mean(dim=-1)
+
+
 def l2(student: Tensor, targets: Tensor) -> Tensor:
     """Mean Euclidean distance of each row to its target: EmbedDistill (https://arxiv.org/abs/2301.12005), Eq. (7)."""
-    return torch.pairwise_distance(student, targets, eps=0).mean()
+    return distance(student, targets).mean()
+
+
+def distance(student: Tensor, targets: Tensor) -> Tensor:
+    """(n,) Euclidean distances."""
+    return torch.pairwise_distance(student, targets, eps=0)
 
 
 def gram(student: Tensor, targets: Tensor) -> Tensor:
@@ -96,9 +108,9 @@ def spread(student: Tensor, targets: Tensor) -> Tensor:
 
 
 TERMS: dict[str, Term] = {
-    "cosine": Term(cosine, over_batch=False),
-    "mse": Term(mse, over_batch=False),
-    "l2": Term(l2, over_batch=False),
+    "cosine": Term(cosine, over_batch=False, by_row=cosine_distance),
+    "mse": Term(mse, over_batch=False, by_row=mean_square),
+    "l2": Term(l2, over_batch=False, by_row=distance),
     "gram": Term(gram, over_batch=True),
     "relative": Term(relative, over_batch=True),
     "spread": Term(spread, over_batch=True),
@@ -132,6 +144,7 @@ def embedding_terms(
     weights: Mapping[str, float],
     *,
     aligned: tuple[Tensor, Tensor] | None = None,
+    mean: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The weighted terms by their words, for a loss to add up and to log.
 
@@ -142,6 +155,7 @@ def embedding_terms(
         weights: Terms by their words, each with its weight; 0 leaves one out.
         aligned: Student and targets (n', D'), (n', D') in one space, for the terms over rows. Default: the two above.
             They may be fewer rows, such as this process's where the others are gathered from all.
+        mean: Of the values (n',) of these rows, where they are a share of a mean over several processes.
 
     Raises:
         InputError: If rows differ in number, or widths where they must not.
@@ -153,7 +167,8 @@ def embedding_terms(
         for word, weight in check_terms(weights).items():
             term = TERMS[word]
             ours, theirs = _paired(*pairs[term.over_batch], over_batch=term.over_batch)
-            found[word] = weight * term.compute(ours, theirs)
+            by_row = None if mean is None else term.by_row
+            found[word] = weight * (mean(by_row(ours, theirs)) if mean and by_row else term.compute(ours, theirs))
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
 from st_mta.losses.batch import Labels
+from st_mta.losses.shares import mean_counts
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.word_level.attention import (
     Distance,
@@ -110,7 +111,8 @@ class AttentionMSELoss(WordLevelLoss):
         with torch.autocast(student.queries.input_ids.device.type, enabled=False):
             distances = self._distances(reading)
         queries, documents = (alignment.compared.any(dim=-1) for alignment in reading.alignments)
-        return mean_over(torch.stack(distances).mean(dim=0), queries & documents)
+        compared = queries & documents
+        return mean_over(torch.stack(distances).mean(dim=0), compared, mean_counts(compared)[0])
 
     def _distances(self, reading: Reading) -> list[Tensor]:
         """(P,) for every layer, block and kind of relation."""

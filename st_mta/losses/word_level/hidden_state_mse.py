@@ -14,6 +14,7 @@ from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import Labels
 from st_mta.losses.projection import Projection, make_projection, share_gradients, share_weights
+from st_mta.losses.shares import copies_of_rows, mean_counts
 from st_mta.losses.similarity import mean_over
 from st_mta.losses.word_level.loss import Reading, WordLevelLoss
 from st_mta.losses.word_level.student_pass import StudentPass
@@ -91,11 +92,12 @@ class HiddenStateMSELoss(WordLevelLoss):
             share_weights(self.projections)
         if isinstance(self.teacher, CrossEncoder):
             return self._distance(self.read_pairs(student, labels))
-        sides = [self._distance(self.read_texts(student, side)) for side in (student.queries, student.documents)]
-        return torch.stack(sides).mean()
+        queries = self._distance(self.read_texts(student, student.queries))
+        documents = self.read_texts(student, student.documents)
+        return torch.stack([queries, self._distance(documents, _shared_documents(labels))]).mean()
 
-    def _distance(self, reading: Reading) -> Tensor:
-        """Mean over layers, texts of a row, and rows."""
+    def _distance(self, reading: Reading, shared: Tensor | None = None) -> Tensor:
+        """Mean over layers, texts of a row, and rows; those that several processes have weigh less."""
         distances = []
         for (of_student, of_teacher), projection in zip(self.layers, self.projections):
             theirs = widen(reading.recorded.hidden_states[of_teacher])
@@ -105,7 +107,8 @@ class HiddenStateMSELoss(WordLevelLoss):
                     states = alignment.average(theirs)
                 distances.append(state_distance(projected, states, alignment.compared, normalize=self.normalize))
         compared = torch.stack([alignment.compared.any(dim=-1) for alignment in reading.alignments]).all(dim=0)
-        return mean_over(torch.stack(distances).mean(dim=0), compared)
+        rows = compared if shared is None else compared / shared
+        return mean_over(torch.stack(distances).mean(dim=0), rows, mean_counts(rows)[0])
 
     def save_projection(self, path: str | os.PathLike[str]) -> None:
         """Writes the projections' weights; the host's checkpoints hold the student alone."""
@@ -118,6 +121,13 @@ class HiddenStateMSELoss(WordLevelLoss):
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
         return {**super().get_config_dict(), "projection": self.projection, "normalize": self.normalize}
+
+
+def _shared_documents(labels: Labels | None) -> Tensor | None:
+    """(U,) how many processes have each document; None where nothing says so."""
+    ids = labels.get("document_ids") if isinstance(labels, dict) else None
+    copies = None if ids is None else copies_of_rows(0, ids)
+    return None if copies is None else copies.times
 
 
 def _check_projection(projection: str, width: int, teacher_width: int) -> None:

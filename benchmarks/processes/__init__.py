@@ -1,0 +1,1 @@
+"""One process and several on the same distillation."""

@@ -1,0 +1,60 @@
+"""What several processes that train together have in common: a loss's own weights, and one evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.util import distributed as host
+from torch import nn
+
+from st_mta.losses.list_loss import ListLoss
+from st_mta.losses.projection import share_gradients_of, share_weights_of
+from st_mta.processes import processes
+
+GATHER = "gather_across_devices"
+
+
+def make_common(loss: nn.Module, student: nn.Module) -> None:
+    """Prepares a loss for a batch that is spread over processes; does nothing in a single one.
+
+    Its own weights become those of rank 0 and get the mean of all gradients (the host does both for the student
+    alone), and what compares a batch's texts with each other compares those of all processes.
+    """
+    if processes().size == 1:
+        return
+    of_student = {id(tensor) for tensor in (*student.parameters(), *student.buffers())}
+    own = [tensor for tensor in (*loss.parameters(), *loss.buffers()) if id(tensor) not in of_student]
+    share_weights_of(own)
+    share_gradients_of(tensor for tensor in own if tensor.requires_grad)
+    for part in loss.modules():
+        if isinstance(part, ListLoss) and hasattr(part, GATHER):
+            setattr(part, GATHER, True)
+
+
+class LedEvaluator(BaseEvaluator):
+    """An evaluator that rank 0 runs, and whose values all processes get.
+
+    Args:
+        evaluator: Any of the host's.
+    """
+
+    def __init__(self, evaluator: BaseEvaluator) -> None:
+        super().__init__()
+        self.evaluator = evaluator
+        self.greater_is_better = evaluator.greater_is_better
+        self.primary_metric = evaluator.primary_metric
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """The values, on every rank."""
+        return processes().on_leader(lambda: self.evaluator(*given, **named))
+
+
+def evaluated_once(evaluator: BaseEvaluator | None) -> BaseEvaluator | None:
+    """The evaluator as the host's trainer needs it, so that it is not run by every process.
+
+    The host does this by itself from 6.1 on, and has the other processes help with encoding meanwhile.
+    """
+    if evaluator is None or processes().size == 1 or hasattr(host, "distributed_evaluation"):
+        return evaluator
+    return LedEvaluator(evaluator)
