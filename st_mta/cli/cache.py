@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from st_mta.cli.show import PlainConsole, readable_size, wide_console
 from st_mta.errors import InputError
 from st_mta.options import option
 from st_mta.recipes.options import Stored
 from st_mta.report import console_table
+from st_mta.run.folder import RunFolder
 from st_mta.stores import Store, StoredScorer
 from st_mta.stores.clearing import Deleted
+from st_mta.stores.eviction import Eviction
 
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 AGES = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
@@ -34,13 +38,24 @@ class Config(Stored):
         None, help="Delete what was used least recently until the store is no larger, such as 20GB."
     )
     older_than: str | None = option(None, help="Delete what was not used for so long, such as 30d or 12h.")
+    run: str | None = option(
+        None, help="Delete what is stored, here and there, of the students of this output folder that lost."
+    )
+    dry_run: bool = option(False, help="Say what would be deleted, and delete nothing.")
 
     def __post_init__(self) -> None:
-        if self.clear is not None and (self.max_size, self.older_than) != (None, None):
+        chosen = [self.clear is not None, (self.max_size, self.older_than) != (None, None), self.run is not None]
+        if sum(chosen) > 1:
             raise InputError(
-                expected="--clear alone, or --max-size and --older-than",
-                got="--clear together with another",
-                remedy="leave one out",
+                expected="--clear alone, --run alone, or --max-size and --older-than",
+                got="several of them",
+                remedy="leave all but one out",
+            )
+        if self.dry_run and not any(chosen):
+            raise InputError(
+                expected="--clear, --run, --max-size or --older-than beside --dry-run",
+                got="none of them",
+                remedy="name what is to be deleted, or leave --dry-run out",
             )
         if self.max_size is not None:
             bytes_in(self.max_size)
@@ -52,7 +67,9 @@ def run(config: Config) -> None:
     """Lists the store, clears it or shrinks it."""
     store, console = Store(config.store), wide_console()
     if config.clear is not None:
-        _clear(store, console, config.clear)
+        _clear(store, console, config.clear, config.dry_run)
+    elif config.run is not None:
+        _forget_students(store, console, config.run, config.dry_run)
     elif config.max_size is not None or config.older_than is not None:
         _evict(store, console, config)
     else:
@@ -99,22 +116,49 @@ def _list(store: Store, console: PlainConsole) -> None:
         )
 
 
-def _clear(store: Store, console: PlainConsole, wanted: str) -> None:
-    deleted = store.delete(None if wanted == "all" else _known(store, wanted))
+def _clear(store: Store, console: PlainConsole, wanted: str, dry_run: bool) -> None:
+    deleted = store.delete(None if wanted == "all" else _known(store, wanted), dry_run=dry_run)
     _check_deleted(store, deleted)
-    console.print(f"{readable_size(deleted.freed)} freed.")
+    console.print(f"{_freed(deleted, dry_run)}.")
 
 
 def _evict(store: Store, console: PlainConsole, config: Config) -> None:
     most = None if config.max_size is None else bytes_in(config.max_size)
-    done = store.evict(most, None if config.older_than is None else seconds_in(config.older_than))
+    age = None if config.older_than is None else seconds_in(config.older_than)
+    _show(store, console, store.evict(most, age, dry_run=config.dry_run), config.dry_run)
+
+
+def _forget_students(store: Store, console: PlainConsole, output_dir: str, dry_run: bool) -> None:
+    """Students' embeddings lie in their run's folder; what was measured of them elsewhere lies in the store."""
+    from st_mta.training.forgotten import lost_students  # which takes torch, and the other options do without
+
+    folder = RunFolder(Path(output_dir))
+    lost = lost_students(folder)
+    own = Store(folder.student_embeddings)
+    for place in (own, store) if own.folder.is_dir() else (store,):
+        console.print(f"{place.folder}:")
+        _show(place, console, place.evict(only=lost, dry_run=dry_run), dry_run, lost)
+
+
+def _show(
+    store: Store, console: PlainConsole, done: Eviction, dry_run: bool, names: Mapping[str, str] | None = None
+) -> None:
+    """What an eviction did or would do; with ``names`` of scorers instead of those in the store."""
     _check_deleted(store, done.deleted)
-    if done.removed:
-        console.print(console_table([_row(scorer) for scorer in done.removed], title="Deleted"))
-    if done.in_use:
-        console.print(console_table([_row(scorer) for scorer in done.in_use], title="Kept: a running process uses it"))
-    freed, left = readable_size(done.deleted.freed), readable_size(done.num_bytes)
-    console.print(f"{freed} freed, {left} left.")
+    title = "To be deleted" if dry_run else "Deleted"
+    for scorers, heading in ((done.removed, title), (done.in_use, "Kept: a running process uses it")):
+        rows = [_row(scorer) | _name(scorer, names or {}) for scorer in scorers]
+        if rows:
+            console.print(console_table(rows, title=heading))
+    console.print(f"{_freed(done.deleted, dry_run)}, {readable_size(done.num_bytes)} left.")
+
+
+def _name(scorer: StoredScorer, names: Mapping[str, str]) -> dict[str, str]:
+    return {"scorer": names[scorer.fingerprint]} if scorer.fingerprint in names else {}
+
+
+def _freed(deleted: Deleted, dry_run: bool) -> str:
+    return f"{readable_size(deleted.freed)} {'would be ' if dry_run else ''}freed"
 
 
 def _check_deleted(store: Store, deleted: Deleted) -> None:

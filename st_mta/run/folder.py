@@ -61,6 +61,7 @@ class RunFolder:
         manifest: Every file that the run wrote.
         student: The finished student.
         student_before: The student as it came.
+        student_embeddings: The store of what is computed of the run's students.
         judgements: The teacher's judgements of development queries that came without any.
         regression_map: The map from the space of the bi-encoders that the student is regressed to, to the student's.
         warm_up: The warm-up's student and checkpoints.
@@ -74,6 +75,7 @@ class RunFolder:
         self.manifest = Manifest(root)
         self.student = root / "student"
         self.student_before = root / "student-before"
+        self.student_embeddings = root / "student-embeddings"
         self.judgements = root / "dev-qrels.tsv"
         self.regression_map = root / "regression-map.safetensors"
         self.warm_up = root / "warm-up"

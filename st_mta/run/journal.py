@@ -57,6 +57,23 @@ class Journal:
         self._record: dict[str, Any] = {"versions": VERSIONS, "configuration": configuration, "stations": {}}
         self._damaged: set[str] = set()
 
+    @classmethod
+    def of(cls, path: Path) -> Journal:
+        """A journal that is only read, whatever configuration it was begun under.
+
+        Raises:
+            InputError: If neither it nor its copy can be read.
+        """
+        journal = cls(path, {}, Ledger())
+        try:
+            journal._record = _read(path)
+        except InputError as error:
+            try:
+                journal._record = _read(journal.backup)
+            except InputError:
+                raise error from None
+        return journal
+
     def open(self) -> None:
         """Reads the file, or makes it, so that whatever is then written beside it is known to be the run's.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -15,10 +15,13 @@ import scipy.sparse as sp
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
+from st_mta.progress import progress
 from st_mta.scorers.base import PART_SIZE, StoringScorer
 from st_mta.scorers.identity import identity_of
-from st_mta.scorers.inverted import InvertedIndex
+from st_mta.scorers.inverted import Postings
 from st_mta.scorers.positions import checked_pairs, checked_search
+from st_mta.scorers.term_counts import Tokenized, count_terms, flat
+from st_mta.scorers.term_weights import term_weights
 from st_mta.scorers.words import prepared, word_pattern
 from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import BoolArray, FloatArray, IntArray, Retrieved, Texts
@@ -29,6 +32,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 # Raised when tokenisation or formula changes here, so that stored scores are not mistaken for new ones.
 VERSION = "bm25-2"
 SEPARATOR = "\x1f"  # between the words of a tokenizer of the user's
+TEXTS_AT_ONCE = 2**13  # whose tokens are Python lists at the same time
 PROBE = (
     "running nationally generalisations universities oscillate ponies caresses agreed skies happier relational "
     "goodness internationalisation Häuser Kinder laufenden Freundschaften continuellement chevaux générale corriendo "
@@ -144,21 +148,24 @@ class BM25(StoringScorer):
         return self._indices[corpus]
 
     def _build(self, corpus: Texts) -> _Index:
-        tokens = self._tokenize(corpus.column.to_pylist(), show_progress=len(corpus) > 50_000)
-        if not any(tokens.vocab):
+        terms = count_terms(self._blocks(corpus))
+        if not any(terms.vocabulary):
             return _Index(sp.csc_matrix((len(corpus), 0), dtype=np.float32), {})
-        built = bm25s.BM25(k1=self.k1, b=self.b, method=self.method)
-        built.index(tokens, show_progress=len(corpus) > 50_000)
-        columns = [built.scores[part] for part in ("data", "indices", "indptr")]
-        shape = built.scores["num_docs"], len(columns[2]) - 1
-        return _Index(sp.csc_matrix(tuple(columns), shape=shape), built.vocab_dict)
+        return _Index(term_weights(terms, self.method, self.k1, self.b), terms.vocabulary)
 
-    def _tokenize(self, texts: list[str], show_progress: bool = False) -> Any:
-        options = {"stopwords": self.stopwords or [], "stemmer": self.stemmer, "show_progress": show_progress}
+    def _blocks(self, corpus: Texts) -> Iterator[Tokenized]:
+        with progress(f"Indexing with {self.name}", len(corpus), "passages") as bar:
+            for start in range(0, len(corpus), TEXTS_AT_ONCE):
+                texts = corpus.column.slice(start, TEXTS_AT_ONCE).to_pylist()
+                yield self._tokenize(texts)
+                bar.update(len(texts))
+
+    def _tokenize(self, texts: list[str]) -> Tokenized:
+        options = {"stopwords": self.stopwords or [], "stemmer": self.stemmer, "show_progress": False}
         if self.tokenizer is None:
-            return bm25s.tokenize(list(map(prepared, texts)), token_pattern=word_pattern(), **options)
+            return Tokenized(*bm25s.tokenize(list(map(prepared, texts)), token_pattern=word_pattern(), **options))
         words = [SEPARATOR.join(self.tokenizer(text)) for text in texts]
-        return bm25s.tokenize(words, token_pattern=f"[^{SEPARATOR}]+", lower=False, **options)
+        return Tokenized(*bm25s.tokenize(words, token_pattern=f"[^{SEPARATOR}]+", lower=False, **options))
 
     def _query_counts(self, texts: list[str], index: _Index) -> sp.csr_matrix:
         """(Q, V) how often each query holds each term of the corpus, float64 so that sums do not depend on order."""
@@ -166,9 +173,9 @@ class BM25(StoringScorer):
         columns = np.full(len(tokens.vocab) + 1, -1, dtype=np.int64)
         for term, number in tokens.vocab.items():
             columns[number] = index.vocabulary.get(term, -1) if term else -1
-        rows = np.repeat(np.arange(len(texts)), [len(ids) for ids in tokens.ids])
-        found = columns[np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.ids] or [rows])]
-        known = (found >= 0) & (found < index.by_term.shape[1])
+        lengths, terms = flat(tokens)
+        rows, found = np.repeat(np.arange(len(texts)), lengths), columns[terms]
+        known = found >= 0
         self._warn_of_lost_queries(index, np.bincount(rows[known], minlength=len(texts)) == 0)
         counts = (np.ones(int(known.sum())), (rows[known], found[known]))
         return sp.csr_matrix(counts, shape=(len(texts), index.by_term.shape[1]), dtype=np.float64)
@@ -191,7 +198,7 @@ def _corpus_digest(corpus: Texts) -> str:
 
 
 @dataclass
-class _Index(InvertedIndex):
+class _Index(Postings):
     """Term weights of a corpus.
 
     Attributes:

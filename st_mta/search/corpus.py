@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from st_mta.progress import progress
@@ -126,7 +128,7 @@ def _products_where(left: FloatArray, right: FloatArray, counts: IntArray, colum
     return products
 
 
-def tensor_over(rows: FloatArray) -> torch.Tensor:
+def tensor_over(rows: npt.NDArray[Any]) -> torch.Tensor:
     """A tensor over the same memory; it is only read, so that it may be a read-only map of a file."""
     with _without_warnings("The given NumPy array is not writable"):
         return torch.from_numpy(rows)

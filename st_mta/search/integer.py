@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 
@@ -26,6 +25,7 @@ from st_mta.search.integer_products import (
     round_passages,
     round_queries,
 )
+from st_mta.search.threads import one_core_each
 from st_mta.stores.embeddings import Embeddings
 from st_mta.types import FloatArray, IntArray
 
@@ -92,7 +92,7 @@ def _search(
     mean = sample.mean(dim=0)
     drawn = round_passages(sample, mean)
     coarsest = COARSEST * drawn.scales.median()
-    with progress("Comparing passages", len(corpus), "passages") as bar, _one_core_each() as cores:
+    with progress("Comparing passages", len(corpus), "passages") as bar, one_core_each() as cores:
         split = torch.split(tensor_over(queries), QUERIES_AT_ONCE)
         parts = list(cores.map(partial(round_queries, mean=mean), split))
         bounds = list(cores.map(partial(_bounds, drawn, rank), parts))
@@ -136,17 +136,6 @@ def _compare(
     if block.scales.amax() > coarsest:
         return None
     return [_above(block, part, bounds, places) for part, bounds in queries]
-
-
-@contextmanager
-def _one_core_each() -> Iterator[ThreadPoolExecutor]:
-    """Threads that each run torch on one core: many small steps side by side are faster than each on all cores."""
-    cores = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:
-            yield threads
-    finally:
-        torch.set_num_threads(cores)
 
 
 def _bounds(sample: RoundedPassages, rank: int, queries: RoundedQueries) -> Tensor:

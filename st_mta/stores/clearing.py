@@ -29,35 +29,46 @@ class Deleted:
         return Deleted(self.freed + other.freed, self.refused + other.refused, self.reason or other.reason)
 
 
-def delete_scorer(folder: Path, fingerprint: str) -> Deleted:
-    """Deletes what one scorer stored in a store, also while others use it: they compute it again."""
+def delete_scorer(folder: Path, fingerprint: str, *, dry_run: bool = False) -> Deleted:
+    """Deletes what one scorer stored in a store, also while others use it: they compute it again.
+
+    Args:
+        folder: The store.
+        fingerprint: The scorer.
+        dry_run: Whether to say only what would be freed, as in the other functions here.
+    """
     with unused(folder / "scorers", fingerprint) as free:
-        deleted = _delete([file for file in files_of(folder, fingerprint) if free or _is_finished(file)])
-        if free:
+        files = [file for file in files_of(folder, fingerprint) if free or _is_finished(file)]
+        deleted = _delete(files, dry_run)
+        if free and not dry_run:
             _delete_locks(locks_of(folder, fingerprint))
-    _remove_empty(folder, [fingerprint])
+    if not dry_run:
+        _remove_empty(folder, [fingerprint])
     return deleted
 
 
-def delete_spilled(folder: Path) -> Deleted:
+def delete_spilled(folder: Path, *, dry_run: bool = False) -> Deleted:
     """Deletes what joins that were killed left on disk."""
-    deleted = _delete([file for file in spilled(folder) if _is_finished(file)])
-    _remove_empty(folder, [])
+    deleted = _delete([file for file in spilled(folder) if _is_finished(file)], dry_run)
+    if not dry_run:
+        _remove_empty(folder, [])
     return deleted
 
 
-def delete_leftovers(folder: Path, fingerprint: str) -> Deleted:
+def delete_leftovers(folder: Path, fingerprint: str, *, dry_run: bool = False) -> Deleted:
     """Deletes damaged files of a scorer and those that killed processes left."""
     with unused(folder / "scorers", fingerprint) as free:
         files = [file for file in files_of(folder, fingerprint) if file.leftover]
-        return _delete([file for file in files if file.is_old or (free and not file.unfinished)])
+        return _delete([file for file in files if file.is_old or (free and not file.unfinished)], dry_run)
 
 
 def _is_finished(file: StoredFile) -> bool:
     return not file.unfinished or file.is_old
 
 
-def _delete(files: Sequence[StoredFile]) -> Deleted:
+def _delete(files: Sequence[StoredFile], dry_run: bool) -> Deleted:
+    if dry_run:
+        return Deleted(freed=sum(file.size for file in files))
     deleted = Deleted()
     for file in files:
         try:

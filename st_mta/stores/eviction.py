@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Eviction:
-    """What an eviction did.
+    """What an eviction did, or would do.
 
     Attributes:
         removed: Scorers whose files are gone, in this order.
         in_use: Scorers that had to go too and stay, because a running process uses them.
-        num_bytes: What the store holds now.
+        num_bytes: What the store holds then.
         deleted: Bytes freed, leftovers of killed processes included, and what could not be deleted.
     """
 
@@ -33,7 +33,15 @@ class Eviction:
     deleted: Deleted = field(default_factory=Deleted)
 
 
-def evict(folder: Path, scorers: Sequence[StoredScorer], max_bytes: int | None, older_than: float | None) -> Eviction:
+def evict(
+    folder: Path,
+    scorers: Sequence[StoredScorer],
+    max_bytes: int | None,
+    older_than: float | None,
+    *,
+    only: Container[str] | None = None,
+    dry_run: bool = False,
+) -> Eviction:
     """Deletes whole scorers, the one that was used least recently first.
 
     Args:
@@ -41,21 +49,34 @@ def evict(folder: Path, scorers: Sequence[StoredScorer], max_bytes: int | None, 
         scorers: What it holds.
         max_bytes: Goes on until the store is no larger.
         older_than: Deletes what was not used for so many seconds.
+        only: Deletes these fingerprints instead, whatever their size and age.
+        dry_run: Whether to say only what would be done.
     """
-    done = Eviction(deleted=delete_spilled(folder))
+    done = Eviction(deleted=delete_spilled(folder, dry_run=dry_run))
     for fingerprint in fingerprints(folder):
-        done.deleted += delete_leftovers(folder, fingerprint)
+        done.deleted += delete_leftovers(folder, fingerprint, dry_run=dry_run)
+    left = size_of(folder) - (done.deleted.freed if dry_run else 0)
     for scorer in sorted(scorers, key=lambda scorer: scorer.last_used):
         too_old = older_than is not None and time.time() - scorer.last_used > older_than
-        if not too_old and (max_bytes is None or size_of(folder) <= max_bytes):
+        too_large = max_bytes is not None and left > max_bytes
+        if not (too_old or too_large if only is None else scorer.fingerprint in only):
             continue
         if _is_used(folder, scorer.fingerprint):
             done.in_use.append(scorer)
-        else:
-            done.deleted += delete_scorer(folder, scorer.fingerprint)
-            done.removed.append(scorer)
-    done.num_bytes = size_of(folder)
+            continue
+        freed = _without_leftovers(folder, scorer) if dry_run else delete_scorer(folder, scorer.fingerprint)
+        done.deleted += freed
+        left -= freed.freed
+        done.removed.append(scorer)
+    done.num_bytes = left if dry_run else size_of(folder)
     return done
+
+
+def _without_leftovers(folder: Path, scorer: StoredScorer) -> Deleted:
+    """What would be freed of a scorer after its leftovers."""
+    all_of_it = delete_scorer(folder, scorer.fingerprint, dry_run=True)
+    leftovers = delete_leftovers(folder, scorer.fingerprint, dry_run=True)
+    return Deleted(freed=all_of_it.freed - leftovers.freed)
 
 
 def size_of(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from st_mta.stores.damage import rename_damaged
 from st_mta.stores.finite import check_finite
 from st_mta.stores.keys import KeyArray
 from st_mta.stores.locks import LOCKS
+from st_mta.stores.news import News, mixed_keys
 from st_mta.stores.parts import ATTEMPTS, Verified, listed, write_part
 from st_mta.stores.spill import spill_name
 from st_mta.stores.uses import Uses
@@ -48,6 +49,7 @@ class ScoreStore:
         self.folder, self.uses = folder, uses
         self._verified = Verified()
         self._seen: dict[str, set[str]] = {}
+        self._news_of: dict[str, News] = {}
 
     def append(
         self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, scores: npt.NDArray[np.floating]
@@ -81,6 +83,7 @@ class ScoreStore:
             part_of = slice(start, start + SLICE)
             scores[part_of] = self._join(fingerprint, query_keys[part_of], passage_keys[part_of])
         self._seen[fingerprint] = seen
+        self._news_of.pop(fingerprint, None)
         return scores
 
     @contextmanager
@@ -101,8 +104,7 @@ class ScoreStore:
         Raises:
             InputError: If the store cannot be written.
         """
-        mixed = query_keys * np.uint64(0x9E3779B97F4A7C15) ^ passage_keys
-        with claimed(self.folder, fingerprint, mixed, wait) as free:
+        with claimed(self.folder, fingerprint, mixed_keys(query_keys, passage_keys), wait) as free:
             yield free, self._news(fingerprint, query_keys, passage_keys)
 
     def parts(self, fingerprint: str) -> list[Path]:
@@ -147,17 +149,19 @@ class ScoreStore:
 
     def _news(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
         """Scores of pairs in the parts that others wrote since the last look-up."""
-        seen = self._seen.get(fingerprint, set())
-        if self._names(fingerprint) <= seen:
-            return np.full(len(query_keys), np.nan, dtype=np.float32)
-        return self._join(fingerprint, query_keys, passage_keys, seen)
+        seen, news = self._seen.get(fingerprint, set()), self._news_of.setdefault(fingerprint, News())
+        for name in sorted(self._names(fingerprint) - seen - news.parts):
+            part = self.folder / fingerprint / name
+            # One that is gone was merged: its rows stand in another.
+            if self._is_whole(part) and (table := _table_of(part)) is not None:
+                news.add(*(column.to_numpy() for column in table.columns))
+            news.parts.add(name)
+        return news.find(query_keys, passage_keys)
 
-    def _join(
-        self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray, seen: Collection[str] = ()
-    ) -> FloatArray:
-        """Scores of pairs in the parts that are not among those ``seen``, NaN where there are none."""
+    def _join(self, fingerprint: str, query_keys: KeyArray, passage_keys: KeyArray) -> FloatArray:
+        """Scores of pairs in the parts, NaN where there are none."""
         for left in reversed(range(ATTEMPTS)):
-            parts = [part for part in self.parts(fingerprint) if part.name not in seen]
+            parts = self.parts(fingerprint)
             try:
                 return self._join_whole(parts, query_keys, passage_keys)
             except duckdb.Error:

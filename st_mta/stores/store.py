@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,20 +108,32 @@ class Store:
         """
         return self.delete(fingerprint).freed
 
-    def delete(self, fingerprint: str | None = None) -> Deleted:
-        """As ``clear``; says also what could not be deleted."""
+    def delete(self, fingerprint: str | None = None, *, dry_run: bool = False) -> Deleted:
+        """As ``clear``; says also what could not be deleted, and with ``dry_run`` only what would be."""
         chosen = fingerprints(self.folder) if fingerprint is None else [fingerprint]
-        deleted = sum((delete_scorer(self.folder, one) for one in chosen), start=Deleted())
+        deleted = sum((delete_scorer(self.folder, one, dry_run=dry_run) for one in chosen), start=Deleted())
         self._forget()
-        return deleted if fingerprint is not None else deleted + delete_spilled(self.folder)
+        return deleted if fingerprint is not None else deleted + delete_spilled(self.folder, dry_run=dry_run)
 
-    def evict(self, max_bytes: int | None = None, older_than: float | None = None) -> Eviction:
+    def evict(
+        self,
+        max_bytes: int | None = None,
+        older_than: float | None = None,
+        *,
+        only: Container[str] | None = None,
+        dry_run: bool = False,
+    ) -> Eviction:
         """Deletes what was not used for ``older_than`` seconds, then the least recently used down to ``max_bytes``.
 
         What another running process uses stays. Damaged files and what killed processes left go in any case, the
         latter if it is older than a day.
+
+        Args:
+            max_bytes, older_than: See above.
+            only: Deletes these fingerprints instead.
+            dry_run: Whether to say only what would be done.
         """
-        done = evict(self.folder, self.contents(), max_bytes, older_than)
+        done = evict(self.folder, self.contents(), max_bytes, older_than, only=only, dry_run=dry_run)
         self._forget()
         return done
 

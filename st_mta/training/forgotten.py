@@ -15,21 +15,46 @@ encodes again what it needs, in the same batches (see [`RunState.encode_student`
 from __future__ import annotations
 
 from st_mta.run.best import BestSoFar
-from st_mta.run.results import Evaluated, Kept, WarmedUp
-from st_mta.training.run_state import BEFORE, WARM_UP, RunState
+from st_mta.run.folder import RunFolder
+from st_mta.run.journal import Journal
+from st_mta.run.results import Evaluated, Kept, Promoted, Quality, WarmedUp
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, WARM_UP, RunState
 
 
 def forget_losers(run: RunState, best: BestSoFar) -> None:
     """Deletes what is not needed after the iterations done, also where a run was killed before it came to that."""
-    known = _fingerprints(run, best.done)
-    kept = {known.get(name, "") for name in (BEFORE, best.kept, *_promoted(run))}
-    if "" not in kept:  # a version before this one did not note them
-        _forget(run, set(known.values()) - kept)
+    known = _fingerprints(run.journal, run.folder, best.done)
+    _forget(run, _not_needed(known, {BEFORE, best.kept, *_promoted(run)}))
 
 
 def forget_all(run: RunState, best: BestSoFar) -> None:
     """Deletes everything, once the run is finished."""
-    _forget(run, set(_fingerprints(run, best.done).values()))
+    _forget(run, set(_fingerprints(run.journal, run.folder, best.done).values()))
+
+
+def lost_students(folder: RunFolder) -> dict[str, str]:
+    """Fingerprint -> name of the students that a run on disk does not need, by its journal.
+
+    In a finished run these are all but the one that it delivered.
+
+    Raises:
+        InputError: If there is no run in the folder, or its journal cannot be read.
+    """
+    journal = Journal.of(folder.journal)
+    if WARM_UP not in journal:  # until then there is one student, and nothing to lose to
+        return {}
+    best = BestSoFar(journal.result("quality", Quality).dev[BEFORE][MAIN_MEASURE], folder.student_before, BEFORE)
+    if (dev := journal.result(WARM_UP, WarmedUp).dev) is not None:
+        best.take(dev[MAIN_MEASURE], folder.warm_up, WARM_UP)
+    promoted: set[str] = set()
+    while f"{(name := folder.iteration(best.done).name)}/promote" in journal:
+        dev = journal.result(f"{name}/evaluate", Evaluated).dev
+        best.take_iteration(dev[MAIN_MEASURE], folder.iteration(best.done), name)
+        if (replaced := journal.result(f"{name}/promote", Promoted).replaced) is not None:
+            promoted = {name, *promoted} - {replaced}
+    known = _fingerprints(journal, folder, best.done)
+    lost = _not_needed(known, {best.kept} if "serving" in journal else {BEFORE, best.kept, *promoted})
+    return {fingerprint: name for name, fingerprint in known.items() if fingerprint in lost - {""}}
 
 
 def _forget(run: RunState, fingerprints: set[str]) -> None:
@@ -37,17 +62,23 @@ def _forget(run: RunState, fingerprints: set[str]) -> None:
         run.students.forget(fingerprint)
 
 
+def _not_needed(known: dict[str, str], names: set[str]) -> set[str]:
+    """The fingerprints of the others; none where a version before this one did not note all of them."""
+    kept = {known.get(name, "") for name in names}
+    return set() if "" in kept else set(known.values()) - kept
+
+
 def _promoted(run: RunState) -> list[str]:
     return [name for name in run.pool.assistant_names if name in run.pool.promoted]
 
 
-def _fingerprints(run: RunState, iterations: int) -> dict[str, str]:
+def _fingerprints(journal: Journal, folder: RunFolder, iterations: int) -> dict[str, str]:
     """By the name of the student; two of them may be the same model."""
     found = {
-        BEFORE: run.journal.result(BEFORE, Kept).fingerprint,
-        WARM_UP: run.journal.result(WARM_UP, WarmedUp).fingerprint,
+        BEFORE: journal.result(BEFORE, Kept).fingerprint,
+        WARM_UP: journal.result(WARM_UP, WarmedUp).fingerprint,
     }
     for iteration in range(iterations):
-        name = run.folder.iteration(iteration).name
-        found[name] = run.journal.result(f"{name}/evaluate", Evaluated).fingerprint
+        name = folder.iteration(iteration).name
+        found[name] = journal.result(f"{name}/evaluate", Evaluated).fingerprint
     return found

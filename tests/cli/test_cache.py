@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from pathlib import Path
@@ -151,3 +152,56 @@ def test_a_store_that_is_a_file(tmp_path, capsys):
     assert main(["cache", "--store", str(tmp_path / "file")]) == 2
     message = capsys.readouterr().err
     assert "no folder" in message and message.count("\n") == 1
+
+
+def test_a_dry_run_says_what_would_go_and_leaves_it(store, capsys):
+    left = store.folder / "scores" / ("f" * 32) / f"part-{'0' * 32}.parquet.damaged"
+    left.write_bytes(b"x" * 5000)
+    before = {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
+    size = sum(map(len, before.values()))
+    for arguments in (["--max-size", "0"], ["--clear", "all"], ["--clear", "f"]):
+        assert cache(store, *arguments, "--dry-run") == 0
+        printed = capsys.readouterr().out
+        assert f"{size / 1000:.1f} kB would be freed" in printed, arguments
+    assert cache(store, "--older-than", "30d", "--dry-run") == 0
+    assert "5.0 kB would be freed" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    assert cache(store, "--max-size", "0") == 0
+    assert f"{size / 1000:.1f} kB freed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], ["--run", "out", "--clear", "all"], ["--run", "nowhere"]])
+def test_options_that_do_not_go_together(store, capsys, arguments):
+    assert cache(store, *arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert len(store.contents()) == 1
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_students_that_lost_are_dropped_from_the_run_and_from_the_store(tmp_path, store, capsys, finished):
+    """Iteration 0 is the best, 1 is promoted in place of bm25, and 2 in place of 1."""
+    prints = dict(zip(("before", "warm", "0", "1", "2"), ("b" * 32, "a" * 32, "0" * 32, "1" * 32, "2" * 32)))
+    stations = {
+        "student-before": {"fingerprint": prints["before"]},
+        "quality": {"dev": {"student-before": {"ndcg@10": 0.1}}, "first_stage": "bm25"},
+        "warm-up": {"fingerprint": prints["warm"], "student": "warm-up/student", "dev": {"ndcg@10": 0.2}},
+    }
+    for number, (dev, replaced) in enumerate([(0.5, None), (0.4, "bm25"), (0.45, "iteration-01")]):
+        stations[f"iteration-0{number}/evaluate"] = {"dev": {"ndcg@10": dev}, "fingerprint": prints[str(number)]}
+        stations[f"iteration-0{number}/promote"] = {"replaced": replaced, "pool": []}
+    stations |= {"serving": {"forms": []}} if finished else {}
+    out = tmp_path / "out"
+    out.mkdir()
+    written = {name: {"result": result} for name, result in stations.items()}
+    (out / "state.json").write_text(json.dumps({"configuration": {}, "stations": written}))
+    own = Store(out / "student-embeddings")
+    for place in (own, store):
+        for fingerprint in prints.values():
+            place.scores.append(fingerprint, KEYS, KEYS, np.ones(3))
+    kept = {prints["0"]} if finished else {prints["before"], prints["0"], prints["2"]}
+    assert cache(store, "--run", str(out), "--dry-run") == 0
+    assert "iteration-01" in capsys.readouterr().out
+    assert len(own.contents()) == 5 and len(store.contents()) == 6
+    assert cache(store, "--run", str(out)) == 0
+    assert {scorer.fingerprint for scorer in own.contents()} == kept
+    assert {scorer.fingerprint for scorer in store.contents()} == {*kept, "f" * 32}

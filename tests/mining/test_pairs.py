@@ -12,6 +12,7 @@ from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
 from st_mta.mining.pairs import read_pairs, write_scores
 from st_mta.trec import read_run
+from st_mta.types import Candidates
 
 FORMS = {
     "r.trec": b"q1 Q0 d2 1 2.0 t\n\nq%20 Q0 %%d%201 2 1.0 my tag\nq1 Q0 %%d%201 2 1.0 t\n",
@@ -60,3 +61,38 @@ def test_known_scores_are_written_once_and_can_be_read(collection, tmp_path, nam
     )
     assert written == 1
     assert read_run(tmp_path / name) == {"q1": {"d 1": 1.5}}
+
+
+def test_files_are_written_and_read_in_blocks(collection, tmp_path, monkeypatch):
+    from st_mta.mining import pairs
+
+    lists = Candidates(
+        queries=np.array([0, 1]),
+        offsets=np.array([0, 2, 4]),
+        passages=np.array([1, 0, 0, 1]),
+        positive=np.array([True, False, True, False]),
+        source=np.array([0, 1, 0, 1]),
+        sources=("qrels", "bm25"),
+    )
+    queries, passages, scores = lists.pair_queries, lists.passages, np.arange(4, dtype=np.float32)
+    for name, size in (("whole", 100), ("blocks", 3)):
+        monkeypatch.setattr(pairs, "ROWS_AT_ONCE", size)
+        pairs.write_pairs(tmp_path / f"{name}.parquet", collection, lists)
+        write_scores(tmp_path / f"{name}-scores.parquet", collection, queries, passages, scores, tag="made")
+    for suffix in (".parquet", "-scores.parquet"):
+        whole, blocks = (pq.ParquetFile(tmp_path / f"{name}{suffix}") for name in ("whole", "blocks"))
+        assert blocks.read().to_pylist() == whole.read().to_pylist() and blocks.schema_arrow == whole.schema_arrow
+        assert (whole.num_row_groups, blocks.num_row_groups) == (1, 2)
+    read, blocks_of = pairs.read_parquet, []
+
+    def in_small_blocks(path, columns):
+        for batch in read(path, columns):
+            blocks_of.append(batch)
+            yield from (batch.slice(start, 3) for start in range(0, len(batch), 3))
+
+    monkeypatch.setattr(pairs, "read_parquet", in_small_blocks)
+    found = read_pairs(tmp_path / "whole.parquet", collection)
+    assert [column.tolist() for column in found] == [queries.tolist(), passages.tolist()]
+    other = from_dictionaries("other", {"d 1": "one"}, {"q1": "a", "q%20": "b"}, {})
+    with pytest.raises(InputError, match="2 unknown ones, the first is 'd2'"):
+        read_pairs(tmp_path / "whole.parquet", other)

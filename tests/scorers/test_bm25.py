@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, inverted
+from st_mta.scorers import BM25, inverted, term_weights
 from st_mta.scorers import bm25 as bm25_module
 from st_mta.types import Texts
 
@@ -66,12 +66,12 @@ def test_scores_follow_lucenes_formula(queries, corpus, k1, b):
     np.testing.assert_allclose(scores.reshape(len(QUESTIONS), -1), lucene(k1, b, {"the", "and"}), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("entries", [1, 2**25])
+@pytest.mark.parametrize("at_once", [1, 64])
 @pytest.mark.parametrize("stopwords", [None, ["the"], "en"])
 def test_retrieve_gives_the_best_of_all_scores_ties_to_the_lower_position(
-    queries, corpus, monkeypatch, stopwords, entries
+    queries, corpus, monkeypatch, stopwords, at_once
 ):
-    monkeypatch.setattr(inverted, "ENTRIES_AT_ONCE", entries)
+    monkeypatch.setattr(inverted, "QUERIES_AT_ONCE", at_once)
     scorer = BM25(stopwords=stopwords)
     every = np.arange(len(QUESTIONS))
     scores = scorer.score(queries, corpus, *all_pairs()).reshape(len(QUESTIONS), -1)
@@ -166,3 +166,63 @@ def test_bad_parameters_are_refused(options):
 def test_an_unknown_language_of_stopwords_is_refused():
     with pytest.raises(InputError, match="klingon"):
         BM25(stopwords="klingon")
+
+
+LANGUAGES = [
+    "水獭睡觉 在河里",
+    "ラッコは眠る です",
+    "นากทะเล ว่ายน้ำ",
+    "हिन्दी लड़कियों की किताब",
+    "бегущими книгами города города",
+    "한국어 문장을 나눈다",
+    "ﬁne Ｆｕｌｌ width İstanbul naïve cafe\u0301",
+    "",
+    "cat " * 300 + "dog",
+    *PASSAGES,
+]
+
+
+def by_bm25s(method, texts, stemmer=None):
+    """The index of bm25s itself, from lists of tokens of the whole corpus."""
+    import bm25s
+
+    from st_mta.scorers.words import prepared, word_pattern
+
+    options = {"stopwords": "en", "token_pattern": word_pattern(), "stemmer": stemmer, "show_progress": False}
+    index = bm25s.BM25(method=method, k1=1.2, b=0.75)
+    index.index(bm25s.tokenize(list(map(prepared, texts)), **options), show_progress=False)
+    return index
+
+
+@pytest.mark.parametrize("method", bm25_module.METHODS)
+@pytest.mark.parametrize("stemmer", [None, lambda words: [word[:2] for word in words]])
+@pytest.mark.parametrize("at_once", [3, 100])
+def test_weights_from_blocks_are_those_of_bm25s_to_the_last_bit(monkeypatch, method, stemmer, at_once):
+    monkeypatch.setattr(bm25_module, "TEXTS_AT_ONCE", at_once)
+    monkeypatch.setattr(term_weights, "ENTRIES_AT_ONCE", at_once)
+    corpus = Texts([str(i) for i in range(len(LANGUAGES))], LANGUAGES)
+    ours, theirs = BM25(method=method, stemmer=stemmer)._index(corpus), by_bm25s(method, LANGUAGES, stemmer)
+    assert set(ours.vocabulary) == set(theirs.vocab_dict) - {""}
+    data, indices, indptr = (theirs.scores[part] for part in ("data", "indices", "indptr"))
+    for term, column in ours.vocabulary.items():
+        found = slice(*ours.by_term.indptr[column : column + 2])
+        other = slice(*indptr[theirs.vocab_dict[term] :][:2])
+        np.testing.assert_array_equal(ours.by_term.indices[found], indices[other])
+        assert ours.by_term.data[found].tobytes() == data[other].tobytes(), term
+
+
+def test_tokens_are_lists_for_one_block_at_a_time(corpus, monkeypatch):
+    monkeypatch.setattr(bm25_module, "TEXTS_AT_ONCE", 2)
+    scorer, seen = BM25(), []
+    monkeypatch.setattr(scorer, "_tokenize", lambda texts: (seen.append(len(texts)), BM25()._tokenize(texts))[1])
+    scorer._index(corpus)
+    assert seen == [2, 2, 2, 2, 1]
+
+
+def test_pairs_are_scored_from_the_columns_without_a_second_index(queries, corpus):
+    scorer = BM25(stopwords=None)
+    scores = scorer.score(queries, corpus, *all_pairs())
+    index = scorer._index(corpus)
+    assert "by_passage" not in vars(index)
+    counts = scorer._query_counts(queries.take(range(len(QUESTIONS))), index)
+    assert scores.tobytes() == (counts @ index.by_term.T.astype(np.float64)).toarray().astype(np.float32).tobytes()
