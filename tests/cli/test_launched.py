@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from st_mta.cli import launched
-from st_mta.cli.launched import ALONE, HOW, Launch, forget
+from st_mta.cli.launched import ALONE, HOW, Launch, as_lost, forget
 from st_mta.cli.main import VERBS, main
 from st_mta.scorers import CrossEncoderScorer, embedding
 from tests.cli.commands_in_processes import SMALL, Line, run_commands
@@ -86,6 +86,14 @@ def scoring(data, folder, store):  # noqa: F811
     common = ["score", "--collection", data / "data", "--pairs", folder / "pairs.trec", "--store", folder / store]
     models = ("cross", folder / "cross"), ("bi", data / "student")
     return [[*common, "--scorer", model, "--output", folder / f"{store}-{name}.parquet"] for name, model in models]
+
+
+def test_a_lost_connection_is_no_bug():
+    gone = RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:10643")
+    said = as_lost(gone, Launch(1, 2, 1))
+    assert said is not None and "one that has ended (rank 1 noticed: [pair.cc:553]" in str(said)
+    assert as_lost(gone, Launch()) is None and as_lost(RuntimeError("a bug"), Launch(1, 2, 1)) is None
+    assert as_lost(ValueError("connection reset by peer"), Launch(1, 2, 1)) is None
 
 
 def test_work_is_shared_and_told_once(shared, data, monkeypatch):  # noqa: F811
