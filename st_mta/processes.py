@@ -269,11 +269,16 @@ class Processes:
             self._lost(error)
 
     def _lost(self, error: Exception) -> NoReturn:
-        raise InputError(
-            expected=f"all {self.size} processes to work until the end",
-            got=f"one that has ended (rank {self.rank} noticed: {' '.join(str(error).split())[:200]})",
-            remedy="see what that process printed, and start the same command again: it resumes where it stopped",
-        ) from error
+        raise lost(self.size, self.rank, error) from error
+
+
+def lost(size: int, rank: int, error: Exception) -> InputError:
+    """What a rank says that finds the connection with another one ended."""
+    return InputError(
+        expected=f"all {size} processes to work until the end",
+        got=f"one that has ended (rank {rank} noticed: {' '.join(str(error).split())[:200]})",
+        remedy="see what that process printed, and start the same command again: it resumes where it stopped",
+    )
 
 
 def at_once(parts: Sequence[Result], width: int) -> Iterator[Sequence[Result]]:

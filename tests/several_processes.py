@@ -25,7 +25,7 @@ SECONDS = 60
 """After which a test fails whose processes wait for each other."""
 
 
-def run_in_processes(count: int, function, *arguments) -> None:
+def run_in_processes(count: int, function, *arguments, seconds: int = SECONDS) -> None:
     """Runs ``function(rank, count, *arguments)`` in processes that are joined by gloo, or in this one alone."""
     if count == 1:
         function(0, 1, *arguments)
@@ -35,12 +35,12 @@ def run_in_processes(count: int, function, *arguments) -> None:
     context = torch.multiprocessing.start_processes(
         _joined, args=(count, function, *arguments), nprocs=count, start_method="forkserver", join=False
     )
-    for _ in range(SECONDS):
+    for _ in range(seconds):
         if context.join(timeout=1):
             return
     for process in context.processes:
         process.kill()
-    raise TimeoutError(f"{count} processes were not done after {SECONDS} seconds")
+    raise TimeoutError(f"{count} processes were not done after {seconds} seconds")
 
 
 def _joined(rank: int, count: int, function, *arguments) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
+
+from st_mta.errors import InputError
 
 Result = TypeVar("Result")
 
@@ -114,7 +117,6 @@ def be_silent() -> None:
 
 def wait_for_the_end() -> None:
     """Waits until the process that reports an error has ended: a launcher ends all with the first that fails."""
-    from st_mta.errors import InputError
     from st_mta.processes import processes
 
     with suppress(InputError):
@@ -139,3 +141,14 @@ def on_rank_0(launch: Launch, work: Callable[[], Result]) -> Result | int:
 def said_elsewhere(error: BaseException) -> bool:
     """Whether another rank prints the error."""
     return bool(getattr(error, "said_elsewhere", False))
+
+
+def as_lost(error: BaseException, launch: Launch) -> InputError | None:
+    """What a training fails with where another process has ended, for the user; None for any other error."""
+    if launch.size == 1 or not isinstance(error, RuntimeError):
+        return None
+    if re.search("connection (closed|reset) by peer", str(error), re.IGNORECASE) is None:
+        return None
+    from st_mta.processes import lost
+
+    return lost(launch.size, launch.rank, error)

@@ -16,6 +16,7 @@ from st_mta.cli.launched import (
     HOW,
     TRAINS,
     Launch,
+    as_lost,
     be_silent,
     forget,
     join,
@@ -148,7 +149,7 @@ def _ended_by(error: BaseException, verb: str, launch: Launch) -> int:
     if isinstance(error, KeyboardInterrupt):
         said = f"{name}: interrupted; the same command resumes where it stopped."
         return _failed(said, code=130) if launch.leads else 130
-    mendable = error if isinstance(error, InputError) else explained(error)
+    mendable = error if isinstance(error, InputError) else explained(error) or as_lost(error, launch)
     if said_elsewhere(error):
         return _ended(1 if mendable is None else 2, launch)
     if mendable is None:

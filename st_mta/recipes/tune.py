@@ -39,15 +39,19 @@ CHECKPOINTS = "checkpoints"
 Model: TypeAlias = SentenceTransformer | CrossEncoder | MultiVectorEncoder
 
 
-class _BiEncoderArguments(OneGpu, SentenceTransformerTrainingArguments):  # type: ignore[misc]
+class _OneGpu(OneGpu):
+    also_on_several = False
+
+
+class _BiEncoderArguments(_OneGpu, SentenceTransformerTrainingArguments):  # type: ignore[misc]
     pass
 
 
-class _CrossEncoderArguments(OneGpu, CrossEncoderTrainingArguments):  # type: ignore[misc]
+class _CrossEncoderArguments(_OneGpu, CrossEncoderTrainingArguments):  # type: ignore[misc]
     pass
 
 
-class _MultiVectorArguments(OneGpu, MultiVectorEncoderTrainingArguments):  # type: ignore[misc]
+class _MultiVectorArguments(_OneGpu, MultiVectorEncoderTrainingArguments):  # type: ignore[misc]
     pass
 
 

@@ -78,4 +78,5 @@ def _stop(number: int, frame: Any) -> None:
     _Asked.to_stop = True
     if not _Asked.to_wait:
         raise Stopped
-    os.write(2, b"\nSIGTERM: stopping after this training step.\n")
+    if os.environ.get("RANK", "0") == "0":  # of the processes of a launcher the first speaks
+        os.write(2, b"\nSIGTERM: stopping after this training step.\n")

@@ -13,23 +13,24 @@ class OneGpu:
 
     With several GPUs in sight the host would train with ``DataParallel``, which multiplies the batch by their number:
     another training than the one asked for, and another on every machine.
+
+    Attributes:
+        also_on_several: Whether the training makes use of several processes.
     """
+
+    also_on_several = True
 
     @property
     def n_gpu(self) -> int:
         """1, or 0 where there is no GPU or none is wanted."""
         visible = int(super().n_gpu)  # type: ignore[misc]
         if visible > 1:
-            _say_so(visible)
+            _say_so(visible, self.also_on_several)
         return min(visible, 1)
 
 
 @cache
-def _say_so(visible: int) -> None:
+def _say_so(visible: int, also_on_several: bool) -> None:
     """Once in a process, however many trainings it runs."""
-    logger.warning(
-        "%d GPUs are visible, and this one process trains on one of them; to train on all, start it with "
-        "torchrun --nproc_per_node %d.",
-        visible,
-        visible,
-    )
+    more = f"; to train on all, start it with torchrun --nproc_per_node {visible}" if also_on_several else ""
+    logger.warning("%d GPUs are visible, and this one process trains on one of them%s.", visible, more)

@@ -41,7 +41,7 @@ def run_commands(folder: Path, count: int, *lines: Line) -> list[list[dict[str, 
     """What each rank printed in each command, the code that it ended with, and how many parts it has computed."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = tuple(Line([str(word) for word in line.words], line.failing) for line in lines)
-    run_in_processes(count, _commands, str(folder), lines)
+    run_in_processes(count, _commands, str(folder), lines, seconds=240)
     ranks = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(count)]
     return [list(results) for results in zip(*ranks)]
 

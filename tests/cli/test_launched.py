@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from st_mta.cli import launched
-from st_mta.cli.launched import ALONE, HOW, Launch, forget
+from st_mta.cli.launched import ALONE, HOW, Launch, as_lost, forget
 from st_mta.cli.main import VERBS, main
 from st_mta.scorers import CrossEncoderScorer, embedding
 from tests.cli.commands_in_processes import SMALL, Line, run_commands
@@ -68,18 +68,29 @@ def test_what_accelerate_reads_is_forgotten():
 
 @pytest.fixture(scope="module")
 def shared(data, tmp_path_factory):  # noqa: F811
-    """What two processes printed that scored and encoded, and found a finished run; and the folder of all that."""
+    """What two processes printed that worked and that found a finished run; and the folder of all that."""
     folder = tmp_path_factory.mktemp("shared")
     saved(tiny_cross_encoder(5), folder / "cross")
     write_pairs(folder / "pairs.trec")
     distilling = distill_arguments(data, folder / "out")
     assert main([str(word) for word in distilling]) == 0
-    lines = [*scoring(data, folder, "two"), distilling]
+    lines = [*scoring(data, folder, "two"), distilling, *others(data, folder)]
     return folder, run_commands(folder / "files", 2, *map(Line, lines))
 
 
 def write_pairs(path):
     path.write_text("".join(f"q{q} Q0 p{p} {p} {1 / (p + 1)} x\n" for q in range(9) for p in range(30)))
+
+
+def others(data, folder):  # noqa: F811
+    """Commands that share their work, and the file that each writes."""
+    common = ["--collection", data / "data", "--store", folder / "others"]
+    return [
+        ["encode", "--model", data / "student", *common],
+        ["mine", "--retrievers", "bm25", data / "student", "--output", folder / "mined.parquet", *common],
+        ["evaluate", "--model", "bm25", data / "student", "--output-dir", folder / "measures", *common],
+        ["diagnose", "--teacher", folder / "cross", "--assistants", "bm25", "--output-dir", folder / "found", *common],
+    ]
 
 
 def scoring(data, folder, store):  # noqa: F811
@@ -88,8 +99,16 @@ def scoring(data, folder, store):  # noqa: F811
     return [[*common, "--scorer", model, "--output", folder / f"{store}-{name}.parquet"] for name, model in models]
 
 
+def test_a_lost_connection_is_no_bug():
+    gone = RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:10643")
+    said = as_lost(gone, Launch(1, 2, 1))
+    assert said is not None and "one that has ended (rank 1 noticed: [pair.cc:553]" in str(said)
+    assert as_lost(gone, Launch()) is None and as_lost(RuntimeError("a bug"), Launch(1, 2, 1)) is None
+    assert as_lost(ValueError("connection reset by peer"), Launch(1, 2, 1)) is None
+
+
 def test_work_is_shared_and_told_once(shared, data, monkeypatch):  # noqa: F811
-    folder, (cross, bi, _) = shared
+    folder, (cross, bi, *_) = shared
     assert [rank["code"] for rank in cross + bi] == [0] * 4
     assert "270 pairs in" in cross[0]["out"] and "(270 scored, 0 reused)" in cross[0]["out"]
     assert cross[1]["out"] == cross[1]["err"] == bi[1]["out"] == bi[1]["err"] == ""
@@ -103,8 +122,17 @@ def test_work_is_shared_and_told_once(shared, data, monkeypatch):  # noqa: F811
         assert alone.equals(several), "bit for bit"
 
 
+def test_the_other_commands_that_share_end_well(shared):
+    folder, (_, _, _, *found) = shared
+    assert [[rank["code"] for rank in ranks] for ranks in found] == [[0, 0]] * 4, [ranks[0]["err"] for ranks in found]
+    assert all(first["out"] and second["out"] == second["err"] == "" for first, second in found)
+    assert "(100 encoded, 0 reused)" in found[0][0]["out"]
+    written = ("mined.parquet", "measures/results.json", "found/diagnosis.json")
+    assert all((folder / name).exists() for name in written)
+
+
 def test_distill_finds_its_run_whatever_the_number_of_processes(shared):
-    folder, (_, _, (first, second)) = shared
+    folder, (_, _, (first, second), *_) = shared
     assert (first["code"], second["code"]) == (0, 0), first["err"]
     assert "from sentence_transformers import SentenceTransformer" in first["out"]
     assert second["out"] == second["err"] == ""

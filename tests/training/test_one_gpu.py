@@ -39,7 +39,7 @@ def test_nothing_is_said_where_there_is_no_choice(monkeypatch, tmp_path, caplog,
     assert "torchrun" not in caplog.text
 
 
-def test_tuning_uses_one_gpu(four_gpus, tmp_path, monkeypatch):
+def test_tuning_uses_one_gpu(four_gpus, tmp_path, monkeypatch, caplog):
     seen = []
 
     def train(trainer, **_):
@@ -54,3 +54,4 @@ def test_tuning_uses_one_gpu(four_gpus, tmp_path, monkeypatch):
     with pytest.raises(InterruptedError):
         tune(model, dataset, MultipleNegativesRankingLoss(model), TuningSettings(batch_size=8), tmp_path)
     assert seen == [(1, 8)]
+    assert "one of them." in caplog.text and "torchrun" not in caplog.text, "which would not help"
