@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.util import distributed as host
 from torch import nn
 
@@ -50,11 +50,11 @@ class LedEvaluator(BaseEvaluator):
         return processes().on_leader(lambda: self.evaluator(*given, **named))
 
 
-def evaluated_once(evaluator: BaseEvaluator | None) -> BaseEvaluator | None:
-    """The evaluator as the host's trainer needs it, so that it is not run by every process.
+def evaluated_once(evaluator: Any) -> Any:
+    """The evaluator, or list of them, as the host's trainer needs it, so that it is not run by every process.
 
-    The host does this by itself from 6.1 on, and has the other processes help with encoding meanwhile.
+    Later versions than 6.0 of the host do this by themselves, and have the other processes help with encoding meanwhile.
     """
     if evaluator is None or processes().size == 1 or hasattr(host, "distributed_evaluation"):
         return evaluator
-    return LedEvaluator(evaluator)
+    return LedEvaluator(SequentialEvaluator(evaluator) if isinstance(evaluator, list) else evaluator)
