@@ -44,12 +44,13 @@ def test_a_call_that_reads_values_waits(work):
         lambda: VALUES.sum() + VALUES[2],
         lambda: torch.where(VALUES > 2, VALUES, 0.0),
         lambda: VALUES.clone().masked_fill_(VALUES > 2, 0.0),
+        lambda: VALUES.clone().__setitem__(VALUES > 2, 0.0),
         lambda: VALUES[torch.tensor([1, 2])],
         lambda: VALUES.topk(2),
         lambda: VALUES.shape[0] + len(VALUES),
         lambda: mean_over(VALUES, VALUES > 2),
     ],
-    ids="sum where masked_fill places topk shape mean_over".split(),
+    ids="sum where masked_fill filling places topk shape mean_over".split(),
 )
 def test_a_call_that_only_computes_does_not_wait(work):
     with waits(CPU) as found:
