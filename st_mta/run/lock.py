@@ -16,7 +16,6 @@ from typing import ParamSpec, TypeVar
 
 from st_mta.errors import InputError
 from st_mta.outputs import check_output_folder
-from st_mta.processes import processes
 
 try:
     import fcntl
@@ -44,6 +43,8 @@ def one_at_a_time(function: Callable[Arguments, Result]) -> Callable[Arguments, 
     def locking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         given = signature.bind(*args, **kwargs).arguments
         place = given["output_dir"] if "output_dir" in given else given["config"].output_dir
+        from st_mta.processes import processes  # brings torch, which a lock alone does without
+
         with ExitStack() as held:
             processes().on_leader(lambda: held.enter_context(locked(check_output_folder(place))))
             return function(*args, **kwargs)
