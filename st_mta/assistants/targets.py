@@ -74,6 +74,7 @@ class AssistantTargets:
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))
         self._chosen = torch.zeros(len(self.members), dtype=torch.int64)
+        self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def _check_temperatures(self) -> None:
         temperatures = self.temperatures
@@ -102,19 +103,28 @@ class AssistantTargets:
                 returns another shape than it should.
         """
         check_shape("scores", scores, (mask.shape[0], len(self.temperatures), mask.shape[1]))
-        scores = calibrate(scores, mask, self.temperatures, self.calibration)
+        temperatures, members = self._constants(scores.device)
+        scores = calibrate(scores, mask, temperatures, self.calibration)
         teacher = masked_log_softmax(scores[:, 0], mask)
         if not self.names:
             return teacher[:, None]
-        fused = self._fuse(scores[:, 1:], self._memberships.to(scores.device), mask)
+        fused = self._fuse(scores[:, 1:], members, mask)
         check_shape(f"the result of fusion {self.fusion!r}", fused, (mask.shape[0], len(self.members), mask.shape[1]))
         return torch.stack([teacher, self._select(teacher, fused, mask)], dim=1)
 
     @torch.no_grad()
     def teacher(self, scores: Tensor, mask: Tensor) -> Tensor:
         """(B, N) log-probabilities of the teacher alone; nothing is fused, and no selection counted."""
-        teacher = calibrate(scores[:, :1], mask, self.temperatures[:1], self.calibration)
+        temperatures, _ = self._constants(scores.device)
+        teacher = calibrate(scores[:, :1], mask, temperatures[:1], self.calibration)
         return masked_log_softmax(teacher[:, 0], mask)
+
+    def _constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Temperatures (S,) and memberships on a device, copied there once: in every step that would stop it."""
+        if device not in self._on_device:
+            temperatures = torch.tensor(self.temperatures, dtype=torch.float64)
+            self._on_device[device] = temperatures.to(device), self._memberships.to(device)
+        return self._on_device[device]
 
     def _select(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
         """(B, N) log-probabilities of the member closest to the teacher, whose choice is counted."""

@@ -26,6 +26,9 @@ from st_mta.losses.similarity import Similarity, mean_over, resolve_similarity, 
 
 logger = logging.getLogger(__name__)
 
+LOOKED_AT = 64
+"""Steps on an accelerator between two looks at whether the filter has emptied a list."""
+
 
 class FilteredContrastiveLoss(ListLoss):
     """InfoNCE over a query's candidates and the batch's other passages, less the likely false negatives.
@@ -91,6 +94,8 @@ class FilteredContrastiveLoss(ListLoss):
         self.return_components = return_components
         self.filter_rate = torch.zeros(())
         self._warned = False
+        # Tensors, since plain attributes tell one loss from another.
+        self._emptied, self._calls = torch.tensor(False), torch.tensor(0)
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         loss = self.compute_loss_from_embeddings(embeddings, labels)
@@ -138,8 +143,12 @@ class FilteredContrastiveLoss(ListLoss):
         return torch.where(listed, log_weights, in_batch_weights), torch.where(listed, excess, in_batch)
 
     def _warn_once(self, empty: Tensor) -> None:
-        # Reading a value back stops an accelerator, so this is not looked at again after the warning.
-        if not self._warned and bool(empty.any()):
+        # Reading a value back stops an accelerator: it is done now and then, and not again after the warning.
+        if self._warned:
+            return
+        self._emptied = empty.any() | self._emptied.to(empty.device)
+        self._calls += 1
+        if (empty.device.type == "cpu" or self._calls % LOOKED_AT == 0) and bool(self._emptied):
             self._warned = True
             logger.warning(
                 "The filter removed every negative of a query; the one nearest to its threshold was put back. "

@@ -297,7 +297,10 @@ def _for_the_host(arguments: MultiAssistantTrainingArguments) -> MultiAssistantT
         "save_total_limit": None,  # the older checkpoints go once the newer one is marked
         "dataloader_pin_memory": arguments.dataloader_pin_memory and arguments.device.type != "cpu",
     }
-    return replace(arguments, **changed)
+    arguments = replace(arguments, **changed)
+    if arguments.device.type == "cuda":  # where pinned batches need not be waited for
+        arguments.accelerator_config.non_blocking = True
+    return arguments
 
 
 def selected_shares(log: Log) -> dict[str, float]:

@@ -53,7 +53,7 @@ class LedEvaluator(BaseEvaluator):
 def evaluated_once(evaluator: Any) -> Any:
     """The evaluator, or list of them, as the host's trainer needs it, so that it is not run by every process.
 
-    Later versions than 6.0 of the host do this by themselves, and have the other processes help with encoding meanwhile.
+    Later versions of the host than 6.0 do this by themselves, and have the other processes help to encode.
     """
     if evaluator is None or processes().size == 1 or hasattr(host, "distributed_evaluation"):
         return evaluator
