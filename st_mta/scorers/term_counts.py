@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,16 +53,42 @@ def count_terms(blocks: Iterable[Tokenized]) -> TermCounts:
     For T distinct pairs of a text and a term it takes some 10 T bytes for a moment, and leaves 5 T.
     """
     vocabulary: dict[str, int] = {}
-    lengths, counted = [np.zeros(0, dtype=np.int64)], [_none()]
+    lengths, rows, terms, counts = (_Growing(kind) for kind in (np.int64, np.int64, np.int32, np.uint8))
     for tokens in blocks:
-        of_block, terms = flat(tokens)
-        lengths.append(of_block)
-        counted.append(_count(of_block, _numbers(tokens.vocab, vocabulary)[terms], len(vocabulary)))
-    columns = [np.concatenate([block.pop(0) for block in counted]) for _ in range(3)]
-    rows, terms, counts = columns
-    shape = len(rows), len(vocabulary)
-    by_text = sp.csr_matrix((counts, terms, offsets_of(rows)), shape=shape)
-    return TermCounts(by_text.tocsc(), np.concatenate(lengths), vocabulary)
+        of_block, numbers = flat(tokens)
+        lengths.extend(of_block)
+        found = _count(of_block, _numbers(tokens.vocab, vocabulary)[numbers], len(vocabulary))
+        for column, more in zip((rows, terms, counts), found):
+            column.extend(more)
+    shape = len(rows.array), len(vocabulary)
+    by_text = sp.csr_matrix((counts.array, terms.array, offsets_of(rows.array)), shape=shape)
+    return TermCounts(by_text.tocsc(), lengths.array, vocabulary)
+
+
+class _Growing:
+    """An array that grows in place, and into wider numbers where it must.
+
+    Thousands of small arrays, put together in the end, would leave as much memory behind that nobody can use.
+
+    Args:
+        kind: Its type to begin with.
+    """
+
+    def __init__(self, kind: type[np.integer]) -> None:
+        self._kind: np.dtype[Any] = np.dtype(kind)
+        self._bytes = bytearray()
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """Everything so far; it cannot grow as long as this is held."""
+        return np.frombuffer(self._bytes, dtype=self._kind)
+
+    def extend(self, values: npt.NDArray[Any]) -> None:
+        """Puts values at its end."""
+        kind = np.promote_types(self._kind, values.dtype)
+        if kind != self._kind:
+            self._bytes, self._kind = bytearray(self.array.astype(kind).tobytes()), kind
+        self._bytes += values.astype(kind).tobytes()
 
 
 def _numbers(of_block: dict[str, int], vocabulary: dict[str, int]) -> npt.NDArray[np.int32]:
@@ -79,7 +105,3 @@ def _count(lengths: IntArray, terms: npt.NDArray[np.int32], size: int) -> list[n
     rows, distinct = np.divmod(pairs, max(size, 1))
     smallest = np.min_scalar_type(int(counts.max(initial=0)))
     return [np.bincount(rows, minlength=len(lengths)), distinct.astype(np.int32), counts.astype(smallest)]
-
-
-def _none() -> list[npt.NDArray[np.integer]]:
-    return [np.zeros(0, dtype=kind) for kind in (np.int64, np.int32, np.uint8)]

@@ -226,3 +226,13 @@ def test_pairs_are_scored_from_the_columns_without_a_second_index(queries, corpu
     assert "by_passage" not in vars(index)
     counts = scorer._query_counts(queries.take(range(len(QUESTIONS))), index)
     assert scores.tobytes() == (counts @ index.by_term.T.astype(np.float64)).toarray().astype(np.float32).tobytes()
+
+
+def test_counts_grow_into_wider_numbers():
+    from st_mta.scorers.term_counts import Tokenized, count_terms
+
+    blocks = [Tokenized([[0, 1, 0]], {"a": 0, "b": 1}), Tokenized([[1] * 300 + [0], []], {"c": 0, "a": 1})]
+    found = count_terms(blocks)
+    assert found.vocabulary == {"a": 0, "b": 1, "c": 2} and found.lengths.tolist() == [3, 301, 0]
+    assert found.by_term.toarray().tolist() == [[2, 1, 0], [300, 0, 1], [0, 0, 0]]
+    assert found.by_term.dtype == np.uint16
