@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PATIENCE = datetime.timedelta(days=7)
 """How long a rank waits for rank 0, which may search or mine for hours."""
+UNSENT = "st_mta_raised_in_a_training"
+"""Attribute of an exception that rank 0 must not send."""
 HELD = 4
 """Models that came from rank 0 and are kept: the student changes with every iteration."""
 
@@ -57,7 +59,7 @@ class Processes:
         self.rank = distributed.get_rank() if several else 0
         self.size = distributed.get_world_size() if several else 1
         self._group = distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
-        self._dealing = False
+        self._dealing = self._alone = False
         self._calls: Mapping[str, Callable[..., Any]] = {}
         self._introduced: dict[str, Any] = {}
         self._everywhere: dict[str, bool] = {}
@@ -105,9 +107,9 @@ class Processes:
 
     def on_leader(self, work: Callable[[], Result]) -> Result:
         """Rank 0 works, and nothing is dealt out; every rank gets the result, or raises what rank 0 raised."""
-        if self.size == 1 or self._dealing:
+        if self.size == 1 or self._dealing or self._alone:
             return work()
-        return self._shared_outcome(work)
+        return self._shared_outcome(self._marked("_alone", work))
 
     def lead(self, work: Callable[[], Result], calls: Mapping[str, Callable[..., Any]] | None = None) -> Result:
         """Rank 0 works, the others serve it; every rank gets the result, or raises what rank 0 raised.
@@ -116,36 +118,43 @@ class Processes:
             work: What rank 0 does; in it, ``together`` and ``map`` have the others take part.
             calls: Name -> function that ``together`` may have every rank run.
         """
-        if self.size == 1 or self._dealing:
+        if self.size == 1 or self._dealing or self._alone:
             return work()
         before, self._calls = self._calls, calls or {}
         try:
-            return self._shared_outcome(self._as_leader(work)) if self.leads else self._serve()
+            return self._shared_outcome(self._marked("_dealing", work)) if self.leads else self._serve()
         finally:
             self._calls = before
+            # Nothing sent outlives it: another object may come to have the same fingerprint.
+            for sent in (self._everywhere, self._sent, self._held):
+                sent.clear()
 
-    def _as_leader(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        def dealing() -> Result:
-            self._dealing = True
+    def _marked(self, mark: str, work: Callable[[], Result]) -> Callable[[], Result]:
+        """The work, during which this process knows that the others wait or serve."""
+
+        def marked() -> Result:
+            setattr(self, mark, True)
             try:
                 return work()
             finally:
-                self._dealing = False
+                setattr(self, mark, False)
 
-        return dealing
+        return marked
 
     def _shared_outcome(self, work: Callable[[], Result]) -> Result:
         if not self.leads:
             return self._outcome(*self._told())  # type: ignore[no-any-return]
         try:
             result = work()
+            self.share(("result", result))
         except Exception as error:  # a signal may come in the middle of a message: then this process only ends
+            if getattr(error, UNSENT, False):
+                raise  # the others wait in a training, and end with this process
             try:
                 self.share(("raised", _portable(error)))
             except InputError as lost:
                 raise error from lost  # another rank has failed too, or first
             raise
-        self.share(("result", result))
         return result
 
     def _told(self) -> tuple[str, Any]:
@@ -164,6 +173,9 @@ class Processes:
     def together(self, name: str, function: Callable[..., Result], *arguments: Any) -> Result:
         """Every rank runs the function of this name at the same time; rank 0 gets its own result.
 
+        What one rank raises is not sent to the others, which may wait for it in the middle of a training: they end
+        when its process does.
+
         Args:
             name: Under which the other ranks have named theirs in ``lead``.
             function: This rank's.
@@ -175,6 +187,9 @@ class Processes:
         self._dealing = False
         try:
             return function(*arguments)
+        except Exception as error:
+            setattr(error, UNSENT, True)
+            raise
         finally:
             self._dealing = True
 

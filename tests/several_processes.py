@@ -108,9 +108,13 @@ def talk(rank: int, count: int, folder: str) -> None:
 
     seen["lead"], seen["ran"], seen["asked"] = team.lead(work, {"add": together}), ran, here.asked
     seen["on leader"] = team.on_leader(lambda: rank)
+    seen["lead on leader"] = team.on_leader(lambda: team.lead(lambda: team.map(here.times, [(1,), (2,)])))
+    mended = Counting(1000, "another")  # as another object was known before
+    seen["again"] = team.lead(lambda: team.map(mended.times, [(1,), (2,)]))
     for name, failing in {
         "unit": lambda: team.map(here.times, [(1,), (13,)]),
         "leader": lambda: [][1],
+        "result": lambda: Unsendable() if count > 1 else "pickle",
         "unsent": lambda: team.map(Unsendable().times, [(1,), (2,)]),
     }.items():
         try:
@@ -119,6 +123,21 @@ def talk(rank: int, count: int, folder: str) -> None:
             seen[name] = f"{type(error).__name__}: {error}"
     team.barrier()
     Path(folder, f"talk-{rank}-of-{count}").write_bytes(pickle.dumps(seen))
+
+
+def fail_in_training(rank: int, count: int, folder: str) -> None:
+    """Rank 0 fails where the others wait for it; what each rank raised is saved."""
+
+    def training() -> None:
+        if rank == 0:
+            raise ValueError("the disk is full")
+        processes().barrier()
+
+    try:
+        processes().lead(lambda: processes().together("train", training), {"train": training})
+    except Exception as error:
+        Path(folder, f"failed-{rank}").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+    os._exit(0)
 
 
 class Unsendable(Counting):

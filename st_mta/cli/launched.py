@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,8 +76,12 @@ class Launch:
 
     def alone(self, arguments: Sequence[str]) -> bool:
         """Whether rank 0 does without the others: also where it only shows help, or knows no such verb."""
-        asked = any(argument in ("-h", "--help", "--help-all") for argument in arguments)
-        return self.size == 1 or asked or HOW.get("".join(arguments[:1]), ALONE) == ALONE
+        return self.size == 1 or asks_for_help(arguments) or HOW.get("".join(arguments[:1]), ALONE) == ALONE
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether a command line only shows help."""
+    return any(argument in ("-h", "--help", "--help-all") for argument in arguments)
 
 
 def forget(environment: MutableMapping[str, str]) -> None:
@@ -112,6 +117,7 @@ def leave() -> None:
 def be_silent() -> None:
     """Of ranks other than 0: no bars and nothing on standard output."""
     os.environ["TQDM_DISABLE"] = "1"
+    warnings.simplefilter("ignore")  # rank 0 shows the same ones
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
 
 

@@ -13,10 +13,12 @@ from functools import partial
 
 from st_mta import __version__
 from st_mta.cli.launched import (
+    ALONE,
     HOW,
     TRAINS,
     Launch,
     as_lost,
+    asks_for_help,
     be_silent,
     forget,
     join,
@@ -74,6 +76,8 @@ def _run(arguments: list[str]) -> int:
         return 0
     if launch.size > 1:
         forget(os.environ)
+        if HOW.get("".join(arguments[:1])) == ALONE and not asks_for_help(arguments):
+            _failed(f"st-mta {arguments[0]} runs in one process; the other {launch.size - 1} have ended.")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0

@@ -65,8 +65,8 @@ class Sharded(Scoring):
         None,
         within=SHARDS,
         basic=True,
-        help="Compute only this share, such as 3/16, into a --store that all jobs see; the same command without "
-        "--shard then computes what is missing.",
+        help="Compute only this share, such as 3/16 (counted from 1), into a --store that all jobs see, in the number "
+        "format that --precision names; the same command without --shard then computes what is missing.",
     )
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ class FunctionScorer(PairScorer):
     """
 
     kind = "function"
+    divisible = ()  # a service is asked by one process, and what it has answered is stored before it fails
     part_size = 32
 
     def __init__(

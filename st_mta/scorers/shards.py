@@ -22,7 +22,7 @@ from st_mta.stores import text_keys
 from st_mta.stores.embeddings import Role, by_length
 from st_mta.types import IntArray, Scorer, Texts
 
-NOTHING = "nothing (there are fewer parts than shards)"
+NOTHING = "nothing (there are fewer parts than shards: take fewer shards)"
 FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
@@ -69,7 +69,7 @@ class Shards:
             return False
 
     def __str__(self) -> str:
-        return "such as 3/16, the third of sixteen"
+        return "such as 3/16, the third of sixteen, counted from 1"
 
 
 SHARDS, WHOLE = Shards(), Shard(1, 1)

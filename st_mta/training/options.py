@@ -215,7 +215,12 @@ class MethodOptions:
         help="Passes over the queries of an iteration.",
     )
     per_device_train_batch_size: int = option(
-        32, within=count_from(1), group=STEPS, basic=True, aliases=("--batch-size",), help="Queries per training step."
+        32,
+        within=count_from(1),
+        group=STEPS,
+        basic=True,
+        aliases=("--batch-size",),
+        help="Queries per training step of a process.",
     )
     learning_rate: float = option(
         1e-4, within=POSITIVE, group=STEPS, basic=True, help="Peak learning rate of an iteration."
