@@ -14,6 +14,7 @@ import json
 import logging
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.environment import environment
@@ -29,11 +30,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=880_000)
     parser.add_argument("--queries", type=int, default=50_000)
-    parser.add_argument("--work-dir", type=Path, help="Several GB; a folder under /tmp by default.")
+    parser.add_argument("--work-dir", type=Path, help="Several GB; a temporary folder of these sizes by default.")
     parser.add_argument("--output", type=Path, default=HERE, help="For result.json and result.md.")
     parser.add_argument("--part", choices=("texts", "stages"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    work = given.work_dir or Path("/tmp") / f"st-mta-scale-{given.passages}"
+    work = given.work_dir or Path(tempfile.gettempdir()) / f"st-mta-scale-{given.passages}-{given.queries}"
     if given.part:
         run_part(given.part, work, given.passages, given.queries)
         return

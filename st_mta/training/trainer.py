@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ from st_mta.training.run_state import BEFORE, STUDENT
 from st_mta.training.sharded import refuse_sharded
 from st_mta.training.students import routes_of
 from st_mta.types import Collection
+
+logger = logging.getLogger(__name__)
 
 MADE_BY_THE_RUN = (
     "get_train_dataloader get_eval_dataloader get_test_dataloader create_optimizer create_scheduler "
@@ -166,6 +169,11 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
 
     def _lead(self, resume: bool | str | None) -> Report:
         """The whole run; on rank 0 where there are several processes."""
+        if (size := processes().size) > 1:
+            batch = self.args.per_device_train_batch_size
+            logger.info(
+                "%d processes work together; a training step takes %d queries, %d of each.", size, size * batch, batch
+            )
         with locked(self.distillation.folder.root):
             return self._train(resume)
 
