@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from itertools import groupby
 
@@ -171,8 +172,12 @@ def test_memory_is_that_of_this_process():
     assert memory.memory_now() - before > 0.9 * size
     del held
     assert memory.memory_peak() - before > 0.9 * size
-    memory.forget_peak()
-    assert memory.memory_peak() - before < 0.5 * size
+    for _ in range(50):  # the system may take a moment to count what was given back
+        memory.forget_peak()
+        if memory.memory_peak() - before < 0.5 * size:
+            return
+        time.sleep(0.1)
+    pytest.fail("the peak did not begin anew")
 
 
 def test_the_instructions_of_the_processor(tmp_path, monkeypatch):

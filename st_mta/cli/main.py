@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         _open_streams()
+        if not Launch.of(os.environ).leads:
+            # Threads of the connection may still run, which abort the process where it takes its time to end.
+            os._exit(_run(arguments))
     try:
         code = _run(arguments)
         if sys.stdout is not None:
