@@ -10,15 +10,19 @@ import pytest
 from st_mta.errors import InputError
 from st_mta.processes import processes
 from st_mta.run.stopping import Stopped
+from tests.made_once import made_once
 from tests.several_processes import Counting, fail_in_training, run_in_processes, score_and_encode, talk
+
+
+def talk_in_processes(folder):
+    for count in (1, 3):
+        run_in_processes(count, talk, str(folder))
 
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory):
     """What each rank saw, by the number of processes."""
-    folder = tmp_path_factory.mktemp("talk")
-    for count in (1, 3):
-        run_in_processes(count, talk, str(folder))
+    folder = made_once(tmp_path_factory, "talk", talk_in_processes)
     return {
         count: [pickle.loads((folder / f"talk-{rank}-of-{count}").read_bytes()) for rank in range(count)]
         for count in (1, 3)

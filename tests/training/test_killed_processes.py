@@ -10,17 +10,21 @@ from safetensors.torch import load_file
 
 from st_mta.errors import InputError
 from st_mta.training.marked import fault_of
+from tests.made_once import made_once
 from tests.training.killed_processes import At, Killed, all_of_it, kill, long_training
 from tests.training.launched import launch
+
+
+def interrupt(folder):
+    with pytest.raises(Killed):
+        long_training(folder / "of one", At(3, kill))
+    launch(all_of_it, 2, folder)
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     """What each of two processes saw."""
-    folder = tmp_path_factory.mktemp("killed")
-    with pytest.raises(Killed):
-        long_training(folder / "of one", At(3, kill))
-    launch(all_of_it, 2, folder)
+    folder = made_once(tmp_path_factory, "killed", interrupt)
     return folder, [torch.load(folder / f"killed-{rank}.pt", weights_only=False) for rank in range(2)]
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.made_once import made_once
 from tests.training.launched import launch
 from tests.training.two_processes import NAMES, OF_THREE, one_step_each
+
+SCENARIOS = (2, NAMES), (3, OF_THREE)
+
+
+def train(folder):
+    for count, names in SCENARIOS:
+        launch(one_step_each, count, folder / str(count), names)
+        one_step_each(0, 1, str(folder / str(count)), names, whole=count)
 
 
 @pytest.fixture(scope="module")
 def trainings(tmp_path_factory):
     """By number of processes and name: the training by a single one, and what each of them has."""
-    folder = tmp_path_factory.mktemp("several")
+    folder = made_once(tmp_path_factory, "several", train)
     found = {}
-    for count, names in ((2, NAMES), (3, OF_THREE)):
-        launch(one_step_each, count, folder / str(count), names)
-        one_step_each(0, 1, str(folder / str(count)), names, whole=count)
+    for count, names in SCENARIOS:
         files = ["0-of-1", *(f"{rank}-of-{count}" for rank in range(count))]
         saved = [torch.load(folder / str(count) / f"{name}.pt", weights_only=False) for name in files]
         found |= {(count, name): [one[name] for one in saved] for name in names}
