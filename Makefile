@@ -8,8 +8,8 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Beyond four processes, starting them costs more than they save. A file's tests stay together: they share what takes long.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# Beyond four processes, starting them costs more than they save.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 # Named, since the folders of runs that lie here are none of ours to check.
 SOURCES := st_mta examples benchmarks tests $(wildcard *.md)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
