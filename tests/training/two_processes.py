@@ -263,9 +263,9 @@ def trained(folder, num_processes, name):
     return {"weights": weights, "own": own, "done": done, "moved": moved}
 
 
-NAMES = [*LOSSES, "sharing", "3 queries", "12 queries", "97 queries", "frozen", "stock"]
+NAMES = [*LOSSES, "sharing", "3 queries", "97 queries", "frozen", "stock"]
 NAMES += ["warm-up epoch", "warm-up terms", "warm-up own loss", "warm-up epoch router"]
-OF_THREE = ["97 queries", "12 queries", "1 queries", "warm-up epoch"]
+OF_THREE = ["97 queries", "12 queries", "1 queries"]
 
 
 def one_step_each(rank, num_processes, folder, names, whole=1):
