@@ -30,6 +30,7 @@ import torch
 from torch import distributed
 
 from st_mta.errors import InputError
+from st_mta.over_processes import num_processes
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,9 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-        self.world = distributed.group.WORLD if several else None
-        self.rank = distributed.get_rank() if several else 0
-        self.size = distributed.get_world_size() if several else 1
-        self._group = distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
+        self.world, self.size = _world(), num_processes()
+        self.rank = distributed.get_rank() if self.size > 1 else 0
+        self._group = distributed.new_group(backend="gloo", timeout=PATIENCE) if self.size > 1 else None
         self._dealing = self._alone = False
         self._calls: Mapping[str, Callable[..., Any]] = {}
         self._introduced: dict[str, Any] = {}
@@ -303,11 +302,14 @@ def at_once(parts: Sequence[Result], width: int) -> Iterator[Sequence[Result]]:
 
 def processes() -> Processes:
     """The processes of this run: those of torch.distributed where it is initialised, else this one alone."""
-    world = distributed.group.WORLD if distributed.is_available() and distributed.is_initialized() else None
-    several = world if world is not None and distributed.get_world_size() > 1 else None
-    if _Current.value is None or _Current.value.world is not several:
+    if _Current.value is None or _Current.value.world is not _world():
         _Current.value = Processes()
     return _Current.value
+
+
+def _world() -> Any:
+    """The group of all processes; None where there is one."""
+    return distributed.group.WORLD if num_processes() > 1 else None
 
 
 class _Current:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "st_mta"
 # Every room and what lies above it, in the order of CONTRIBUTING's table; the base files are open to all.
 BASE = (
     "citations errors visible os_errors outputs ranges typed options lookup checked filters progress atomic types "
-    "precision distributions lines trec scored scripts names procrustes processes over_processes".split()
+    "precision distributions lines trec scored scripts names procrustes over_processes processes".split()
 )
 BELOW_BASE = {
     "collections": [],

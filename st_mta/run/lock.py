@@ -69,7 +69,7 @@ def locked(folder: Path) -> Iterator[None]:
     if _held.get(place, (None,))[0] == threading.get_ident():
         yield
         return
-    made = _make(folder)
+    made = make_folder(folder)
     path = folder / LOCK
     try:
         descriptor = _acquire(path)
@@ -133,8 +133,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _make(folder: Path) -> list[Path]:
-    """Makes a folder; returns those that were missing, the innermost first."""
+def make_folder(folder: Path) -> list[Path]:
+    """Makes a folder; returns those that were missing, the innermost first.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

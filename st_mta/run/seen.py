@@ -8,6 +8,7 @@ from pathlib import Path
 
 from st_mta.errors import InputError
 from st_mta.processes import processes
+from st_mta.run.lock import make_folder
 
 
 def refuse_unseen(folder: Path) -> None:
@@ -15,7 +16,7 @@ def refuse_unseen(folder: Path) -> None:
     if processes().size == 1:
         return
     made = processes().on_leader(lambda: _mark(folder))
-    unseen = processes().any(not made[-1].exists())
+    unseen = processes().any(not made[0].exists())
     if processes().leads:
         _remove(made)
     if unseen:
@@ -28,16 +29,16 @@ def refuse_unseen(folder: Path) -> None:
 
 
 def _mark(folder: Path) -> list[Path]:
-    """Writes an empty file; returns the folders that were missing, the outermost first, and the file."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes an empty file; returns it, and the folders that were missing, the innermost first."""
+    missing = make_folder(folder)
     mark = folder / f".seen-{uuid.uuid4().hex}"
     mark.touch()
-    return [*missing, mark]
+    return [mark, *missing]
 
 
 def _remove(made: list[Path]) -> None:
-    made[-1].unlink(missing_ok=True)
-    for path in made[-2::-1]:
+    mark, *folders = made
+    mark.unlink(missing_ok=True)
+    for path in folders:
         with suppress(OSError):
             path.rmdir()
