@@ -115,7 +115,7 @@ def leave() -> None:
 
 
 def be_silent() -> None:
-    """Of ranks other than 0: no bars and nothing on standard output."""
+    """Of ranks other than 0: no bars, no warnings and nothing on standard output."""
     os.environ["TQDM_DISABLE"] = "1"
     warnings.simplefilter("ignore")  # rank 0 shows the same ones
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)

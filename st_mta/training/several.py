@@ -1,16 +1,19 @@
-"""What several processes that train together have in common: a loss's own weights, and one evaluation."""
+"""Several processes that train together: a loss's own weights, one evaluation, and what is refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.util import distributed as host
 from torch import nn
 
+from st_mta.errors import InputError
 from st_mta.losses.list_loss import ListLoss
 from st_mta.losses.projection import share_gradients_of, share_weights_of
 from st_mta.processes import processes
+from st_mta.training.students import routes_of
 
 GATHER = "gather_across_devices"
 
@@ -58,3 +61,27 @@ def evaluated_once(evaluator: Any) -> Any:
     if evaluator is None or processes().size == 1 or hasattr(host, "distributed_evaluation"):
         return evaluator
     return LedEvaluator(SequentialEvaluator(evaluator) if isinstance(evaluator, list) else evaluator)
+
+
+def refuse_other_dealing(args: Any) -> None:
+    """Raises ``InputError`` where accelerate would cut or join batches, of which only this package knows the parts."""
+    dealing = args.accelerator_config
+    if args.world_size > 1 and (dealing.split_batches or dealing.dispatch_batches):
+        raise InputError(
+            expected="batches that this package deals out to the processes",
+            got=f"accelerator_config with split_batches={dealing.split_batches}, "
+            f"dispatch_batches={dealing.dispatch_batches}",
+            consequence="batches would be cut or put together without the numbers by which a list finds its passages",
+            remedy="leave both out of accelerator_config",
+        )
+
+
+def refuse_router(student: SentenceTransformer, args: Any) -> None:
+    """Raises ``InputError`` for a Router: DDP takes a tower for unused that the last forward did not use."""
+    if args.world_size > 1 and routes_of(student, args.router_mapping):
+        raise InputError(
+            expected=f"a student whose texts all go through the same weights, for {args.world_size} processes",
+            got="one with a Router",
+            consequence="its training would end in the first step",
+            remedy="train it by one process, without torchrun or accelerate launch",
+        )

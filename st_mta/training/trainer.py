@@ -29,6 +29,7 @@ from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
 from st_mta.training.run_state import BEFORE, STUDENT
+from st_mta.training.several import refuse_other_dealing, refuse_router
 from st_mta.training.sharded import refuse_sharded
 from st_mta.training.students import routes_of
 from st_mta.types import Collection
@@ -100,7 +101,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         _refuse_other_arguments(args)
         self._refuse_overridden()
         student = load_student(model, device=str(args.device))
-        _refuse_router(student, args)
+        refuse_router(student, args)
         self.distillation = Distillation.prepare(
             student,
             args,
@@ -339,23 +340,4 @@ def _refuse_other_arguments(args: Any) -> None:
             remedy="use MultiAssistantTrainingArguments(...), which takes every argument of the host as well",
         )
     refuse_sharded(args)
-    dealing = args.accelerator_config
-    if args.world_size > 1 and (dealing.split_batches or dealing.dispatch_batches):
-        raise InputError(
-            expected="batches that this package deals out to the processes",
-            got=f"accelerator_config with split_batches={dealing.split_batches}, "
-            f"dispatch_batches={dealing.dispatch_batches}",
-            consequence="batches would be cut or put together without the numbers by which a list finds its passages",
-            remedy="leave both out of accelerator_config",
-        )
-
-
-def _refuse_router(student: SentenceTransformer, args: MultiAssistantTrainingArguments) -> None:
-    """The host's data-parallel training expects every weight in every forward pass, or in none of a step."""
-    if args.world_size > 1 and routes_of(student, args.router_mapping):
-        raise InputError(
-            expected=f"a student whose texts all go through the same weights, for {args.world_size} processes",
-            got="one with a Router",
-            consequence="its training would end in the first step",
-            remedy="train it by one process, without torchrun or accelerate launch",
-        )
+    refuse_other_dealing(args)

@@ -1,4 +1,4 @@
-"""An evaluation that every process would run for itself, with earlier versions of the host, is run once."""
+"""One evaluation for all processes, with earlier versions of the host too, and what several of them cannot train."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import distributed as host
 
+from st_mta.errors import InputError
 from st_mta.training import several
-from st_mta.training.several import LedEvaluator, evaluated_once
+from st_mta.training.several import LedEvaluator, evaluated_once, refuse_other_dealing, refuse_router
+from tests.tiny import tiny_sentence_transformer
+from tests.training.student_kinds import two_towers
 
 
 class Fixed(BaseEvaluator):
@@ -43,3 +46,25 @@ def test_nothing_is_wrapped_where_nothing_is_evaluated_or_there_is_one_process(s
     monkeypatch.undo()
     alone = Fixed(1.0)
     assert evaluated_once(alone) is alone
+
+
+def arguments(world_size, **dealing):
+    """Of a training by several processes, so far as the checks read them."""
+    config = SimpleNamespace(**{"split_batches": False, "dispatch_batches": None, **dealing})
+    return SimpleNamespace(world_size=world_size, accelerator_config=config, router_mapping=None)
+
+
+@pytest.mark.parametrize("dealing", [{"split_batches": True}, {"dispatch_batches": True}])
+def test_batches_that_accelerate_would_cut_are_refused(dealing):
+    refuse_other_dealing(arguments(1, **dealing))
+    refuse_other_dealing(arguments(2))
+    with pytest.raises(InputError, match="leave both out"):
+        refuse_other_dealing(arguments(2, **dealing))
+
+
+def test_a_router_is_trained_by_one_process():
+    student = two_towers()
+    refuse_router(student, arguments(1))
+    refuse_router(tiny_sentence_transformer(1), arguments(2))
+    with pytest.raises(InputError, match="one with a Router"):
+        refuse_router(student, arguments(2))
