@@ -7,6 +7,7 @@ import pickle
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import distributed
 
 from st_mta.errors import InputError
 from st_mta.processes import processes
+from st_mta.run.seen import refuse_unseen
 from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, SparseScorer
 from st_mta.scorers import sparse as sparse_scorer
 from st_mta.stores import Store
@@ -121,6 +123,15 @@ def talk(rank: int, count: int, folder: str) -> None:
             seen[name] = team.lead(failing)
         except Exception as error:
             seen[name] = f"{type(error).__name__}: {error}"
+    output = Path(folder, "runs", "out")
+    refuse_unseen(output)
+    team.barrier()
+    seen["left behind"] = output.parent.exists()
+    with mock.patch.object(Path, "exists", lambda path: rank != count - 1):
+        try:
+            refuse_unseen(Path(folder))
+        except InputError as error:
+            seen["unseen"] = str(error)
     team.barrier()
     Path(folder, f"talk-{rank}-of-{count}").write_bytes(pickle.dumps(seen))
 

@@ -73,6 +73,11 @@ def test_a_result_that_cannot_be_sent_is_said_on_all_ranks(heard):
     assert all("Can't" in seen["result"] or "pickle" in seen["result"] for seen in heard[3])
 
 
+def test_an_output_folder_has_to_be_seen_by_all(heard):
+    assert not any(seen["left behind"] for seen in heard[1] + heard[3]) and "unseen" not in heard[1][0]
+    assert all("an output folder that all 3 processes see" in seen["unseen"] for seen in heard[3])
+
+
 def test_where_rank_0_fails_in_a_training_the_others_end(tmp_path):
     run_in_processes(2, fail_in_training, str(tmp_path))
     assert (tmp_path / "failed-0").read_text() == "ValueError: the disk is full"
