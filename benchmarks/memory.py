@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+PROCESS = Path("/proc/self")
+
 
 def memory_now() -> int:
     """Bytes in use: resident memory, which holds the libraries too; on a GPU what torch has allocated there."""
@@ -24,10 +26,10 @@ def forget_peak() -> None:
         torch.cuda.reset_peak_memory_stats()
         return
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        (PROCESS / "clear_refs").write_text("5")
 
 
 def _resident(field: str) -> int:
     # Not ru_maxrss: a new process inherits that of the one that started it.
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = (PROCESS / "status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
