@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import random
 
@@ -17,6 +19,27 @@ os.environ.setdefault("ST_MTA_PRECISION", "fp32")
 
 from st_mta.collections import from_dictionaries  # noqa: E402
 from tests.tiny import WORDS  # noqa: E402
+
+
+def pytest_collection_finish():
+    """Every training collects garbage, which is slow where thousands of tests lie in memory; they are none."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """What is frozen would be reported as leaked at exit."""
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _templates_are_compiled_once():
+    """Every student saved has a model card, whose template takes longer to compile than a tiny model to train."""
+    import jinja2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "compile", functools.cache(jinja2.Environment.compile))
+        yield
 
 
 @pytest.fixture(autouse=True)
