@@ -42,6 +42,14 @@ def _templates_are_compiled_once():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_waits_for_the_disk():
+    """A run waits hundreds of times until a file is on the disk, which matters where power fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_shared_cache(tmp_path, monkeypatch):
     """No test reads or writes the user's cache."""
