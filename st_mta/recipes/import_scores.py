@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 RUN = "run"
 """The form of run files and of ``{query_id: {passage_id: score}}``, which are no records."""
 SCORES, PAIRS = "scores.parquet", "pairs.parquet"
+JUDGEMENTS_STAY = (
+    "%s of %s are not imported, since judgements of the scored queries come from the scores themselves; to evaluate "
+    "on them, copy their files into %s/qrels and their queries into its queries.jsonl."
+)
 
 
 def import_scores(
@@ -79,6 +83,8 @@ def import_scores(
         with closing(Tables(Path(work))) as tables, progress("Importing", 5, "steps") as bar:
             _add_pairs(tables, Path(path), form)
             bar.update()
+            if corpus is not None and (judged := sorted(Path(corpus).glob("qrels/*.tsv"))):
+                logger.info(JUDGEMENTS_STAY, ", ".join(path.name for path in judged), judged[0].parent, folder)
             for table, texts in _texts(corpus, queries):
                 tables.add_texts(table, Source.open(texts))
             bar.update()

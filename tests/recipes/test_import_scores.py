@@ -200,13 +200,16 @@ def test_titles_are_joined_as_in_beir_and_numbers_are_ids(tmp_path):
     assert collection.corpus["12"] == "Cats purr." and collection.qrels["train"]["7"] == {"12": 1}
 
 
-def test_a_folder_in_beir_layout_brings_corpus_and_queries(tmp_path):
+def test_a_folder_in_beir_layout_brings_corpus_and_queries(tmp_path, caplog):
     beir = tmp_path / "beir"
-    beir.mkdir()
+    (beir / "qrels").mkdir(parents=True)
+    (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n")
     write(beir / "corpus.jsonl", [{"_id": key, "title": "", "text": text} for key, text in TEXTS.items()])
     write(beir / "queries.jsonl", [{"_id": key, "text": text} for key, text in QUESTIONS.items()])
-    collection, teacher = import_scores(write(tmp_path / "a.jsonl", PYLATE), tmp_path / "out", corpus=beir)
+    with caplog.at_level(logging.INFO, "st_mta"):
+        collection, teacher = import_scores(write(tmp_path / "a.jsonl", PYLATE), tmp_path / "out", corpus=beir)
     assert scores_by_text(collection, teacher) == BY_TEXT
+    assert f"test.tsv of {beir / 'qrels'} are not imported" in caplog.text
 
 
 def test_what_has_no_text_or_no_row_is_left_out_with_a_count(texts, tmp_path, caplog):

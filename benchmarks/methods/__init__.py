@@ -1,0 +1,1 @@
+"""Every objective, candidate scope and weighting beside plain KL."""
