@@ -39,6 +39,12 @@ def check_names(what: str, given: Iterable[object], known: Iterable[str]) -> Non
             )
 
 
+def spelled(word: Any, known: Iterable[str]) -> Any:
+    """A word as the list has it: with dashes, where it was written with underscores; anything else as it is."""
+    dashed = word.replace("_", "-") if isinstance(word, str) else word
+    return dashed if word not in (known := list(known)) and dashed in known else word
+
+
 def find_function(
     option: str,
     value: str | Function,
@@ -61,9 +67,10 @@ def find_function(
         InputError: If there is no such function.
     """
     if not callable(value):
-        check_choice(option, value, known if words is None else words, own=True)
-        if value in known:
-            return known[value]
+        word: str = spelled(value, known)
+        check_choice(option, word, known if words is None else words, own=True)
+        if word in known:
+            return known[word]
     function: Function = value if callable(value) else _load(option, value)
     if parameters:
         _check_signature(option, function, parameters)

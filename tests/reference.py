@@ -210,6 +210,160 @@ def jensen_shannon(target, student):
     return (kl(target, mean) + kl(student, mean)) / 2
 
 
+# --- objectives: (student logits, target log-probabilities, mask) of one list; -inf and masked have no number --------
+
+
+def valid_ones(mask):
+    return [i for i, inside in enumerate(mask) if inside]
+
+
+def first_ones(target, mask, positive):
+    """The valid positives, or the target's best where there is none."""
+    found = [i for i in valid_ones(mask) if positive[i]]
+    return found or ranking(target, mask)[:1]
+
+
+def log_sigmoid(x):
+    return -math.log1p(math.exp(-x)) if x > 0 else x - math.log1p(math.exp(x))
+
+
+def average_rank(i, values, mask):
+    """1 for the highest; tied candidates share the mean of their ranks."""
+    higher = sum(values[j] > values[i] for j in valid_ones(mask))
+    equal = sum(values[j] == values[i] for j in valid_ones(mask))
+    return higher + (equal + 1) / 2
+
+
+def approximate_rank(i, student, mask, temperature=1.0):
+    others = [j for j in valid_ones(mask) if j != i]
+    return 1 + sum(math.exp(log_sigmoid((student[j] - student[i]) / temperature)) for j in others)
+
+
+def gain(i, target, mask, gains="reciprocal-rank"):
+    return math.exp(target[i]) if gains == "probability" else 1 / average_rank(i, target, mask)
+
+
+def ideal_gain(target, mask, gains="reciprocal-rank", top=None):
+    best = ranking(target, mask)[:top]
+    return sum(gain(i, target, mask, gains) / math.log2(2 + place) for place, i in enumerate(best))
+
+
+def margin_mse_of_list(student, target, mask, positive):
+    first = first_ones(target, mask, positive)
+    others = [j for j in valid_ones(mask) if j not in first]
+    squares = [((student[i] - student[j]) - (target[i] - target[j])) ** 2 for i in first for j in others]
+    return sum(squares) / len(squares) if squares else 0.0
+
+
+def plackett_luce(
+    student,
+    target,
+    mask,
+    positive,
+    others=(),
+    order="teacher",
+    weights="uniform",
+    top=None,
+    least=0.0,
+    hardest=None,
+    in_batch=False,
+):
+    first = first_ones(target, mask, positive)
+    negatives = [i for i in ranking(student, mask) if i not in first][:hardest]
+    drawn = negatives if order == "negatives" else [*first, *negatives]
+    taking_part = [i in drawn for i in range(len(mask))]
+    drawn = [i for i in range(len(mask)) if taking_part[i]] if order == "given" else ranking(target, taking_part)
+    if order == "positives-first":
+        drawn = [*(i for i in drawn if i in first), *(i for i in drawn if i not in first)]
+    total = sum(math.exp(target[i]) for i in drawn)
+    value = 0.0
+    for step, i in enumerate(drawn[:top]):
+        share = math.exp(target[i]) / total
+        left = [student[j] for j in drawn[step:]] + (list(others) if in_batch else [])
+        term = math.log(sum(math.exp(s) for s in left)) - student[i]
+        value += (term * share if weights == "confidence" else term) if share >= least else 0.0
+    return value
+
+
+def pairs_of(student, mask, top=None):
+    """Ordered pairs of different candidates, one of the two among the student's best so many."""
+    inside = ranking(student, mask)[:top]
+    every = valid_ones(mask)
+    return [(i, j) for i in every for j in every if i != j and (i in inside or j in inside)]
+
+
+def ranknet(student, target, mask, preferences="hard", top=None):
+    found = []
+    for i, j in pairs_of(student, mask, top):
+        ahead, wanted = student[i] - student[j], target[i] - target[j]
+        if preferences == "hard" and wanted > 0:
+            found.append(-log_sigmoid(ahead))
+        elif preferences == "soft" and i < j:
+            p, q = (1 / (1 + math.exp(-x)) for x in (wanted, ahead))
+            found.append(kl([p, 1 - p], [q, 1 - q]))
+    return sum(found) / len(found) if found else 0.0
+
+
+def lambda_rank(student, target, mask, weighting="lambda-rank", gains="reciprocal-rank", top=None, mu=10.0):
+    place = {i: 1 + rank for rank, i in enumerate(ranking(student, mask))}
+    found = []
+    for i, j in pairs_of(student, mask, top):
+        if target[i] <= target[j]:
+            continue
+        worth = abs(gain(i, target, mask, gains) - gain(j, target, mask, gains)) / ideal_gain(target, mask, gains, top)
+        changed = abs(1 / math.log2(1 + place[i]) - 1 / math.log2(1 + place[j]))
+        apart = abs(place[i] - place[j])
+        bound = 1 / math.log2(1 + apart) - 1 / math.log2(2 + apart)
+        weight = {"lambda-rank": changed, "ndcg-loss2": bound, "ndcg-loss2++": mu * bound + changed}[weighting]
+        found.append(worth * weight * -log_sigmoid(student[i] - student[j]))
+    return sum(found) / len(found) if found else 0.0
+
+
+def adr_mse(student, target, mask, temperature=1.0):
+    total = 0.0
+    for i in valid_ones(mask):
+        rank = average_rank(i, target, mask)
+        total += (approximate_rank(i, student, mask, temperature) - rank) ** 2 / math.log2(1 + rank)
+    return total / max(1, sum(mask))
+
+
+def approx_ndcg(student, target, mask, temperature=1.0, gains="reciprocal-rank"):
+    if sum(mask) < 2:
+        return 0.0
+    ranks = {i: approximate_rank(i, student, mask, temperature) for i in valid_ones(mask)}
+    found = sum(gain(i, target, mask, gains) / math.log2(1 + rank) for i, rank in ranks.items())
+    return 1 - found / ideal_gain(target, mask, gains)
+
+
+def approx_mrr(student, target, mask, temperature=1.0):
+    if sum(mask) < 2:
+        return 0.0
+    return 1 - 1 / approximate_rank(ranking(target, mask)[0], student, mask, temperature)
+
+
+def pearson_distance(student, target, mask):
+    every = valid_ones(mask)
+    if len({target[i] for i in every}) < 2:
+        return 0.0
+    means = [sum(values[i] for i in every) / len(every) for values in (student, target)]
+    a, b = ([values[i] - mean for i in every] for values, mean in zip((student, target), means))
+    return 1 - cosine(a, b) if dot(a, a) > 0 else 1.0
+
+
+def binary_cross_entropy(student, wanted, mask, others=(), *, scale, bias):
+    """Of a list's pairs and of the zeros beyond it, whose logits are ``others``."""
+    found = []
+    for logit, y in [*((student[i], wanted[i]) for i in valid_ones(mask)), *((s, 0.0) for s in others)]:
+        found.append(-y * log_sigmoid(scale * logit + bias) - (1 - y) * log_sigmoid(-scale * logit - bias))
+    return sum(found) / len(found) if found else 0.0
+
+
+def query_weights(values, counts):
+    """With mean 1 over those that count."""
+    total = sum(value for value, yes in zip(values, counts) if yes)
+    return [value * sum(counts) / total if yes else 0.0 for value, yes in zip(values, counts)] if total else None
+
+
 def margin_mse(similarities, scores):
     """Mean over lists and negatives of the squared difference of margins; the positive comes first in each list."""
     squares = [((s[0] - s[n]) - (t[0] - t[n])) ** 2 for s, t in zip(similarities, scores) for n in range(1, len(s))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from st_mta.losses.by_name import LOSSES, check_loss, find_loss
-from st_mta.losses.divergences import DIVERGENCES, listwise_kl
 from st_mta.losses.embedding import TERMS, EmbeddingDistillationLoss, embedding_terms
 from st_mta.losses.filtered_contrastive import (
     CachedFilteredContrastiveLoss,
@@ -16,6 +15,8 @@ from st_mta.losses.info_nce import info_nce
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_weights import KeepLossWeights
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
+from st_mta.losses.objectives import DIVERGENCES, OBJECTIVES, listwise_kl
+from st_mta.losses.query_weights import QUERY_WEIGHTS
 from st_mta.losses.word_level import AttentionMSELoss, HiddenStateMSELoss, capture
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "LOSSES",
     "ListwiseKLLoss",
     "MultiLevelDistillationLoss",
+    "OBJECTIVES",
+    "QUERY_WEIGHTS",
     "TERMS",
     "capture",
     "check_loss",

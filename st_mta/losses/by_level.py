@@ -12,6 +12,8 @@ from st_mta.lookup import check_choice
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
+from st_mta.losses.objectives import Objective
+from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.losses.word_level.attention_mse import AttentionMSELoss
 from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
@@ -89,10 +91,13 @@ def multi_level(
     contrastive_weight: float = 1.0,
     regression_weight: float = 0.0,
     return_components: bool = False,
+    objective: str | Objective | None = None,
+    objective_options: dict[str, Any] | None = None,
+    query_weights: str | QueryWeights = UNIFORM,
     sentence_weight: float = 1.0,
     word_weight: float = 0.1,
     word: list[str] | None = None,
-    divergence: str = "kl",
+    divergence: str | None = None,
     variant: str = "interaction",
     distance: str = "kl",
     projection: str = "auto",
@@ -109,7 +114,8 @@ def multi_level(
 
     ``word`` names the word level, "attention" and "hidden-states" or one of them; by default the first from a
     cross-encoder and the second from a bi-encoder. The weight and the distance of the word level are the better ones
-    on development queries (benchmarks/multilevel). ``regression_weight`` is that of the sentence level.
+    on development queries (benchmarks/multilevel). ``regression_weight``, ``objective`` (formerly ``divergence``) and
+    ``query_weights`` are those of the sentence level.
     """
     read: dict[str, Any] = {"layers": layers, "num_candidates": num_candidates, "min_coverage": min_coverage}
     parts: dict[str, Callable[[], WordLevelLoss]] = {
@@ -136,6 +142,9 @@ def multi_level(
         sentence=ListwiseKLLoss(
             student,
             targets=targets,
+            objective=objective,
+            objective_options=objective_options,
+            query_weights=query_weights,
             divergence=divergence,
             alpha=alpha,
             scale=scale,

@@ -1,4 +1,4 @@
-"""Losses by the words users write: divergences, the host's losses, and the user's own as "module:function"."""
+"""Losses by the words users write: objectives, the host's losses, and the user's own as "module:function"."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from sentence_transformers.util import SimilarityFunction
 from torch import Tensor, nn
 
 from st_mta.errors import InputError
-from st_mta.lookup import check_choice, find_function, word_of
+from st_mta.lookup import check_choice, find_function, spelled, word_of
 from st_mta.losses.batch import ListwiseBatch
 from st_mta.losses.by_level import attention_mse, filtered_contrastive, hidden_state_mse, multi_level
-from st_mta.losses.divergences import DIVERGENCES, Divergence
 from st_mta.losses.embedding import EmbeddingDistillationLoss
 from st_mta.losses.host import HostLoss, Label, target_embeddings
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import TEACHER, options_beyond, typed_loss_options
+from st_mta.losses.objectives import OBJECTIVES, Objective
+from st_mta.losses.objectives.chosen import choose
+from st_mta.losses.query_weights import UNIFORM, find_query_weights
 from st_mta.losses.similarity import check_range, resolve_similarity
 
 LOSS_OPTIONS = frozenset(
@@ -38,6 +40,9 @@ LOSS_OPTIONS = frozenset(
         "regression_terms",
         "regression_map",
         "return_components",
+        "objective",
+        "objective_options",
+        "query_weights",
     }
 )
 """What a factory may be given by keyword."""
@@ -45,7 +50,7 @@ LOSS_OPTIONS = frozenset(
 SCALE_OF_CONTRASTIVE = "contrastive_scale"
 """The one of them that no argument of a run names, so that a user may."""
 
-DIVERGENCE, FACTORY = 3, 2
+OBJECTIVE, FACTORY = 3, 2
 """Positional arguments of the two kinds of functions that users may give."""
 
 
@@ -68,12 +73,14 @@ class LossFactory:
         supports: The options of ``LOSS_OPTIONS`` that have an effect, read from the signature of ``make``.
         options: The further keyword parameters of ``make``, a user's to choose (``loss_options``), and their types.
         reads: Whether ``make`` takes a ``teacher``, a model whose layers the loss looks into.
+        objective: By which lists are compared where a run names no other.
     """
 
     make: Callable[..., nn.Module]
     supports: frozenset[str]
     options: Mapping[str, Any] = field(default_factory=dict)
     reads: bool = False
+    objective: str | Objective = "kl"
 
     def __call__(
         self,
@@ -162,15 +169,34 @@ def mnrl(student: SentenceTransformer, targets: LossTargets, *, contrastive_scal
     return HostLoss(student, loss=loss, label=None)
 
 
-def _listwise(divergence: str | Divergence) -> Callable[..., nn.Module]:
-    def make(student: SentenceTransformer, targets: LossTargets, **options: Any) -> nn.Module:
-        return ListwiseKLLoss(student, targets=targets, divergence=divergence, **options)
+def _listwise(named: str | Objective) -> Callable[..., nn.Module]:
+    def make(
+        student: SentenceTransformer, targets: LossTargets, *, objective: str | Objective | None = None, **options: Any
+    ) -> nn.Module:
+        return ListwiseKLLoss(student, targets=targets, objective=the_objective(named, objective), **options)
 
     return make
 
 
+def the_objective(loss: str | Objective, objective: str | Objective | None) -> str | Objective:
+    """What a listwise loss compares by: what the loss is named after, unless that is the default.
+
+    Raises:
+        InputError: If there are two.
+    """
+    if objective is None or spelled(loss, OBJECTIVES) == spelled(objective, OBJECTIVES):
+        return loss
+    if loss != "kl":
+        raise InputError(
+            expected=f"one objective, such as that of loss {word_of(loss)!r}",
+            got=f"objective {word_of(objective)!r} beside it",
+            remedy="leave one of the two out",
+        )
+    return objective
+
+
 LOSSES: dict[str, Callable[..., nn.Module]] = {
-    **{word: _listwise(word) for word in DIVERGENCES},
+    **{word: _listwise(word) for word in OBJECTIVES},
     "margin-mse": margin_mse,
     "distill-kl-div": distill_kl_div,
     "embed-distill": embed_distill,
@@ -199,14 +225,43 @@ def check_loss(word: str, chosen: Mapping[str, Any] | None = None) -> None:
         word: Or "module:function".
         chosen: The ``loss_options``, which are checked against what the loss takes.
     """
-    check_choice("loss", word, LOSSES, own=True)
+    check_choice("loss", spelled(word, LOSSES), LOSSES, own=True)
     typed_loss_options(word, find_loss(word).options, chosen)
+
+
+def check_objective(
+    loss: str,
+    objective: str | None,
+    options: Mapping[str, Any] | None = None,
+    query_weights: str | None = None,
+) -> None:
+    """Raises ``InputError`` unless a loss has such an objective, options of it, and weights of queries.
+
+    Args:
+        loss: Its word, or "module:function".
+        objective: Word or "module:function"; None is that of the loss.
+        options: The ``objective_options``.
+        query_weights: Word or "module:function"; None is uniform.
+    """
+    given = {"objective": objective, "objective_options": options, "query_weights": query_weights}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return
+    factory = find_loss(loss)
+    for name in given.keys() - factory.supports:
+        raise InputError(
+            expected=f"a loss that compares lists by an objective, for {name}={given[name]!r}",
+            got=f"loss {loss!r}, which does not",
+            remedy="leave it out, or take the loss kl or multi-level",
+        )
+    choose(the_objective(factory.objective, objective), options)
+    find_query_weights(query_weights or UNIFORM)
 
 
 def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
     """The factory behind a word, a "module:function", a function, or one of the host's classes in ``HOST``.
 
-    A function with three required positional parameters is a divergence ``(student_logits, target_log_probs, mask)``
+    A function with three required positional parameters is an objective ``(student_logits, target_log_probs, mask)``
     for ``ListwiseKLLoss``. One with two is a factory ``(student, targets) -> nn.Module``; the keyword parameters that
     it has beyond these (``alpha``, ..., or ``**options`` for all) are the options it supports; a required keyword
     parameter ``teacher`` gets a model with layers, and all others are for ``loss_options``.
@@ -214,8 +269,7 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
     Raises:
         InputError: If there is no such loss, or it takes another number of arguments.
     """
-    if isinstance(loss, type):
-        loss = HOST.get(loss, loss)
+    loss = HOST.get(loss, loss) if isinstance(loss, type) else spelled(loss, LOSSES)
     if isinstance(loss, nn.Module):
         raise InputError(
             expected="loss to be a word, a function or a class",
@@ -226,13 +280,13 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
         )
     function = find_function("loss", loss, LOSSES)
     positional, keywords = _parameters(function)
-    if positional == DIVERGENCE:
+    if positional == OBJECTIVE:
         function, keywords = _listwise(loss), LOSS_OPTIONS
-        return LossFactory(function, keywords, {SCALE_OF_CONTRASTIVE: float | None})
+        return LossFactory(function, keywords, {SCALE_OF_CONTRASTIVE: float | None}, objective=loss)
     if positional != FACTORY:
         raise InputError(
-            expected=f"loss {word_of(loss)!r} to take three arguments (student_logits, target_log_probs, mask), as a "
-            "divergence does, or two (student, targets), as a function that makes a loss does",
+            expected=f"loss {word_of(loss)!r} to take three arguments (student_logits, target_log_probs, mask), as "
+            "an objective does, or two (student, targets), as a function that makes a loss does",
             got=f"{positional} required positional arguments",
             remedy="write one of the two, and give all other arguments a default; another loss of the host "
             "is wrapped by st_mta.losses.host.HostLoss",
@@ -240,7 +294,7 @@ def find_loss(loss: str | Callable[..., Any]) -> LossFactory:
     options, reads = options_beyond(function, LOSS_OPTIONS)
     if SCALE_OF_CONTRASTIVE in keywords:
         options = {**options, SCALE_OF_CONTRASTIVE: float | None}
-    return LossFactory(function, keywords, options, reads)
+    return LossFactory(function, keywords, options, reads, loss if loss in OBJECTIVES else "kl")
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[int, frozenset[str]]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
-from torch import Tensor
+from torch import Tensor, nn
 
 from st_mta.citations import MTA4DPR
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
-from st_mta.lookup import find_function, word_of
+from st_mta.lookup import word_of
 from st_mta.losses.batch import Labels, ListwiseBatch
-from st_mta.losses.divergences import DIVERGENCES, Divergence
+from st_mta.losses.comparison import Comparison, Pool, comparison
 from st_mta.losses.embedding.in_lists import list_terms
 from st_mta.losses.embedding.spaces import EmbeddingSpaces
 from st_mta.losses.embedding.terms import check_terms
@@ -24,8 +25,10 @@ from st_mta.losses.gather import gather_pool
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import warn_if_mismatched, warn_if_narrow
 from st_mta.losses.list_loss import ListLoss, total
+from st_mta.losses.objectives import Objective
+from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.regression import embedding_regression
-from st_mta.losses.shares import ALONE, BatchShares, shares_of
+from st_mta.losses.shares import BatchShares, shares_of
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
 Targets = Callable[[Tensor, Tensor], Tensor]
@@ -40,8 +43,8 @@ class ListwiseKLLoss(ListLoss):
         alpha * KL(p_teacher || p_student) + (1 - alpha) * KL(p_assistant || p_student)
         + contrastive_weight * InfoNCE + regression_weight * cosine distance to a bi-encoder's embeddings
 
-    Deviations: another ``divergence`` may take the place of KL; with several other targets the second term is their
-    mean, and without any the first has weight 1; divergences are means over the queries with at least two valid
+    Deviations: another ``objective`` may take the place of KL; with several other targets the second term is their
+    mean, and without any the first has weight 1; both are means over the queries with at least two valid
     candidates, InfoNCE over those of them with a positive; a batch without such a query gives zero. The last term,
     embedding regression, is not in the paper: the mean over all queries of the batch plus the mean over all documents.
     It does not score anything: scores come as labels.
@@ -56,9 +59,15 @@ class ListwiseKLLoss(ListLoss):
             sharp teacher, and 1.0 otherwise. Where it makes the student sharper or flatter than its targets from the
             start, the loss mostly teaches it to be less so; 1 / ``fit_temperature`` of its similarities prevents that.
         teacher_temperature: Divides every scorer's raw scores; unused with ``targets``.
-        divergence: What compares the student with a target: a word of ``DIVERGENCES``, or a function
+        objective: What compares the student with a target: a word of ``OBJECTIVES``, or a function
             ``(student_logits (..., N), target_log_probs (..., N), mask (..., N)) -> (...)``, itself or as
-            "module:function". Masked candidates have target -inf and a meaningless logit.
+            "module:function". Masked candidates have target -inf and a meaningless logit. Default "kl"; see
+            ``st_mta.losses.objectives``.
+        objective_options: Its options by their names, such as {"weights": "confidence", "top": 4}.
+        query_weights: How much each query weighs in what is imitated, with mean 1 over a batch: "uniform";
+            "confidence", more where the teacher is sure; "error", more where the student gives the positives little;
+            or a function ``(student_logits, target_log_probs, mask, positive), all (B, N) -> (B,)``, itself or as
+            "module:function".
         alpha: Weight of the teacher against the other targets, in [0, 1]; 0.5 weighs both alike.
         contrastive_weight: Weight of InfoNCE over the batch's documents; 0 leaves it out.
         contrastive_scale: Factor of the student's similarities in InfoNCE. Default: ``scale``.
@@ -73,8 +82,9 @@ class ListwiseKLLoss(ListLoss):
             of N processes are to be worth one that is N times as large.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
             trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression"; the
-            first two are called by their divergence.
+            first two are called by their objective.
             Wrappers such as ``MatryoshkaLoss`` need the default, their sum.
+        divergence: The former name of ``objective``.
 
     Inputs:
         +------------------------------------------------+-----------------------------------------------------+
@@ -99,7 +109,7 @@ class ListwiseKLLoss(ListLoss):
         Means over queries are over those of all processes that train together.
 
     Raises:
-        InputError: If an argument is out of range, there is no such divergence or it returns another shape than it
+        InputError: If an argument is out of range, there is no such objective or it returns another shape than it
             should, or there is a regression_weight and nothing to regress to.
 
     Example:
@@ -113,7 +123,8 @@ class ListwiseKLLoss(ListLoss):
     citation: str = MTA4DPR
     targets: Targets | None
     gather_across_devices = False
-    _diverge: Divergence
+    query_weights: str | QueryWeights = UNIFORM
+    _comparison: Comparison
 
     def __init__(
         self,
@@ -123,7 +134,9 @@ class ListwiseKLLoss(ListLoss):
         similarity_fct: Similarity | None = None,
         scale: float | None = None,
         teacher_temperature: float = 1.0,
-        divergence: str | Divergence = "kl",
+        objective: str | Objective | None = None,
+        objective_options: Mapping[str, Any] | None = None,
+        query_weights: str | QueryWeights = UNIFORM,
         alpha: float = 0.5,
         contrastive_weight: float = 0.0,
         contrastive_scale: float | None = None,
@@ -132,6 +145,7 @@ class ListwiseKLLoss(ListLoss):
         regression_map: EmbeddingSpaces | None = None,
         gather_across_devices: bool = False,
         return_components: bool = False,
+        divergence: str | Objective | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -139,7 +153,6 @@ class ListwiseKLLoss(ListLoss):
         self.regression_map = regression_map
         self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
         self.teacher_temperature = teacher_temperature
-        self.divergence = divergence
         self.alpha = alpha
         self.contrastive_weight = contrastive_weight
         self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
@@ -149,12 +162,24 @@ class ListwiseKLLoss(ListLoss):
         self.return_components = return_components
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
-        object.__setattr__(self, "_diverge", find_function("divergence", divergence, DIVERGENCES))
+        self._compare_by(comparison(objective, objective_options, query_weights, divergence=divergence))
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
         check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
         check_range("contrastive_scale", self.contrastive_scale, 0 < self.contrastive_scale < math.inf, "positive")
         check_range("regression_weight", regression_weight, 0 <= regression_weight < math.inf, "at least 0")
+
+    def _compare_by(self, comparison: Comparison) -> None:
+        object.__setattr__(self, "_comparison", comparison)
+        named = comparison.objective.named
+        self.objective = word_of(named) if isinstance(named, nn.Module) else named
+        # What is at its default is no attribute: attributes tell one run from another.
+        if comparison.objective.options:
+            self.objective_options = dict(comparison.objective.options)
+        if comparison.weigh is not None:
+            self.query_weights = comparison.query_weights
+        if comparison.learned is not None:
+            self.learned_objective = comparison.learned
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         first = not self._inspected
@@ -164,27 +189,29 @@ class ListwiseKLLoss(ListLoss):
         student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
         if first:
             self._inspect(student.detach(), targets, batch)
-        gathered = bool(self.gather_across_devices and self.contrastive_weight)
+        pooled = bool(self.contrastive_weight or self._comparison.wants_others)
+        gathered = self.gather_across_devices and pooled
         shares = shares_of(batch, documents=gathered or bool(self.regression_weight))
-        divergences = self._compare(student, targets, batch, shares)
-        if first:
-            self._refuse_not_a_number(divergences.detach())
-        terms = self._weigh(divergences)
-        if self.contrastive_weight:
-            terms["contrastive"] = self.contrastive_weight * self._contrast(logits, batch, shares)
+        pool = self._pool(logits, batch, shares) if pooled else None
+        terms = self._weigh(self._comparison.means(student, targets, batch, shares, pool, first=first))
+        if self.contrastive_weight and pool is not None:
+            terms["contrastive"] = self.contrastive_weight * self._contrast(pool, shares)
         if self.regression_weight:
             terms["regression"] = self.regression_weight * self._regression(batch, shares)
         return terms
 
-    def _contrast(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Tensor:
-        """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
+    def _pool(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Pool:
         own = len(batch.documents)
-        batch, pool, _ = gather_pool(batch, None, across_devices=self.gather_across_devices, copies=shares.copies)
+        batch, valid, _ = gather_pool(batch, None, across_devices=self.gather_across_devices, copies=shares.copies)
         if len(batch.documents) > own:
             logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
-        positive, negative = batch.roles(pool)
-        values = info_nce(logits * (self.contrastive_scale / self.scale), positive, negative)
-        return mean_over(values, batch.counts & positive.any(dim=-1), shares.positives)
+        return Pool(logits, batch, valid)
+
+    def _contrast(self, pool: Pool, shares: BatchShares) -> Tensor:
+        """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
+        positive, negative = pool.batch.roles(pool.valid)
+        values = info_nce(pool.logits * (self.contrastive_scale / self.scale), positive, negative)
+        return mean_over(values, pool.batch.counts & positive.any(dim=-1), shares.positives)
 
     def _regression(self, batch: ListwiseBatch, shares: BatchShares) -> Tensor:
         if self.regression_terms is None and self.regression_map is None:
@@ -193,46 +220,35 @@ class ListwiseKLLoss(ListLoss):
         gather = self.gather_across_devices
         return total(list_terms(batch, terms, self.regression_map, shares=shares, across_devices=gather))
 
-    def _compare(self, student: Tensor, targets: Tensor, batch: ListwiseBatch, shares: BatchShares = ALONE) -> Tensor:
-        """(T,) mean divergence from each target."""
-        mask, shape = batch.mask[:, None].expand_as(targets), targets.shape[:2]
-        values = self._diverge(student.expand_as(targets), targets, mask)
-        if not isinstance(values, Tensor) or values.shape != shape:
-            raise InputError(
-                expected=f"divergence {word_of(self.divergence)!r} to return one value per list, {tuple(shape)}",
-                got=str(tuple(values.shape)) if isinstance(values, Tensor) else f"{values!r}, which is no tensor",
-                remedy="sum over the last axis, that of the candidates, and over no other",
-            )
-        return mean_over(values, batch.counts, shares.lists)
-
-    def _refuse_not_a_number(self, divergences: Tensor) -> None:
-        if divergences.isnan().any():
-            raise InputError(
-                expected=f"numbers from divergence {word_of(self.divergence)!r}",
-                got="NaN in the first batch",
-                consequence="the first step would make every weight NaN",
-                remedy="leave masked candidates out before taking logarithms or ratios (targets are -inf there)",
-            )
-
     def _inspect(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> None:
         if self.targets is None:
             warn_if_narrow(batch, self.teacher_temperature)
-        if self._diverge in DIVERGENCES.values() and bool(batch.counts.any()):
-            warn_if_mismatched(lambda by: float(self._compare(by * student, targets[:, :1], batch)), self.scale)
+        if self._comparison.objective.is_divergence and bool(batch.counts.any()):
+            values = partial(self._comparison.values, targets=targets[:, :1], batch=batch)
+            warn_if_mismatched(lambda by: float(mean_over(values(by * student), batch.counts)), self.scale)
 
-    def _weigh(self, divergences: Tensor) -> dict[str, Tensor]:
+    def _weigh(self, compared: Tensor) -> dict[str, Tensor]:
         """The terms of teacher and assistants, weighted."""
-        name = word_of(self.divergence).rpartition(":")[2].replace("-", "_")
-        if len(divergences) == 1:
-            return {f"{name}_teacher": divergences[0]}
-        others = (1 - self.alpha) * divergences[1:].mean()
-        return {f"{name}_teacher": self.alpha * divergences[0], f"{name}_assistant": others}
+        name = self._comparison.objective.key
+        if len(compared) == 1:
+            return {f"{name}_teacher": compared[0]}
+        others = (1 - self.alpha) * compared[1:].mean()
+        return {f"{name}_teacher": self.alpha * compared[0], f"{name}_assistant": others}
+
+    @property
+    def of_teacher_alone(self) -> bool:
+        """Whether the objective has no use for assistants, so that ``alpha`` weighs nothing."""
+        return self._comparison.of_teacher_alone
 
     @torch.no_grad()
     def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
         """(B, T, N) log-probabilities to imitate."""
         if self.targets is None:
-            return masked_log_softmax(batch.scores / self.teacher_temperature, batch.mask[:, None])
+            scores = batch.scores[:, :1] if self.of_teacher_alone else batch.scores
+            return masked_log_softmax(scores / self.teacher_temperature, batch.mask[:, None])
+        if self.of_teacher_alone and (teacher := getattr(self.targets, "teacher", None)) is not None:
+            alone: Tensor = teacher(batch.scores, batch.mask)[:, None]
+            return alone  # nothing is selected, and no selection counted
         targets = self.targets(batch.scores, batch.mask)
         num_queries, width = batch.mask.shape
         if targets.ndim != 3 or targets.shape[::2] != (num_queries, width) or targets.shape[1] == 0:
@@ -241,12 +257,12 @@ class ListwiseKLLoss(ListLoss):
                 got=str(tuple(targets.shape)),
                 remedy="return one row per target, the teacher's first",
             )
-        return targets
+        return targets[:, :1] if self.of_teacher_alone else targets
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
         config: dict[str, Any] = {"similarity_fct": similarity_fct_name(self.similarity_fct), "scale": self.scale}
-        config["divergence"] = word_of(self.divergence)
+        config |= self._comparison.get_config_dict()
         if self.targets is None:
             config["teacher_temperature"] = self.teacher_temperature
         else:

@@ -48,30 +48,54 @@ def typed_loss_options(
     Raises:
         InputError: If a name is none of them, or a value does not fit.
     """
+    hint = "alpha, scale and the weights of the contrastive and regression terms are options of the run itself"
+    return typed_options("loss_options of loss", loss, options, given, hint=hint)
+
+
+def typed_options(
+    what: str,
+    owner: str | Callable[..., Any],
+    options: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+    *,
+    hint: str = "",
+) -> dict[str, Any]:
+    """What a user gives, by the names and types of a function's options.
+
+    Args:
+        what: How messages call them, such as "loss_options of loss".
+        owner: Whose options they are.
+        options: Name -> type.
+        given: Name -> value; dashes in names are underscores.
+        hint: What messages say of a name that is like none of them.
+
+    Raises:
+        InputError: If a name is none of them, or a value does not fit.
+    """
     found = {}
     for key, value in (given or {}).items():
         name = str(key).replace("-", "_")
         if name not in options:
-            _refuse_unknown(loss, key, options)
+            _refuse_unknown(what, owner, key, options, hint)
         try:
             found[name] = typed(value, options[name], read=True)
         except MISFITS as error:
             raise InputError(
-                expected=f"{in_words(options[name])} for {name} in loss_options",
+                expected=f"{in_words(options[name])} for {name} in {what.partition(' ')[0]}",
                 got=repr(value),
                 remedy="correct the value",
             ) from error
     return found
 
 
-def _refuse_unknown(loss: str | Callable[..., Any], name: str, options: Mapping[str, Any]) -> None:
+def _refuse_unknown(
+    what: str, owner: str | Callable[..., Any], name: str, options: Mapping[str, Any], hint: str
+) -> None:
     near = difflib.get_close_matches(str(name).replace("-", "_"), options, n=1)
-    there = f"loss_options of loss {word_of(loss)!r}: {', '.join(sorted(options))}"
+    several, _, kind = what.partition(" of ")
+    there = f"{what} {word_of(owner)!r}: {', '.join(sorted(options))}"
     raise InputError(
-        expected=there if options else f"no loss_options, since loss {word_of(loss)!r} has none",
+        expected=there if options else f"no {several}, since {kind} {word_of(owner)!r} has none",
         got=repr(name),
-        remedy=f"write {near[0]!r} instead"
-        if near
-        else "correct the name; alpha, scale and the weights of the "
-        "contrastive and regression terms are options of the run itself",
+        remedy=f"write {near[0]!r} instead" if near else "; ".join(filter(None, ["correct the name", hint])),
     )

@@ -15,6 +15,7 @@ from st_mta.lookup import find_function, word_of
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.spaces import TRAINED
+from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import READER, typed_loss_options
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.scorers.identity import identity_of
@@ -27,6 +28,10 @@ from st_mta.types import Scorer
 
 SUPPORTED_BY = {"regression_to": "regression_map"}
 """Arguments that a loss supports by an option of another name."""
+OF_OBJECTIVE = ("objective", "objective_options", "query_weights")
+"""Arguments that a loss gets only where they are given: a user's own need not know them."""
+FORMER = {"objective": "divergence"}
+"""What ``ListwiseKLLoss`` called its parameters in runs that may still be resumed."""
 CONTRASTIVE_WEIGHT = MultiAssistantTrainingArguments.contrastive_weight
 """The default, which a loss without such a term need not mind."""
 
@@ -72,6 +77,7 @@ def loss_of_run(
             regression_terms=arguments.regression_terms,
             regression_map=regression_map,
             return_components=True,
+            **{name: value for name in OF_OBJECTIVE if (value := getattr(arguments, name)) is not None},
         )
 
     return make
@@ -82,8 +88,9 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
 
     Raises:
         InputError: If ``regression_weight``, ``regression_terms``, a trained ``regression_map``, ``alpha``,
-            ``contrastive_weight`` or ``scale`` is given and the loss has no such thing, or there is an ``alpha_end``
-            and it has no ``alpha``.
+            ``contrastive_weight``, ``scale``, ``objective``, ``objective_options`` or ``query_weights`` is given and
+            the loss has no such thing, there is an ``alpha_end`` and it has no ``alpha``, or either is given and its
+            objective has no use for assistants.
     """
     given = {
         "regression_weight": bool(arguments.regression_weight),
@@ -95,13 +102,27 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         "scale": arguments.scale is not None,
     }
     missing = [name for name, is_given in given.items() if is_given and not _has_weight(loss, factory, name)]
+    # Having one of its own does not make a loss take another.
+    missing += [name for name in OF_OBJECTIVE if getattr(arguments, name) is not None and name not in factory.supports]
     if arguments.alpha_end is not None and not hasattr(loss, "alpha"):
         missing += ["alpha_end"]
+    _refuse_alpha_of_teacher_alone(loss, arguments)
     for name in missing:
         raise InputError(
             expected=f"a loss that supports {name}={getattr(arguments, name)}",
             got=f"{type(loss).__name__} without {name.removesuffix('_end')}",
             remedy="take the argument back, or build the loss with it",
+        )
+
+
+def _refuse_alpha_of_teacher_alone(loss: nn.Module, arguments: MultiAssistantTrainingArguments) -> None:
+    given = {name: value for name in ("alpha", "alpha_end") if (value := getattr(arguments, name)) not in (None, 1)}
+    part: Any = getattr(loss, "sentence", loss)
+    if given and getattr(part, "of_teacher_alone", False):
+        raise InputError(
+            expected=f"no alpha for objective {word_of(part.objective)!r}, which compares with the teacher alone",
+            got=", ".join(f"{name}={value}" for name, value in given.items()),
+            remedy="leave it out, or take another objective",
         )
 
 
@@ -119,7 +140,22 @@ def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     described = describe_loss(loss)
     own = identity_of(given) if callable(given) else None
     plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}
-    return {"class": described["class"], "config": described["config"], "attributes": plain, "function": own}
+    if isinstance(loss, ListwiseKLLoss):
+        plain = _by_former_names(plain)
+    config = _of_listwise(described["config"])
+    return {"class": described["class"], "config": config, "attributes": plain, "function": own}
+
+
+def _of_listwise(config: Any) -> Any:
+    """The parameters of a loss and of those in it; those of ``ListwiseKLLoss``, known by these three, as formerly."""
+    if not isinstance(config, dict):
+        return config
+    found = {name: _of_listwise(value) for name, value in config.items()}
+    return _by_former_names(found) if {"objective", "alpha", "contrastive_scale"} <= found.keys() else found
+
+
+def _by_former_names(named: dict[str, Any]) -> dict[str, Any]:
+    return {FORMER.get(name, name): value for name, value in named.items()}
 
 
 def identity_of_own_functions(arguments: MultiAssistantTrainingArguments, loss: Any = None) -> dict[str, str]:
@@ -131,6 +167,8 @@ def identity_of_own_functions(arguments: MultiAssistantTrainingArguments, loss: 
     """
     places = {
         "loss": arguments.loss if loss is None else loss,
+        "objective": arguments.objective,
+        "query_weights": arguments.query_weights,
         "fusion": arguments.fusion,
         "selection": arguments.selection,
     }

@@ -11,9 +11,11 @@ from st_mta.assistants.selection import check_selection
 from st_mta.checked import check_fields
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
-from st_mta.losses.by_name import LOSSES, check_loss
+from st_mta.losses.by_name import LOSSES, check_loss, check_objective
 from st_mta.losses.embedding.spaces import MAPS, PROCRUSTES
 from st_mta.losses.embedding.terms import check_terms
+from st_mta.losses.objectives import OBJECTIVES
+from st_mta.losses.query_weights import QUERY_WEIGHTS
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
 from st_mta.training.regression_weights import CHOOSERS, SCHEDULED, SELECTED
@@ -196,6 +198,26 @@ class MethodOptions:
         help="Further options of that loss by their names, as JSON, or as a section of the YAML file: for multi-level "
         '\'{"word": ["attention"], "word_weight": 0.1, "layers": "last"}\'.',
     )
+    objective: str | None = option(
+        None,
+        group=LOSS,
+        help="What the loss compares the student's scores of a list with its targets by: "
+        f"{', '.join(OBJECTIVES)}, or your own module:function. None is that of the loss: kl, or the one it is named "
+        "after.",
+    )
+    objective_options: dict[str, Any] | None = option(
+        None,
+        group=LOSS,
+        help="Options of that objective by their names, as JSON, or as a section of the YAML file: for plackett-luce "
+        '\'{"order": "positives-first", "weights": "confidence"}\'.',
+    )
+    query_weights: str | None = option(
+        None,
+        group=LOSS,
+        help=f"How much each query weighs in what is imitated: {', '.join(QUERY_WEIGHTS)} (confidence: more where the "
+        "teacher is sure; error: more where the student gives the positives little), or your own module:function. "
+        "None is uniform.",
+    )
     contrastive_weight: float = option(
         0.1, within=NOT_NEGATIVE, group=LOSS, help="Weight of the in-batch contrastive term on the positives."
     )
@@ -304,3 +326,4 @@ class MethodOptions:
         check_fusion(self.fusion)
         check_selection(self.selection)
         check_loss(self.loss)
+        check_objective(self.loss, self.objective, self.objective_options, self.query_weights)

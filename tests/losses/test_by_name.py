@@ -11,7 +11,7 @@ from sentence_transformers.util import pairwise_cos_sim, pairwise_dot_score
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
-from st_mta.losses import DIVERGENCES, LOSSES, HostLoss, ListwiseKLLoss, check_loss, find_loss
+from st_mta.losses import LOSSES, OBJECTIVES, HostLoss, ListwiseKLLoss, check_loss, find_loss
 from st_mta.losses.by_name import LOSS_OPTIONS
 from st_mta.losses.embedding import EmbeddingDistillationLoss
 from tests import reference
@@ -31,6 +31,15 @@ OPTIONS = {
 
 BY_EMBEDDINGS = [word for word in LOSSES if not find_loss(word).reads]
 """Those that look into the layers of a teacher are in test_by_level.py."""
+
+
+WITHOUT_EFFECT = {
+    # Nothing stands beside these two that their weight would be weighed against.
+    "embed-distill": {"regression_weight"},
+    "embedding": {"regression_weight"},
+    "pearson": {"scale"},
+    "bce": {"alpha"},
+}
 
 
 @pytest.fixture
@@ -72,13 +81,13 @@ def test_an_option_has_an_effect_if_and_only_if_it_is_supported(word, student, t
     before = value_of(make(student, targets, **OPTIONS), flat, flat.with_targets(9))
     for name, value in others.items():
         after = value_of(make(student, targets, **OPTIONS | {name: value}), flat, flat.with_targets(9))
-        # Nothing stands beside these two that their weight would be weighed against.
-        assert (after != before) == (name in make.supports and word not in ("embed-distill", "embedding")), name
+        assert (after != before) == (name in make.supports and name not in WITHOUT_EFFECT.get(word, ())), name
 
 
 def test_what_is_supported():
-    assert all(find_loss(word).supports == LOSS_OPTIONS for word in DIVERGENCES)
-    supported = {word: set(find_loss(word).supports) for word in LOSSES if word not in DIVERGENCES}
+    listwise = OBJECTIVES.keys() - {"margin-mse"}  # as a loss it is the host's
+    assert all(find_loss(word).supports == LOSS_OPTIONS for word in listwise)
+    supported = {word: set(find_loss(word).supports) for word in LOSSES if word not in listwise}
     assert supported == {
         "margin-mse": {"scale"},
         "distill-kl-div": {"scale"},
@@ -146,8 +155,12 @@ def test_distill_kl_div_is_the_listwise_kl_from_the_teacher_times_the_temperatur
 def test_the_users_own_divergence_and_factory(student, targets):
     for loss in (f"{OWN}:brier", own_losses.brier):
         made = find_loss(loss)(student, targets, **OPTIONS)
-        assert isinstance(made, ListwiseKLLoss) and made.alpha == 0.3 and made._diverge is own_losses.brier
-        assert made.get_config_dict()["divergence"] == (loss if isinstance(loss, str) else "brier")
+        assert (
+            isinstance(made, ListwiseKLLoss)
+            and made.alpha == 0.3
+            and made._comparison.objective.compute is own_losses.brier
+        )
+        assert made.get_config_dict()["objective"] == (loss if isinstance(loss, str) else "brier")
         flat = flat_batch(0)
         terms = made._components(flat.embeddings, flat.with_targets(9))
         assert list(terms) == ["brier_teacher", "brier_assistant", "contrastive", "regression"]
@@ -178,8 +191,8 @@ def test_unknown_words_are_refused_early(word, student):
     for check in (check_loss, find_loss):
         with pytest.raises(InputError, match="loss to be one of kl, reverse-kl, .*, mnrl or a function"):
             check(word)
-    with pytest.raises(InputError, match="divergence to be one of kl, reverse-kl, jensen-shannon or a function"):
-        ListwiseKLLoss(student, divergence=word)
+    with pytest.raises(InputError, match="objective to be one of kl, reverse-kl, jensen-shannon, .*bce or a function"):
+        ListwiseKLLoss(student, objective="nothing" if word is None else word)
 
 
 @pytest.mark.parametrize("word", LOSSES)

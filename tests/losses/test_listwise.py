@@ -428,7 +428,7 @@ def test_the_card_gets_arguments_and_citation(student):
     assert ListwiseKLLoss(student, teacher_temperature=2.0).get_config_dict() == {
         "similarity_fct": "cos_sim",
         "scale": 20.0,
-        "divergence": "kl",
+        "objective": "kl",
         "teacher_temperature": 2.0,
         "alpha": 0.5,
         "contrastive_weight": 0.0,

@@ -176,5 +176,5 @@ def test_a_divergence_that_gives_no_numbers_is_refused_in_the_first_step(diverge
     student = tiny_sentence_transformer(1)
     loss = ListwiseKLLoss(student, divergence=divergence)
     columns = [student.preprocess([text, text]) for text in ("the cat", "a cat", "the sea")]
-    with pytest.raises(InputError, match=f"divergence '{divergence.__name__}'.*{said}"):
+    with pytest.raises(InputError, match=f"objective '{divergence.__name__}'.*{said}"):
         loss(columns, torch.tensor([[1.0, 0.0], [2.0, 0.0]]))

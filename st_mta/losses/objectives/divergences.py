@@ -1,22 +1,17 @@
 """Divergences: how far a student's distribution over a query's candidates is from a target's.
 
-A divergence is a function ``(student_logits, target_log_probs, mask) -> values``, lower is closer; adding one is one
-function and one line in ``DIVERGENCES``. Masked candidates have no target mass *and* are out of the student's
-denominator, so their gradient is exactly zero; lists of fewer than two valid candidates give 0.
+Masked candidates have no target mass *and* are out of the student's denominator, so their gradient is exactly zero;
+lists of fewer than two valid candidates give 0. A student equal to the target has no loss and no gradient.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from st_mta.distributions import masked_kl, masked_log_softmax
-
-Divergence = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""``(student_logits (..., N), target_log_probs (..., N), mask (..., N) bool) -> (...)``, all three of one shape."""
 
 
 def listwise_kl(student_logits: Tensor, target_log_probs: Tensor, mask: Tensor) -> Tensor:
@@ -63,7 +58,3 @@ def jensen_shannon(student_logits: Tensor, target_log_probs: Tensor, mask: Tenso
     student, target = torch.where(mask, student, 0.0), torch.where(mask, target_log_probs, 0.0)
     mean = torch.logaddexp(student, target) - math.log(2)
     return (masked_kl(target, mean, mask) + masked_kl(student, mean, mask)) / 2
-
-
-DIVERGENCES: dict[str, Divergence] = {"kl": listwise_kl, "reverse-kl": reverse_kl, "jensen-shannon": jensen_shannon}
-"""Every divergence by the word users write; a function of the same signature is accepted too."""
