@@ -15,7 +15,7 @@ from st_mta.collections import load_collection
 from st_mta.collections.load import refuse_unknown
 from st_mta.errors import InputError
 from st_mta.hub.secrets import without_secrets
-from st_mta.losses.by_name import check_loss
+from st_mta.losses.by_name import check_loss, check_objective
 from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.processes import processes
@@ -99,6 +99,7 @@ class DistillConfig(MethodOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_loss(self.loss, self.loss_options)
+        check_objective(self.loss, self.objective, self.objective_options, self.query_weights)
 
 
 @one_at_a_time

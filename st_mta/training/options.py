@@ -326,4 +326,6 @@ class MethodOptions:
         check_fusion(self.fusion)
         check_selection(self.selection)
         check_loss(self.loss)
-        check_objective(self.loss, self.objective, self.objective_options, self.query_weights)
+        # Options alone are those of the loss's own objective, and the loss may be given elsewhere.
+        options = None if self.objective is None else self.objective_options
+        check_objective(self.loss, self.objective, options, self.query_weights)

@@ -7,7 +7,13 @@ import torch
 from transformers import TrainerCallback
 
 from st_mta.errors import InputError
-from st_mta.losses import FilteredContrastiveLoss, HiddenStateMSELoss, KeepLossWeights, MultiLevelDistillationLoss
+from st_mta.losses import (
+    FilteredContrastiveLoss,
+    HiddenStateMSELoss,
+    KeepLossWeights,
+    ListwiseKLLoss,
+    MultiLevelDistillationLoss,
+)
 from st_mta.losses.loss_weights import own_state
 from tests.losses.conftest import stock_trainer
 from tests.tiny import tiny_sentence_transformer
@@ -26,7 +32,8 @@ def make_loss(student, seed):
         "learned": HiddenStateMSELoss(student, teacher=teacher),
         "orthogonal": HiddenStateMSELoss(student, teacher=teacher, projection="orthogonal"),
     }
-    return MultiLevelDistillationLoss(student, word=word, balance_every=3)
+    sentence = ListwiseKLLoss(student, objective="bce")
+    return MultiLevelDistillationLoss(student, sentence=sentence, word=word, balance_every=3)
 
 
 def train(folder, *, seed=0, callbacks=(), resume=False, keep=True):
@@ -51,6 +58,9 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path):
         resumed = train(tmp_path / f"{keep}", seed=9, resume=True, keep=keep)
         assert same(whole, resumed) == keep
     assert whole["_extra_state"]["calls"] == 5
+    of_objective = whole["sentence.learned_objective._extra_state"]
+    assert of_objective == resumed["sentence.learned_objective._extra_state"] == {"labels": "logits"}
+    assert whole["sentence.learned_objective.bias"] < 0 and whole["sentence.learned_objective.log_scale"] != 0
 
 
 def test_gradients_of_the_loss_do_not_add_up_over_steps():
@@ -74,6 +84,7 @@ def test_the_student_is_no_part_of_it():
     student = tiny_sentence_transformer(seed=1)
     own = own_state(make_loss(student, 0))
     assert not any("model" in name for name in own)
-    assert {name.split(".")[1] for name in own if name != "_extra_state"} == {"learned", "orthogonal"}
+    learned = {name.split(".")[1] for name in own if name != "_extra_state"}
+    assert learned == {"learned", "orthogonal", "learned_objective"}
     assert own_state(FilteredContrastiveLoss(student)) == {}
     assert own_state(MultiLevelDistillationLoss(student)) == {}

@@ -29,7 +29,13 @@ RUNS = {
     "hidden-state-mse": {"projection": "learned"},
     "multi-level": {"word": ["attention", "hidden-states"], "word_weight": 0.5, "layers": "last"},
     "embedding": {"terms": {"cosine": 1, "gram": 20}},
+    "bce": {},
 }
+OTHER_OPTIONS = {"bce": {"objective_options": {"labels": "logits", "scale": 2.0}, "query_weights": "error"}}
+
+
+WITH_WEIGHTS = ("hidden-state-mse", "multi-level", "bce")
+"""A projection, or a scale and a bias."""
 
 
 class DiesAtStep(TrainerCallback):
@@ -55,7 +61,7 @@ def trainer_of(folder, store, collection, word, **changes):
         "teacher": CrossEncoderScorer(tiny_cross_encoder(**WIDE), name="T", store=store, precision="fp32"),
         "assistants": [bi_encoder if word == "embedding" else BM25(store=store)],
     }
-    return toy_trainer(folder, None, collection, store=store, **(options | changes))
+    return toy_trainer(folder, None, collection, store=store, **(options | OTHER_OPTIONS.get(word, {}) | changes))
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +84,14 @@ def test_a_word_trains_a_student_and_a_training_killed_midway_ends_the_same(toy_
     with pytest.raises(KeyboardInterrupt):
         learn(trainer_of(tmp_path / "out", store, toy_collection, word), DiesAtStep(3))
     checkpoint = tmp_path / "out/iteration-00/checkpoints/checkpoint-2"
-    assert (checkpoint / "loss.pt").exists() == (word in ("hidden-state-mse", "multi-level"))  # who has a projection
-    learn(trainer_of(tmp_path / "out", store, toy_collection, word), DiesAtStep(10**6))
+    assert (checkpoint / "loss.pt").exists() == (word in WITH_WEIGHTS)
+    resumed = learn(trainer_of(tmp_path / "out", store, toy_collection, word), DiesAtStep(10**6))
+    assert resumed.trained_with == trained.trained_with
     first, second = (weights(tmp_path / name / "iteration-00/student") for name in ("whole", "out"))
     assert_same(first, second)
+    if word == "bce":
+        learned = trained.trained_with["config"]["learned_objective"]
+        assert learned["scale"] not in (1.0, 2.0) and learned["bias"] < 0 and learned["labels"] == "logits"
     before = weights(tmp_path / "out" / "student-before")
     assert any(not torch.equal(before[name], first[name]) for name in before)
 

@@ -136,6 +136,7 @@ LOSSES = {
     "teacher only": (listwise(), {"assistants": 0}),
     "per batch": (listwise(contrastive_weight=0.1), {}),
     "per query": (listwise(divergence="jensen-shannon"), {"per": "query"}),
+    "bce": (listwise(objective="bce", query_weights="error", contrastive_weight=0.1), {}),
     "regression": (listwise(regression_weight=2.0), {}),
     "terms": (
         lambda student, targets: ListwiseKLLoss(
