@@ -88,6 +88,5 @@ class ScoredCandidates:
 
 def score_all(collection: Collection, candidates: Candidates, scorers: Sequence[Scorer]) -> ScoredCandidates:
     """Every scorer's raw scores of all pairs, in the scorers' order."""
-    pairs = candidates.pair_queries, candidates.passages
-    scores = [scorer.score(collection.queries, collection.corpus, *pairs) for scorer in scorers]
+    scores = [scorer.score_lists(collection.queries, collection.corpus, candidates) for scorer in scorers]
     return ScoredCandidates(candidates, np.stack(scores), tuple(scorer.name for scorer in scorers))

@@ -654,3 +654,31 @@ def reranking_prompt(family, query, document):
         )
     assert family == "monot5"
     return "Query: " + query + " Document: " + document + " Relevant:"
+
+
+# --- preferences -------------------------------------------------------------------------------------------------
+
+
+def bradley_terry(wins, prior):
+    """Each score in turn where the slope of the penalised likelihood in it is zero, by bisection, until none moves."""
+    size = len(wins)
+    scores = [0.0] * size
+
+    def slope(i, score):
+        pull = -prior * score
+        for j in range(size):
+            if j != i:
+                pull += wins[i][j] - (wins[i][j] + wins[j][i]) / (1 + math.exp(scores[j] - score))
+        return pull
+
+    for _ in range(3000):
+        moved = 0.0
+        for i in range(size):
+            low, high = -60.0, 60.0
+            for _ in range(70):
+                middle = (low + high) / 2
+                low, high = (middle, high) if slope(i, middle) > 0 else (low, middle)
+            moved, scores[i] = max(moved, abs(middle - scores[i])), middle
+        if moved < 1e-12:
+            break
+    return scores

@@ -20,7 +20,8 @@ class AssistantPool:
         promoted: Names of students that have become assistants.
 
     Raises:
-        InputError: If two scorers are the same or carry the same name, or a name cannot be used in a run.
+        InputError: If two scorers are the same or carry the same name, a name cannot be used in a run, or a scorer
+            reads the order of a list.
     """
 
     def __init__(self, teacher: Scorer, assistants: Sequence[Scorer]) -> None:
@@ -29,6 +30,18 @@ class AssistantPool:
         self.promoted: set[str] = set()
         self._check_no_duplicates()
         refuse_unusable(scorer.name for scorer in self.scorers)
+        self._refuse_ordered()
+
+    def _refuse_ordered(self) -> None:
+        for scorer in self.scorers:
+            if scorer.ordered:
+                raise InputError(
+                    expected="a teacher and assistants to whom the order of a list says nothing",
+                    got=f"{scorer.name}, which reads it (ordered)",
+                    consequence="the lists of a training begin with the labelled passages, and it would score those "
+                    "for their place",
+                    remedy="leave ordered out: lists are then shown in an order that depends on their texts alone",
+                )
 
     def _check_no_duplicates(self) -> None:
         seen: dict[str, str] = {}

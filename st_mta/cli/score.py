@@ -24,7 +24,9 @@ from st_mta.stores import Store
 class Config(Sharded, OnCollection):
     """Options of ``st-mta score``."""
 
-    scorer: str = option(group=INPUTS, help="A Hub id, a folder, bm25, or minilm.")
+    scorer: str = option(
+        group=INPUTS, help="A Hub id, a folder, bm25, minilm, or a function as for distill --teacher."
+    )
     pairs: str = option(group=INPUTS, help="A .parquet of st-mta mine, or a run (.trec, .tsv, .json, also .gz).")
     output: str = option(group=INPUTS, help="File to write: .parquet with query_id, passage_id, score, or .trec.")
 

@@ -10,7 +10,7 @@ import numpy as np
 from st_mta.errors import InputError
 from st_mta.evaluation.measures import evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
-from st_mta.types import Collection, IntArray, Retrieved, Run, Scorer
+from st_mta.types import Collection, IntArray, Lists, Retrieved, Run, Scorer, offsets_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ def rerank(scorer: Scorer, collection: Collection, first_stage: Retrieved, depth
     passages = first_stage.passages[:, :depth]
     scores = np.full(passages.shape, -np.inf, dtype=np.float32)
     rows, columns = np.nonzero(passages >= 0)
-    scores[rows, columns] = scorer.score(
-        collection.queries, collection.corpus, first_stage.queries[rows], passages[rows, columns]
-    )
+    lengths = np.bincount(rows, minlength=len(passages))
+    lists = Lists(first_stage.queries, offsets_of(lengths), passages[rows, columns])
+    scores[rows, columns] = scorer.score_lists(collection.queries, collection.corpus, lists)
     return Retrieved(first_stage.queries, passages, scores)
 
 

@@ -77,7 +77,7 @@ def _public(scorer: StoredScorer) -> StoredScorer:
 
 def _choose_scorers(store: Store, wanted: Sequence[str]) -> list[StoredScorer]:
     """The scorers with stored pairs that have one of these names or fingerprints, the largest first."""
-    stored = [scorer for scorer in store.contents() if scorer.pairs]
+    stored = [scorer for scorer in store.contents() if scorer.pairs and scorer.of == "pairs"]
     unknown = [repr(name) for name in wanted if not any(_is_called(scorer, name) for scorer in stored)]
     if unknown or not stored:
         names = ", ".join(f"{scorer.name} ({scorer.fingerprint[:8]})" for scorer in stored)
@@ -85,7 +85,7 @@ def _choose_scorers(store: Store, wanted: Sequence[str]) -> list[StoredScorer]:
             expected=f"scorers with stored pairs in {store.folder} ({names or 'there are none'})",
             got=", ".join(unknown) or "nothing",
             remedy="choose from st-mta cache, name the store with --store, or score some pairs first (st-mta score); "
-            "bi-encoders store embeddings instead of scores",
+            "bi-encoders store embeddings instead of scores, and scores of lists are of use to their scorer alone",
         )
     return [scorer for scorer in stored if not wanted or any(_is_called(scorer, name) for name in wanted)]
 

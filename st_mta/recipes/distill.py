@@ -49,8 +49,9 @@ class DistillConfig(MethodOptions):
     teacher: str = option(
         group=INPUTS,
         help="The strong ranker: a Hub id, a folder, bm25, minilm, scores (.trec, .parquet, stored:FOLDER), or a "
-        "module:function. late-interaction:MODEL reads a bi-encoder token by token; a bare language model is asked in "
-        f"a form named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
+        "module:function (list:module:function scores whole lists, pairwise:module:function compares passages). "
+        "late-interaction:MODEL reads a bi-encoder token by token; a bare language model is asked in a form "
+        f" named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
     )
     teacher_view: str | None = option(
         None,

@@ -11,8 +11,11 @@ from st_mta.scorers.function import FunctionScorer
 from st_mta.scorers.fused import FusedScorer
 from st_mta.scorers.language_model import LanguageModelReranker
 from st_mta.scorers.late_interaction import LateInteractionScorer
+from st_mta.scorers.list_functions import ListFunctionScorer, PairwiseFunctionScorer
+from st_mta.scorers.listwise import ListScorer
 from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
 from st_mta.scorers.options import ScorerOptions
+from st_mta.scorers.preferences import PairwiseScorer
 from st_mta.scorers.published import PublishedScores
 from st_mta.scorers.reranking_forms import RerankingForm
 from st_mta.scorers.sparse import SparseScorer
@@ -30,7 +33,11 @@ __all__ = [
     "FusedScorer",
     "LanguageModelReranker",
     "LateInteractionScorer",
+    "ListFunctionScorer",
+    "ListScorer",
     "PairScorer",
+    "PairwiseFunctionScorer",
+    "PairwiseScorer",
     "PublishedScores",
     "RerankingForm",
     "ScorerOptions",

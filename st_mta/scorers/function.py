@@ -1,24 +1,53 @@
-"""A service, or any function of the user's, as a scorer: every pair is asked for once and kept."""
+"""A service, or any function of the user's, as a scorer: everything is asked for once and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, TypeVar
 
 import numpy as np
 
-from st_mta.errors import InputError
 from st_mta.lookup import find_function, word_of
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.identity import identity_without_calling
+from st_mta.scorers.through_store import ThroughStore
 from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import FloatArray, IntArray, Texts
 
+Answer = TypeVar("Answer")
 PARAMETERS = "queries", "passages"
 Function = Callable[[list[str], list[str]], Sequence[float]]
 
 
-class FunctionScorer(PairScorer):
+class AsksFunction(ThroughStore):
+    """What scorers around a function share; stands before the class that says how it scores among the bases.
+
+    Attributes:
+        function: The function.
+        version: What its answers depend on, in a word, or None.
+    """
+
+    divisible: tuple[
+        str, ...
+    ] = ()  # a service is asked by one process, and what it has answered is stored before it fails
+
+    def _hold(self, function: Any, version: str | None) -> None:
+        self.function = function
+        self.version = version if version is not None else getattr(function, "version", None)
+        # Once: a function may count its calls in what it holds.
+        self._identity = (
+            [identity_without_calling(self.function)] if self.version is None else [self.name, str(self.version)]
+        )
+
+    def _asked(self, call: Callable[[], Answer]) -> Answer:
+        """What the function answers; whatever it raises becomes one message."""
+        try:
+            return call()
+        except Exception as error:
+            self._refuse(f"{type(error).__name__}: {' '.join(str(error).split())}", error)
+
+
+class FunctionScorer(AsksFunction, PairScorer):
     """Scores of a function of texts: a service over the network, a program, a person.
 
     The function is given a few pairs at a time, and what it answers is stored before it is asked again: what was paid
@@ -42,7 +71,6 @@ class FunctionScorer(PairScorer):
     """
 
     kind = "function"
-    divisible = ()  # a service is asked by one process, and what it has answered is stored before it fails
     part_size = 32
 
     def __init__(
@@ -53,13 +81,9 @@ class FunctionScorer(PairScorer):
         version: str | None = None,
         part_size: int | None = None,
     ) -> None:
-        self.function: Function = find_function("a scorer", function, {}, parameters=PARAMETERS)
+        found: Function = find_function("a scorer", function, {}, parameters=PARAMETERS)
         super().__init__(name or word_of(function), store if store is not None else Store(), part_size)
-        self.version = version if version is not None else getattr(function, "version", None)
-        # Once: a function may count its calls in what it holds.
-        self._identity = (
-            [identity_without_calling(self.function)] if self.version is None else [self.name, str(self.version)]
-        )
+        self._hold(found, version)
 
     @property
     def fingerprint(self) -> str:
@@ -68,10 +92,7 @@ class FunctionScorer(PairScorer):
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) what the function gives, which may be no numbers for some pairs."""
-        try:
-            return np.asarray(self.function(queries, passages), dtype=np.float32)
-        except Exception as error:
-            self._refuse(f"{type(error).__name__}: {' '.join(str(error).split())}", error)
+        return self._asked(lambda: np.asarray(self.function(queries, passages), dtype=np.float32))
 
     def _compute(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
@@ -89,13 +110,6 @@ class FunctionScorer(PairScorer):
             query, passage = queries.take_ids(query_positions[[wrong]]), corpus.take_ids(passage_positions[[wrong]])
             self._refuse(f"{scores[wrong]} for query {query[0]!r} and passage {passage[0]!r}")
         return scores
-
-    def _refuse(self, got: str, error: Exception | None = None) -> NoReturn:
-        raise InputError(
-            expected=f"a finite number for every pair from {self.name}",
-            got=f"{got} (after {self.pairs_computed:,} pairs of this process, which are stored)",
-            remedy="mend the function or the service and run the same again: pairs that are stored are not asked for",
-        ) from error
 
 
 def scorer_of_function(place: Any, **options: Any) -> FunctionScorer:

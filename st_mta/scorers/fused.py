@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from st_mta.atomic import atomic_write_text
 from st_mta.errors import InputError
 from st_mta.scorers.positions import checked_pairs
 from st_mta.stores.fingerprints import fingerprint_values
-from st_mta.types import FloatArray, IntArray, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Lists, Scorer, Texts
 
 SUFFIX = ".fusion.json"  # ending of the file of a fusion
 
@@ -48,6 +48,8 @@ class FusedScorer(Scorer):
         self.bounded = all(part.bounded for part in self.parts)
         self.partial = any(part.partial for part in self.parts)
         self.timed = all(part.timed for part in self.parts)
+        self.listwise = any(part.listwise for part in self.parts)
+        self.ordered = any(part.ordered for part in self.parts)
 
     @property
     def fingerprint(self) -> str:
@@ -65,10 +67,16 @@ class FusedScorer(Scorer):
     ) -> FloatArray:
         """(P,) float32; NaN where a part that only has stored scores knows nothing about the pair."""
         query_positions, passage_positions = checked_pairs(queries, corpus, query_positions, passage_positions)
-        total = np.zeros(len(query_positions), dtype=np.float64)
-        for part, weight in zip(self.parts, self.weights):
-            total += weight * part.score(queries, corpus, query_positions, passage_positions).astype(np.float64)
-        return total.astype(np.float32)
+        return self._weighted(part.score(queries, corpus, query_positions, passage_positions) for part in self.parts)
+
+    def score_lists(self, queries: Texts, corpus: Texts, lists: Lists) -> FloatArray:
+        """(P,) float32; the weighted sum of what each part makes of whole lists."""
+        return self._weighted(part.score_lists(queries, corpus, lists) for part in self.parts)
+
+    def _weighted(self, scores: Iterable[FloatArray]) -> FloatArray:
+        """(P,) from the scores of each part, (P,)."""
+        total = sum(weight * of_part.astype(np.float64) for weight, of_part in zip(self.weights, scores))
+        return np.asarray(total, dtype=np.float32)
 
 
 def write_fusion(path: Path, parts: Sequence[str], weights: Sequence[float]) -> None:

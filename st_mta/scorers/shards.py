@@ -13,14 +13,15 @@ import numpy as np
 import pyarrow.compute as pc
 
 from st_mta.errors import InputError
-from st_mta.scorers.base import StoringScorer, distinct_pairs
+from st_mta.scorers.base import StoringScorer
 from st_mta.scorers.embedding import EmbeddingScorer, distinct
 from st_mta.scorers.fused import FusedScorer
 from st_mta.scorers.positions import checked_pairs
+from st_mta.scorers.through_store import ThroughStore, distinct_pairs
 from st_mta.scorers.view import EmbeddingView, ViewScorer
 from st_mta.stores import text_keys
 from st_mta.stores.embeddings import Role, by_length
-from st_mta.types import IntArray, Scorer, Texts
+from st_mta.types import IntArray, Lists, Scorer, Texts
 
 NOTHING = "nothing (there are fewer parts than shards: take fewer shards)"
 FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
@@ -120,7 +121,7 @@ def _keeps(scorer: Scorer) -> bool:
         return any(map(_keeps, scorer.parts))
     if isinstance(scorer, ViewScorer):
         return _keeps(scorer.scorer)
-    return isinstance(scorer, (StoringScorer, EmbeddingScorer)) and scorer.store is not None
+    return isinstance(scorer, (ThroughStore, EmbeddingScorer)) and scorer.store is not None
 
 
 def _store_scores(
@@ -136,9 +137,9 @@ def _store_scores(
     if isinstance(scorer, EmbeddingScorer):
         left = store_embeddings(scorer, "query", queries, query_positions, shard)
         return left + store_embeddings(scorer, "document", corpus, passage_positions, shard)
-    assert isinstance(scorer, StoringScorer) and scorer.store is not None
+    assert isinstance(scorer, ThroughStore) and scorer.store is not None
     before = scorer.store.ledger.pairs_scored
-    mine = shard.take(_in_order(scorer, queries, corpus, *pairs), scorer.part_size)
+    mine = _share(scorer, queries, corpus, *pairs, shard)
     scorer.score(queries, corpus, query_positions[mine], passage_positions[mine])
     return Stored(pairs=len(mine), computed=scorer.store.ledger.pairs_scored - before)
 
@@ -155,6 +156,23 @@ def store_embeddings(scorer: EmbeddingScorer, role: Role, texts: Texts, position
     mine = shard.take(asked, scorer.block_size)
     computed = scorer.fill(role, texts, mine)
     return Stored(embeddings=len(mine), computed=computed)
+
+
+def _share(
+    scorer: ThroughStore,
+    queries: Texts,
+    corpus: Texts,
+    query_positions: IntArray,
+    passage_positions: IntArray,
+    shard: Shard,
+) -> IntArray:
+    """Which pairs are the share; of a scorer of lists, whole ones."""
+    if isinstance(scorer, StoringScorer):
+        in_order = _in_order(scorer, queries, corpus, query_positions, passage_positions)
+        return shard.take(in_order, scorer.part_size)
+    lists, places = Lists.of_pairs(query_positions, passage_positions)
+    rows = shard.take(np.arange(len(lists)), scorer.part_size)
+    return np.sort(places[lists.pairs_of(rows)])
 
 
 def _in_order(

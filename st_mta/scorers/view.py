@@ -12,9 +12,9 @@ from st_mta.scorers.embedding import EmbeddingScorer
 from st_mta.scorers.positions import checked_pairs, checked_search
 from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.stores.fingerprints import fingerprint_values
-from st_mta.types import FloatArray, IntArray, Retrieved, Run, Scorer, Texts
+from st_mta.types import FloatArray, IntArray, Lists, Retrieved, Run, Scorer, Texts
 
-TAKEN = ("name", "kind", "can_retrieve", "bounded", "partial", "parameters", "layers", "timed")
+TAKEN = ("name", "kind", "can_retrieve", "bounded", "partial", "parameters", "layers", "timed", "listwise", "ordered")
 """Attributes that are those of the scorer inside."""
 
 
@@ -53,6 +53,11 @@ class ViewScorer(Scorer):
         """(P,) scores of the view's texts; see ``Scorer.score``."""
         pairs = checked_pairs(queries, corpus, query_positions, passage_positions)
         return self.scorer.score(*self._seen(queries, corpus), *pairs)
+
+    def score_lists(self, queries: Texts, corpus: Texts, lists: Lists) -> FloatArray:
+        """(P,) scores of the view's texts, list by list."""
+        checked_pairs(queries, corpus, lists.pair_queries, lists.passages)
+        return self.scorer.score_lists(*self._seen(queries, corpus), lists)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best passages by the view's texts."""

@@ -42,6 +42,7 @@ class StoredScorer:
         num_bytes: Size on disk, leftovers included.
         leftovers: Bytes of that which no look-up reads: damaged files, and those that killed processes left.
         last_used: When it was last used, in seconds since 1970.
+        of: What its scores belong to: "pairs", or lists or comparisons, which only the scorer itself can look up.
     """
 
     fingerprint: str
@@ -53,6 +54,7 @@ class StoredScorer:
     leftovers: int = 0
     last_used: float = 0.0
     searches: int = 0
+    of: str = "pairs"
 
 
 class Store:
@@ -85,12 +87,16 @@ class Store:
         """The store in a folder, as by the constructor; a store is returned as it is."""
         return store if isinstance(store, Store) else cls(store)
 
-    def describe(self, fingerprint: str, name: str, kind: str) -> None:
-        """Notes the name and kind of a scorer, once, for ``contents``; does nothing where nothing can be written."""
+    def describe(self, fingerprint: str, name: str, kind: str, of: str = "pairs") -> None:
+        """Notes the name and kind of a scorer, and what its scores are of if not of pairs, once, for ``contents``.
+
+        Does nothing where nothing can be written.
+        """
         path = self.folder / "scorers" / fingerprint / DESCRIPTION
+        described = {"name": name, "kind": kind, **({} if of == "pairs" else {"of": of})}
         with suppress(OSError):
             if not path.exists():
-                atomic_write_text(path, json.dumps({"name": name, "kind": kind}, ensure_ascii=False))
+                atomic_write_text(path, json.dumps(described, ensure_ascii=False))
 
     def contents(self) -> list[StoredScorer]:
         """What is stored, by scorer, the largest first."""
@@ -155,6 +161,7 @@ class Store:
             num_bytes=sum(file.size for file in files),
             leftovers=sum(file.size for file in files if file.leftover),
             searches=self.searches.count(fingerprint),
+            of=_shown(described.get("of", "pairs")),
             last_used=max(last_use_of(self.folder, fingerprint), *(file.changed for file in files)),
         )
 

@@ -37,7 +37,7 @@ def judge_by_teacher(
     """
     searching = [teacher] if teacher.can_retrieve else retrievers
     lists = mine(collection, queries, searching, None, num_candidates=max(2, depth), depth=max(2, depth))
-    scores = teacher.score(collection.queries, collection.corpus, lists.pair_queries, lists.passages)
+    scores = teacher.score_lists(collection.queries, collection.corpus, lists)
     lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
     order = np.lexsort((lists.passages, -scores, lists.rows))
     rank = np.arange(len(order)) - lists.offsets[lists.rows]
