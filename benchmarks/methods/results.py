@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ def run_word(shared: Shared, word: str, seed: int) -> dict[str, Any]:
         ``measures`` and ``per_query`` nDCG@10 on test by collection, ``dev`` before and after, and ``compute``. The
         student of the iteration is measured, whether or not it is better on dev than the one before.
     """
-    folder = shared.work / "runs" / f"{word.replace(' ', '-')}-{seed}"
+    folder = shared.work / "runs" / f"{re.sub(r'[^a-z-]+', '-', word.lower())}-{seed}"
     path = folder / "result.json"
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
