@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sentence_transformers import CrossEncoder
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.errors import InputError
 from st_mta.mining import mine
-from st_mta.scorers import BM25, AnnCur, FunctionScorer, PairScorer, StoredScores, load_scorer
+from st_mta.scorers import BM25, AnnCur, CrossEncoderScorer, FunctionScorer, PairScorer, StoredScores, load_scorer
 from st_mta.scorers.factorised import approximated, best_of
 from st_mta.stores import Store, text_keys
+from st_mta.training.reader import reading_model
 from st_mta.training.run_state import RunState
 from st_mta.trec import write_run
 from tests import reference
+from tests.tiny import tiny_cross_encoder
 
 
 class Bilinear(PairScorer):
@@ -73,6 +76,14 @@ def test_with_all_passages_as_anchors_it_is_the_scorers_own_ranking(queries, cor
     order = best_of(expected, 10)
     np.testing.assert_array_equal(found.passages, order)
     np.testing.assert_array_equal(found.scores, np.take_along_axis(expected, order, axis=1))
+
+
+def test_what_is_re_ranked_stands_by_exact_scores_and_of_equal_ones_the_lower_position_first(queries, corpus):
+    scorer = FunctionScorer(lambda queries, passages: [len(text) // 20 for text in passages], "steps", version="1")
+    scorer.store = None
+    found = AnnCur(scorer, 5, 3).retrieve(queries, corpus, np.arange(4), 120)
+    expected = all_scores(scorer, queries, corpus, np.arange(4))
+    np.testing.assert_array_equal(found.passages, best_of(expected, 120))
 
 
 def test_scores_of_rank_three_are_found_from_a_few_anchors(queries, corpus):
@@ -142,6 +153,11 @@ def test_as_a_teacher_it_brings_candidates_and_other_teachers_do_not(store):
 
     assert bringing(searching, [bm25]) == ["student", "anncur:bilinear", "bm25"]
     assert bringing(bm25, [searching]) == ["student", "anncur:bilinear"]
+
+
+def test_a_loss_can_look_into_its_layers():
+    inner = CrossEncoderScorer(tiny_cross_encoder(), precision="fp32")
+    assert isinstance(reading_model([AnnCur(inner)], None, "attention-mse"), CrossEncoder)
 
 
 @pytest.mark.parametrize(
