@@ -682,3 +682,48 @@ def bradley_terry(wins, prior):
         if moved < 1e-12:
             break
     return scores
+
+
+# --- candidates by a matrix factorisation --------------------------------------------------------------------------
+
+
+def solved(matrix, right):
+    """x of matrix @ x = right, by elimination with pivots."""
+    rows = [[*row, value] for row, value in zip(matrix, right)]
+    for i in range(len(rows)):
+        pivot = max(range(i, len(rows)), key=lambda j: abs(rows[j][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for j in range(len(rows)):
+            if j != i:
+                factor = rows[j][i] / rows[i][i]
+                rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i])]
+    return [row[-1] / row[i] for i, row in enumerate(rows)]
+
+
+def anncur(known, anchors, rows):
+    """One query: weights of the anchor queries that fit its anchors with least squares, then all other scores."""
+    columns = [[row[anchor] for anchor in anchors] for row in rows]  # (M, K), K >= M and of full rank
+    normal = [[sum(a * b for a, b in zip(one, other)) for other in columns] for one in columns]
+    weights = solved(normal, [sum(a * b for a, b in zip(one, known)) for one in columns])
+    scores = [sum(weight * row[j] for weight, row in zip(weights, rows)) for j in range(len(rows[0]))]
+    for anchor, score in zip(anchors, known):
+        scores[anchor] = score
+    return scores
+
+
+# --- a bandit among metrics ----------------------------------------------------------------------------------------
+
+
+def exp3(count, draws, divergences, explore=0.2, memory=0.9):
+    """Choices and final probabilities; plain weights, and a reward for the choice of the batch before."""
+    weights, choices, mean, before = [1.0] * count, [], None, None
+    for drawn, divergence in zip(draws, divergences):
+        shares = [(1 - explore) * weight / sum(weights) + explore / count for weight in weights]
+        choice = next(k for k in range(count) if drawn < sum(shares[: k + 1]) or k == count - 1)
+        if before is not None:
+            reward = min(1.0, max(0.0, 0.5 + (mean - divergence) / (2 * mean)))
+            weights[before[0]] *= math.exp(explore * reward / (before[1] * count))
+        mean = divergence if mean is None else memory * mean + (1 - memory) * divergence
+        before = choice, shares[choice]
+        choices.append(choice)
+    return choices, [(1 - explore) * weight / sum(weights) + explore / count for weight in weights]

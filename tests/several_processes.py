@@ -17,7 +17,7 @@ from torch import distributed
 from st_mta.errors import InputError
 from st_mta.processes import processes
 from st_mta.run.seen import refuse_unseen
-from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, SparseScorer
+from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, ListFunctionScorer, SparseScorer
 from st_mta.scorers import sparse as sparse_scorer
 from st_mta.stores import Store
 from st_mta.types import Texts
@@ -168,8 +168,13 @@ def texts(count: int, words: int, seed: int) -> Texts:
     )
 
 
+def share_of_list(queries: list[str], lists: list[list[str]]) -> list[list[float]]:
+    """A passage's share of its list's letters."""
+    return [[len(text) / sum(map(len, passages)) for text in passages] for passages in lists]
+
+
 def score_and_encode(rank: int, count: int, folder: str, queries: int) -> None:
-    """Fills a store by three kinds of scorers; rank 0 saves what they gave."""
+    """Fills a store by four kinds of scorers; rank 0 saves what they gave."""
     store = Store(Path(folder, f"store-{count}-{queries}"))
     sparse_scorer.BLOCK = 16
     cross, bi, sparse = models()
@@ -177,6 +182,7 @@ def score_and_encode(rank: int, count: int, folder: str, queries: int) -> None:
         CrossEncoderScorer(cross, name="cross", store=store, part_size=16),
         BiEncoderScorer(bi, name="bi", store=store, block_size=8),
         SparseScorer(sparse, name="sparse", store=store, part_size=16),
+        ListFunctionScorer(share_of_list, "lists", store, version="1", part_size=40),
     ]
     asked, corpus = texts(queries, 4, 1), texts(60, 12, 2)
     source = np.random.default_rng(0)

@@ -88,15 +88,21 @@ SELECTIONS: dict[str, Metric] = {"kl": kl_divergence, "footrule": footrule, "rbo
 """Every selection metric by the word users write; a function of the same signature is accepted too."""
 
 
+BANDIT = "bandit"
+"""The word for a choice among the metrics that is learned while the student trains."""
+WORDS = (*SELECTIONS, BANDIT)
+
+
 def check_selection(word: str) -> None:
     """Raises ``InputError`` as `find_selection` does; a function's module is imported, the function is not called."""
-    check_choice("selection", word, SELECTIONS, own=True)
-    find_selection(word)
+    check_choice("selection", word, WORDS, own=True)
+    if word != BANDIT:
+        find_selection(word)
 
 
 def find_selection(selection: str | Metric) -> Metric:
     """The metric behind a word, a "module:function" or a function; raises ``InputError`` if it cannot be one."""
-    return find_function("selection", selection, SELECTIONS, parameters=METRIC)
+    return find_function("selection", selection, SELECTIONS, WORDS, parameters=METRIC)
 
 
 def select(

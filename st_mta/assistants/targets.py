@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from st_mta.assistants.bandit import Exp3
 from st_mta.assistants.calibration import CALIBRATIONS, calibrate, check_shape
 from st_mta.assistants.fusion import Fusion, find_fusion, member_names, memberships
-from st_mta.assistants.selection import SELECT_PER, Metric, find_selection, select
+from st_mta.assistants.selection import BANDIT, SELECT_PER, SELECTIONS, Metric, find_selection, select
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice, word_of
-from st_mta.over_processes import summed
+from st_mta.over_processes import num_processes, summed
 
 
 class AssistantTargets:
@@ -34,13 +35,15 @@ class AssistantTargets:
             or as "module:function".
         combinations: "all", "pairs" or "none".
         selection: "kl", "footrule", "rbo", or a function ``(teacher, fused, mask) -> distances``, itself or as
-            "module:function".
+            "module:function"; "bandit" learns which of the three words to use for a batch, see [`Exp3`]: the loss has
+            to tell by ``observe``, as ``ListwiseKLLoss`` does.
         select_per: "batch" or "query".
         calibration: With which the temperatures were fitted: "temperature", "zscore" or "affine".
         weights: A weights, for instance from `fit_weights`; for fusion "weighted" and no other.
         alpha: Weight of the teacher beside the selected assistant; for the loss.
         student_scale: Factor at which the student's own distributions are as spread out as the targets; for the loss,
             and None where it was not fitted.
+        seed: Of the choices of selection "bandit".
 
     Raises:
         InputError: If an option is unknown, a temperature is missing or not positive, weights are missing or not asked
@@ -60,6 +63,7 @@ class AssistantTargets:
         weights: Sequence[float] | None = None,
         alpha: float = 0.5,
         student_scale: float | None = None,
+        seed: int = 0,
     ) -> None:
         self.names = tuple(names)
         self.temperatures = tuple(float(temperature) for temperature in temperatures)
@@ -69,7 +73,8 @@ class AssistantTargets:
         self.alpha, self.student_scale = alpha, student_scale
         check_choice("calibration", calibration, CALIBRATIONS)
         self._fuse = find_fusion(fusion, len(self.names), self.weights)
-        self._distance = find_selection(selection)
+        self.bandit = Exp3(tuple(SELECTIONS), seed) if selection == BANDIT else None
+        self._metric = None if self.bandit is not None else find_selection(selection)
         check_choice("select_per", select_per, SELECT_PER)
         self._memberships = memberships(len(self.names), combinations)
         self.members = tuple(member_names(self.names, self._memberships))
@@ -135,6 +140,31 @@ class AssistantTargets:
         # Counted on the scores' device: reading it back here would stop an accelerator in every step.
         self._chosen = self._chosen.to(chosen.device).scatter_add(0, chosen, valid.long())
         return fused.gather(1, chosen[:, None, None].expand(-1, 1, fused.shape[-1])).squeeze(1)
+
+    def _distance(self, teacher: Tensor, fused: Tensor, mask: Tensor) -> Tensor:
+        """(B, F) distances by the metric of this batch."""
+        metric = self._metric or SELECTIONS[self.bandit.names[self.bandit.chosen]]  # type: ignore[union-attr]
+        return metric(teacher, fused, mask)
+
+    def observe(self, divergence: Tensor) -> None:
+        """Takes note of how far the student is from its teacher in this batch, where a bandit learns from it.
+
+        To be called once for each batch that is trained on, in every process.
+
+        Args:
+            divergence: A number; where several processes train together, their mean counts.
+        """
+        if self.bandit is not None:
+            self.bandit.observe(float(summed(divergence.detach().double())) / num_processes())
+
+    def state(self) -> dict[str, Any]:
+        """What the selection has learned, for a checkpoint; nothing where nothing is learned."""
+        return {} if self.bandit is None else self.bandit.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what the selection had learned."""
+        if self.bandit is not None and state:
+            self.bandit.load(state)
 
     def frequencies(self, *, of_all: bool = False) -> dict[str, float]:
         """How often each plain or fused assistant was chosen since the last call.

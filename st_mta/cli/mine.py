@@ -27,7 +27,9 @@ from st_mta.types import Collection, IntArray
 class Config(Scoring, OnCollection):
     """Options of ``st-mta mine``."""
 
-    retrievers: list[str] = option(group=INPUTS, help="Models that search: Hub ids, folders, bm25, minilm.")
+    retrievers: list[str] = option(
+        group=INPUTS, help="Models that search: Hub ids, folders, bm25, minilm, anncur:RERANKER."
+    )
     output: str = option(
         group=INPUTS, help="File to write: .parquet with query_id, passage_id, positive, grade and source."
     )

@@ -193,7 +193,10 @@ class ListwiseKLLoss(ListLoss):
         gathered = self.gather_across_devices and pooled
         shares = shares_of(batch, documents=gathered or bool(self.regression_weight))
         pool = self._pool(logits, batch, shares) if pooled else None
-        terms = self._weigh(self._comparison.means(student, targets, batch, shares, pool, first=first))
+        compared = self._comparison.means(student, targets, batch, shares, pool, first=first)
+        if torch.is_grad_enabled() and (observe := getattr(self.targets, "observe", None)) is not None:
+            observe(compared[0])
+        terms = self._weigh(compared)
         if self.contrastive_weight and pool is not None:
             terms["contrastive"] = self.contrastive_weight * self._contrast(pool, shares)
         if self.regression_weight:
@@ -258,6 +261,16 @@ class ListwiseKLLoss(ListLoss):
                 remedy="return one row per target, the teacher's first",
             )
         return targets[:, :1] if self.of_teacher_alone else targets
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What the targets have learned, for a checkpoint (see ``KeepLossWeights``)."""
+        state = getattr(self.targets, "state", None)
+        return state() if callable(state) else {}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores it from a checkpoint."""
+        if state and (load := getattr(self.targets, "load_state", None)) is not None:
+            load(state)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""

@@ -50,8 +50,8 @@ class DistillConfig(MethodOptions):
         group=INPUTS,
         help="The strong ranker: a Hub id, a folder, bm25, minilm, scores (.trec, .parquet, stored:FOLDER), or a "
         "module:function (list:module:function scores whole lists, pairwise:module:function compares passages). "
-        "late-interaction:MODEL reads a bi-encoder token by token; a bare language model is asked in a form "
-        f" named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
+        "late-interaction:MODEL reads a bi-encoder token by token; anncur:RERANKER also brings candidates; a bare "
+        f"language model is asked in a form named behind it (lm-reranker:MODEL#FORM, one of {', '.join(FORMS)}).",
     )
     teacher_view: str | None = option(
         None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from st_mta.scorers.anncur import AnnCur
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
@@ -24,6 +25,7 @@ from st_mta.scorers.view import EmbeddingView, ViewScorer, with_view
 
 __all__ = [
     "BM25",
+    "AnnCur",
     "KINDS",
     "BiEncoderScorer",
     "CrossEncoderScorer",

@@ -34,7 +34,6 @@ def bradley_terry(wins: Floats, prior: float = PRIOR) -> Floats:
         (R, n), finite.
     """
     lists, size = wins.shape[:2]
-    wins = wins * (1 - np.eye(size))
     games = wins + wins.transpose(0, 2, 1)
     scores = np.zeros((lists, size))
     for _ in range(STEPS):

@@ -113,10 +113,9 @@ class ListScorer(ThroughStore):
         keys = own_keys[asked.lists.rows], asked.passage_keys
         fingerprint = self.fingerprint
         scores = self._look_up(fingerprint, keys)
-        # A list of which something is missing counts as missing: its scores belong together.
+        # A list of which something is missing is read again.
         missing = np.unique(asked.lists.rows[np.isnan(scores)])
         _, first, which = np.unique(own_keys[missing], return_index=True, return_inverse=True)
-        scores[asked.lists.pairs_of(missing)] = np.nan
         wanted = missing[np.sort(first)]
         parts = [
             asked.lists.pairs_of(wanted[start : start + self.part_size])

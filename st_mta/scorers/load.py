@@ -12,6 +12,7 @@ from torch import nn
 
 from st_mta.errors import InputError, loading
 from st_mta.lookup import check_names, import_extra
+from st_mta.scorers.anncur import AnnCur
 from st_mta.scorers.bi_encoder import BiEncoderScorer
 from st_mta.scorers.bm25 import BM25
 from st_mta.scorers.cross_encoder import CrossEncoderScorer
@@ -27,7 +28,7 @@ from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
 from st_mta.scorers.student_kind import refuse_other_folders, refuse_other_objects, train_adapters
 from st_mta.scorers.weights import in_full_precision, whole_weights
-from st_mta.scorers.worded import FUNCTIONS, is_worded, load_worded
+from st_mta.scorers.worded import FUNCTIONS, is_worded, load_worded, named_options
 from st_mta.trec import RUN_SUFFIXES, is_run_file
 from st_mta.types import Scorer
 
@@ -52,6 +53,8 @@ BM25_NAME = "bm25"
 OF_FUNCTIONS, OF_WORDS_AND_FILES = ("name", "version", "part_size"), ("name",)
 """Options of scorers without weights, beside those that scorers have in common."""
 STORED = "stored:"  # prefix of a folder or Hub dataset that holds the parts of a score store
+ANNCUR = "anncur:"  # prefix of a re-ranker that is to search
+OF_ANNCUR = {"anchors": int, "anchor_queries": int, "rounds": int, "rerank": bool, "seed": int, "name": str}
 EXPECTED = (
     f"a scorer: a model, a Hub id, a folder, '{BM25_NAME}', '{MINILM}', a file of scores "
     f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), '{STORED}' and a dataset of scores, or a function of queries and "
@@ -71,11 +74,11 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
             scorer's name where it holds several ("stored:me/scores#bm25"); a function of queries and passages, or its
             "module:function" ([`FunctionScorer`]); "list:module:function", a function of whole lists
             ([`ListFunctionScorer`]), and "pairwise:module:function", one that compares passages
-            ([`PairwiseFunctionScorer`]), with options behind a "#" ("pairwise:mine:prefer#comparisons=8"); a folder or
-            Hub id of a model, with a prefix such as "late-interaction:" to choose its kind where it is not the one it
-            was saved as, and for a bare language model "lm-reranker:FOLDER#qwen3" ([`LanguageModelReranker`]); a
-            mapping with any of these as ``model`` and options of its own beside it
-            ({"model": ..., "prompts": {"query": "query: "}}).
+            ([`PairwiseFunctionScorer`]), with options behind a "#" ("pairwise:mine:prefer#comparisons=8"); "anncur:"
+            and a re-ranker, which then searches too ([`AnnCur`]); a folder or Hub id of a model, with a prefix such as
+            "late-interaction:" to choose its kind where it is not the one it was saved as, and for a bare language
+            model "lm-reranker:FOLDER#qwen3" ([`LanguageModelReranker`]); a mapping with any of these as ``model``
+            and options of its own beside it ({"model": ..., "prompts": {"query": "query: "}}).
         options: How it is loaded; scorers without weights have no use for most of it.
         changes: Options instead of those (store, precision, device, max_length), the name, and for models
             tokens_per_batch, prompts and whatever else their class takes.
@@ -96,6 +99,8 @@ def load_scorer(spec: Any, options: ScorerOptions | None = None, **changes: Any)
         return scorer_of_function(spec, store=chosen["store"], **_own_options("a function", changes, OF_FUNCTIONS))
     if not isinstance(spec, str):
         raise _unknown(spec, "an object that is no scorer and no model of sentence-transformers")
+    if spec.startswith(ANNCUR):
+        return _load_searching(spec.removeprefix(ANNCUR), options, changes)
     if is_worded(spec):
         return load_worded(spec, vars(options or ScorerOptions()) | {"store": chosen["store"]}, changes)
     return _load_words_and_files(spec, chosen, changes) or _load_model(spec, chosen)
@@ -132,6 +137,14 @@ def load_student(spec: SentenceTransformer | str | Path, device: str | None = No
         refuse_other_folders(spec, path)
         with whole_weights(spec):
             return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
+
+
+def _load_searching(spec: str, options: ScorerOptions | None, changes: dict[str, Any]) -> Scorer:
+    """A re-ranker that searches; options of its own behind a "#" or beside it, all others are the re-ranker's."""
+    spec, named = named_options(spec, OF_ANNCUR)
+    of_scorer = {name: value for name, value in changes.items() if name not in OF_ANNCUR}
+    own = {name: value for name, value in changes.items() if name in OF_ANNCUR}
+    return AnnCur(load_scorer(spec, options, **of_scorer), **{**named, **own})
 
 
 def _load_words_and_files(spec: str, options: dict[str, Any], changes: dict[str, Any]) -> Scorer | None:

@@ -14,7 +14,19 @@ from st_mta.stores.embeddings import Embeddings, Role
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.types import FloatArray, IntArray, Lists, Retrieved, Run, Scorer, Texts
 
-TAKEN = ("name", "kind", "can_retrieve", "bounded", "partial", "parameters", "layers", "timed", "listwise", "ordered")
+TAKEN = (
+    "name",
+    "kind",
+    "can_retrieve",
+    "bounded",
+    "partial",
+    "parameters",
+    "layers",
+    "timed",
+    "listwise",
+    "ordered",
+    "mines",
+)
 """Attributes that are those of the scorer inside."""
 
 

@@ -169,7 +169,10 @@ class MethodOptions:
         help="Which combinations of assistants compete for selection.",
     )
     selection: str = option(
-        "kl", group=TARGETS, help="Closeness to the teacher: kl, footrule, rbo or your own module:function."
+        "kl",
+        group=TARGETS,
+        help="Closeness to the teacher: kl, footrule, rbo or your own module:function; bandit learns from the "
+        "student's progress which of the three to use.",
     )
     select_per: str = option(
         "batch", group=TARGETS, choices=("batch", "query"), help="Select one assistant per batch or per query."

@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 
 from st_mta.errors import InputError
-from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer, ViewScorer
+from st_mta.scorers import AnnCur, BiEncoderScorer, CrossEncoderScorer, FusedScorer, ViewScorer
 from st_mta.types import Scorer
 
 KINDS = CrossEncoderScorer, BiEncoderScorer
@@ -47,7 +47,9 @@ def _described(scorer: Scorer) -> str:
 
 
 def _parts(scorer: Scorer) -> Iterator[Scorer]:
-    """The scorer, or the parts of a fusion."""
+    """The scorer, the parts of a fusion, or the one that searches by a factorisation."""
+    if isinstance(scorer, AnnCur):
+        scorer = scorer.scorer
     if not isinstance(scorer, FusedScorer):
         yield scorer
         return

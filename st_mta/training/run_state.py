@@ -92,11 +92,12 @@ class RunState:
         return measures_if_known(scorer, found, self.collection.qrels[split], split, measures)
 
     def retrievers(self, student: Scorer) -> list[Scorer]:
-        """Those who bring the candidates: the student and the assistants that can search.
+        """Those who bring the candidates: the student, a teacher that mines, and the assistants that can search.
 
         A promoted student is left out: it is of the student's own lineage, which searches once.
         """
-        searching = [scorer for scorer in self.pool.assistants if scorer.can_retrieve]
+        searching = [scorer for scorer in self.pool.scorers if scorer.can_retrieve]
+        searching = searching if self.pool.teacher.mines else [s for s in searching if s is not self.pool.teacher]
         return [student, *(scorer for scorer in searching if scorer.name not in self.pool.promoted)]
 
     @property

@@ -26,6 +26,7 @@ class Scorer(ABC):
         partial: Whether it knows some pairs only, and gives NaN for others: what it does not know is then no zero.
         listwise: Whether a passage's score depends on the other passages of the list that it is scored in.
         ordered: Whether it also depends on the order in which they are given.
+        mines: Whether it brings candidates also where it is the teacher.
         parameters: Number of weights, 0 where there are none.
         layers: Transformer layers, None where there are none or their number is unknown.
         timed: Whether a run may take its speed; set it to False for a service that is paid for.
@@ -42,6 +43,7 @@ class Scorer(ABC):
     partial: bool = False
     listwise: bool = False
     ordered: bool = False
+    mines: bool = False
     parameters: int = 0
     layers: int | None = None
     timed: bool = True

@@ -74,7 +74,7 @@ def test_unknown_words_are_refused(value):
         with pytest.raises(InputError, match="fusion to be one of mean, rrf, weighted or a function"):
             check(value)
     for check in (check_selection, find_selection):
-        with pytest.raises(InputError, match="selection to be one of kl, footrule, rbo or a function"):
+        with pytest.raises(InputError, match="selection to be one of kl, footrule, rbo(, bandit)? or a function"):
             check(value)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from st_mta.assistants.targets import AssistantTargets
 from st_mta.filters import DynamicFilter
 from st_mta.losses import (
     AttentionMSELoss,
@@ -33,6 +34,8 @@ def make_losses(student, teacher):
             contrastive=FilteredContrastiveLoss(student, **gathered),
             word={"attention": AttentionMSELoss(student, teacher=teacher)},
         ),
+        # Both processes have to learn the same.
+        "bandit": ListwiseKLLoss(student, targets=AssistantTargets((), (1.0,), selection="bandit")),
         # The lengths of gradients are not those of one process, but all processes must agree on them.
         "balanced": MultiLevelDistillationLoss(student, balance_every=1),
     }
@@ -78,6 +81,8 @@ def shard_gradient(rank: int, processes: int, folder: str) -> None:
             # plain dictionaries, as the collator makes them: DDP looks for tensors in nothing else
             loss([dict(student.preprocess(column)) for column in batch], labels).backward()
             gradients[form + name] = torch.cat([p.grad.flatten() for p in own(loss) if p.grad is not None])
+        if (bandit := getattr(getattr(loss, "targets", None), "bandit", None)) is not None:
+            gradients["what the bandit learned"] = torch.tensor([*bandit.probabilities, bandit.state()["mean"]])
     torch.save(gradients, f"{folder}/gradient-{rank}-of-{processes}.pt")
     if processes > 1:
         distributed.destroy_process_group()

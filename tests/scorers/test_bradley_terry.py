@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from st_mta.scorers.bradley_terry import PRIOR, bradley_terry
+from st_mta.scorers.bradley_terry import PRIOR, _objective, _step, bradley_terry
 from st_mta.scorers.comparisons import compared
 from tests import reference
 
@@ -67,6 +67,15 @@ def test_lists_do_not_touch_each_other_and_their_order_does_not_matter():
     together = bradley_terry(wins)
     np.testing.assert_allclose(np.concatenate([bradley_terry(one[None]) for one in wins]), together, atol=1e-9)
     np.testing.assert_allclose(bradley_terry(wins[:, order][:, :, order]), together[:, order], atol=1e-9)
+
+
+def test_a_step_too_far_is_halved_until_nothing_is_lost():
+    wins, scores, prior = np.array([[[0.0, 1.0], [1.0, 0.0]]]), np.array([[20.0, -20.0]]), 1e-6
+    beaten = 2 / (1 + np.exp(-40.0))
+    slope = np.array([[1 - beaten, 1 - (2 - beaten)]]) - prior * scores
+    games = wins + wins.transpose(0, 2, 1)
+    after = scores + _step(wins, games, scores, slope, prior)
+    assert np.abs(after).max() < 21 and _objective(wins, after, prior) > _objective(wins, scores, prior)
 
 
 def test_lists_without_comparisons_have_no_scores_but_zero():

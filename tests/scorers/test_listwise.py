@@ -14,6 +14,7 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.hub.scores import score_files
 from st_mta.scored import score_all
 from st_mta.scorers import BM25, FusedScorer, ListFunctionScorer, ListScorer, load_scorer, with_view
+from st_mta.scorers.fused import write_fusion
 from st_mta.scorers.shards import Shard, store_scores
 from st_mta.stores import Store, text_keys
 from st_mta.stores.keys import list_keys
@@ -199,6 +200,13 @@ def test_a_run_refuses_a_scorer_that_reads_the_order(store):
 def test_what_is_no_list_scorer_is_refused(spec, message, store):
     with pytest.raises(InputError, match=message):
         load_scorer(spec, store=store)
+
+
+def test_the_file_of_a_fusion_may_name_it(tmp_path, store):
+    path, part = tmp_path / "teacher.fusion.json", "list:tests.scorers.test_listwise:by_place"
+    write_fusion(path, [part, "bm25"], [1.0, 2.0])
+    fused = load_scorer(str(path), store=store)
+    assert [one.name for one in fused.parts] == [part, "bm25"] and fused.listwise
 
 
 def test_it_re_ranks_as_a_teacher_in_a_fusion_and_through_a_view(toy_collection, store):

@@ -95,4 +95,5 @@ def make_targets(
         weights=fitted.weights if fitted else [1.0] * count if arguments.fusion == "weighted" else None,
         alpha=fitted.alpha if fitted else 1.0,
         student_scale=fitted.student_scale if fitted else None,
+        seed=arguments.seed,
     )
