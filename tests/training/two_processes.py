@@ -70,7 +70,7 @@ def teacher_of_batches():
     """A late-interaction teacher whose later texts have more tokens, so that processes pad to other lengths."""
     random, teacher = np.random.default_rng(6), TeacherTokens(None, None, None)
     for name, count in ((QUERIES, NUM_QUERIES), (DOCUMENTS, NUM_PASSAGES)):
-        ends = np.cumsum(1 + np.arange(count) // 4)
+        ends = np.cumsum(1 + np.arange(count))
         vectors = random.standard_normal((ends[-1], 8)).astype(np.float32)
         teacher._sides[name] = TokenVectors(np.arange(count), ends, vectors)
     return teacher
