@@ -81,7 +81,7 @@ class MethodOptions:
         choices=(None, "relative", "absolute", SIMILARITY),
         help="Drop negatives that the teacher scores above the positive less a margin, relative to the positive's "
         "score or absolute in logits, or whose similarity (the cosine of the best bi-encoder at hand) to a positive "
-        "is above 1 less a margin.",
+        "is above 1 less a margin. With candidates in-batch this filters the batch's other passages too.",
     )
     filter_margins: list[float] | None = option(
         None,

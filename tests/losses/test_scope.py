@@ -143,6 +143,16 @@ def test_a_missing_passage_has_exactly_no_gradient_from_its_query(student):
     assert (flat.documents.grad[~flat.masked()] != 0).any(dim=1).all()
 
 
+def test_a_passage_that_no_list_has_a_score_for_is_nobodys_candidate(student):
+    flat = flat_batch(0, batch=2, width=2, documents=4)
+    flat.index = torch.tensor([[0, 1], [2, 3]])
+    scores = torch.randn(2, 4, generator=torch.Generator().manual_seed(0)).double()
+    scores[0, 1] = torch.nan  # in its own list; the other query's score is known
+    label = {"index": flat.index, "positive": torch.tensor([[True, False]] * 2), "teacher_in_batch": scores}
+    value_of(student, flat, label).backward()
+    assert (flat.documents.grad[1] == 0).all() and (flat.documents.grad[3] != 0).any()
+
+
 def test_a_likely_false_negative_is_no_candidate_and_one_negative_stays(student):
     queries = torch.tensor([[1.0, 0.0]] * 2)
     documents = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.2, 0.5], [0.1, 0.7]]).requires_grad_()
