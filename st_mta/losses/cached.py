@@ -60,13 +60,13 @@ class CachedListwiseKLLoss(CachedLossMixin, ListwiseKLLoss):  # type: ignore[mis
     ) -> Tensor | dict[str, Tensor]:
         """The loss of one batch, or its weighted terms with ``return_components``."""
         self._own_gradients = {}
-        loss = self.forward_cached(sentence_features, labels)
+        loss: Tensor = CachedLossMixin.forward_cached(self, sentence_features, labels)
         for parameter, gradient in self._own_gradients.items():
             # Zero, with the gradient that was computed on the way: so the trainer's factors reach it too.
             part = (parameter * gradient).sum()
             loss = loss + part - part.detach()
         if not self.return_components:
-            return loss  # type: ignore[no-any-return]
+            return loss
         first, *names = self._terms
         others = {name: self._terms[name] for name in names}
         return Components({first: loss - sum(others.values())} | others)  # all gradients flow through the first
@@ -117,5 +117,5 @@ def check_mini_batches(model: nn.Module, mini_batch_size: int) -> None:
 
 def _own_parameters(loss: nn.Module) -> list[nn.Parameter]:
     """Those of the loss that are none of its student's."""
-    of_student = {id(parameter) for parameter in loss.model.parameters()}  # type: ignore[union-attr, operator]
+    of_student = {id(parameter) for parameter in loss.model.parameters()}  # type: ignore[union-attr]
     return [one for one in loss.parameters() if id(one) not in of_student and one.requires_grad]

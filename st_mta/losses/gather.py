@@ -48,7 +48,7 @@ def _with_others(rows: Tensor, longest: int) -> Tensor:
         return with_others(rows, longest)
     width = longest_of(rows.transpose(0, 1))
     padded = F.pad(rows, (0, 0, 0, width - rows.shape[1]), value=torch.nan)
-    return with_others(padded.flatten(1), longest).unflatten(1, padded.shape[1:])
+    return with_others(padded.flatten(1), longest).view(-1, *padded.shape[1:])
 
 
 def gather_rows(*sides: Tensor, across_devices: bool, copies: Copies | None = None) -> tuple[Tensor, ...]:

@@ -55,7 +55,7 @@ def max_sim(queries: Tensor, documents: Tensor) -> Tensor:
 
     def one(query: Tensor) -> Tensor:
         real = ~query.isnan().any(dim=-1)
-        similarities = (query.nan_to_num(0.0) @ flat.T).unflatten(1, missing.shape)  # (L, U, M)
+        similarities = (query.nan_to_num(0.0) @ flat.T).view(-1, *missing.shape)  # (L, U, M)
         largest = similarities.masked_fill(missing, -torch.inf).amax(dim=-1)
         return largest.masked_fill(~largest.isfinite() | ~real[:, None], 0.0).sum(dim=0)
 

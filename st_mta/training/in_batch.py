@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -61,8 +62,8 @@ class TeacherEmbeddings:
 class TeacherTokens:
     """A late-interaction teacher's token vectors of the texts of a training, encoded when it begins.
 
-    They are kept in a temporary file: a token takes 4 bytes per dimension, so a passage some ten kilobytes. All are
-    encoded in one fixed order, whether a training begins or resumes.
+    They are kept in a temporary file: a token takes 4 bytes per dimension, a passage of a hundred tokens some fifty
+    kilobytes. All are encoded in one fixed order, whether a training begins or resumes.
 
     Attributes:
         scorer: The teacher.
@@ -83,7 +84,7 @@ class TeacherTokens:
         )
         for name, role, texts, positions in parts:
             if name not in self._sides or not np.isin(positions, self._sides[name].positions).all():
-                self._sides[name] = TokenVectors.of(lambda some, role=role: self._encode(some, role), texts, positions)
+                self._sides[name] = TokenVectors.of(partial(self._encode, role=role), texts, positions)
 
     def __call__(self, queries: IntArray, documents: IntArray) -> dict[str, Tensor]:
         """(B, L, D') and (U, M, D'), NaN behind a text's last token."""

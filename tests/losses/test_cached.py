@@ -108,7 +108,7 @@ def test_it_trains_in_a_stock_trainer_as_the_plain_form_does(student, tmp_path):
     for kind, options in ((ListwiseKLLoss, {}), (CachedListwiseKLLoss, {"mini_batch_size": 2})):
         one = copy.deepcopy(student)
         loss = kind(one, contrastive_weight=0.1, return_components=True, **options)
-        changes = {"max_steps": 3, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 2}
+        changes = {"max_steps": 2, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 2}
         trainer = stock_trainer(one, loss, tmp_path / kind.__name__, **changes)
         trainer.train()
         logs.append([entry for entry in trainer.state.log_history if "loss" in entry])
@@ -117,7 +117,7 @@ def test_it_trains_in_a_stock_trainer_as_the_plain_form_does(student, tmp_path):
         assert parts["loss"] == pytest.approx(plain["loss"], abs=2e-4)
         assert parts["contrastive"] == pytest.approx(plain["contrastive"], abs=2e-4)
     assert logs[0][0]["kl_teacher"] == pytest.approx(logs[1][0]["kl_teacher"], abs=2e-4)
-    torch.testing.assert_close(weights[0], weights[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(weights[0], weights[1], atol=1e-5, rtol=0)
 
 
 def test_matryoshka_asks_for_every_dimension(student):

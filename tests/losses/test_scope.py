@@ -12,7 +12,7 @@ from sentence_transformers.util import dot_score
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
-from st_mta.losses import FilterSchedule, ListwiseKLLoss, set_filter_iteration
+from st_mta.losses import FilterSchedule, ListwiseKLLoss, in_batch_teacher, set_filter_iteration
 from st_mta.losses.in_batch_teacher import max_sim
 from tests import reference
 from tests.losses.conftest import SIMILARITIES, flat_batch, gradcheck, stock_trainer
@@ -245,6 +245,14 @@ def test_a_label_without_scores_of_whole_batches_is_refused(student, label, said
         label, columns = lists | label, [columns[0], torch.cat(columns[1:])]
     with pytest.raises(InputError, match=said):
         ListwiseKLLoss(student, **IN_BATCH).compute_loss_from_embeddings(columns, label)
+
+
+def test_finished_scores_say_nothing_of_the_passages_of_other_processes(student, monkeypatch):
+    monkeypatch.setattr(in_batch_teacher, "num_processes", lambda: 2)
+    label = {"teacher_in_batch": torch.zeros(2, 3)}
+    assert in_batch_teacher.teacher_of(label, 2, 3, gathered=False).scores.shape == (2, 3)
+    with pytest.raises(InputError, match="gather_across_devices=False"):
+        in_batch_teacher.teacher_of(label, 2, 3, gathered=True)
 
 
 def test_words_and_options_that_have_no_meaning_are_refused(student):
