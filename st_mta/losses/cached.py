@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from sentence_transformers.base.losses import CachedLossMixin, gradcache, has_static_embedding_input
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from st_mta.errors import InputError
-from st_mta.losses.batch import Labels
+from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.list_loss import Components, total
 from st_mta.losses.listwise import ListwiseKLLoss
+from st_mta.losses.scope import LIST
+from st_mta.losses.shares import BatchShares
 from st_mta.losses.similarity import check_range
 from st_mta.over_processes import num_processes
 
 MINI_BATCH_SIZE = 32
+PAIRS_AT_ONCE = 2**20
+"""Of a query and a passage, each of which takes some sixty bytes while whole batches are compared."""
 
 
 class CachedListwiseKLLoss(CachedLossMixin, ListwiseKLLoss):  # type: ignore[misc]
@@ -26,7 +32,9 @@ class CachedListwiseKLLoss(CachedLossMixin, ListwiseKLLoss):  # type: ignore[mis
     Same value and gradient (Gao et al., 2021, https://arxiv.org/abs/2101.06983), at the price of a second forward
     pass: the embeddings of all texts are computed without activations, the loss and its gradient with respect to them
     at once, and then the texts pass through the student again, a mini-batch at a time, under the same random numbers.
-    What grows with the batch is its embeddings, their similarities and the label.
+    What grows with the batch is its embeddings and the label, and with candidates="in-batch" some ten bytes for each
+    query and passage: queries are compared some at a time, unless ``query_weights`` or an objective that learns need
+    all of them.
 
     Args:
         model: The student.
@@ -82,6 +90,21 @@ class CachedListwiseKLLoss(CachedLossMixin, ListwiseKLLoss):  # type: ignore[mis
             return loss
         self._back_propagate(loss)
         return loss.detach()
+
+    def _compare(self, lists: ListwiseBatch, shares: BatchShares, *, first: bool = False) -> dict[str, Tensor]:
+        """The weighted terms over lists; over whole batches some queries at a time, computed again for gradients."""
+        size = max(1, PAIRS_AT_ONCE // max(1, len(lists.documents)))
+        starts = range(0, len(lists.queries), size)
+        # Weights of queries, and what an objective learns, may begin with the mean of the batch.
+        whole = self._comparison.weigh is not None or self._comparison.learned is not None
+        if self.candidates == LIST or whole or len(starts) < 2:
+            return super()._compare(lists, shares, first=first)
+        shares = shares.counted(lists)
+        parts = []
+        for start in starts:
+            compare = partial(super()._compare, lists.rows(slice(start, start + size)), shares)
+            parts.append(checkpoint(compare, first=first and not start, use_reentrant=False))
+        return {name: total({str(number): part[name] for number, part in enumerate(parts)}) for name in parts[0]}
 
     def _back_propagate(self, loss: Tensor) -> None:
         """Leaves gradients at the embeddings; those of the loss's own weights are kept for ``forward``."""

@@ -8,7 +8,7 @@ the mean number of rows, and the mean of what comes out is the mean over all row
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sentence_transformers.util.distributed import all_gather, get_rank
@@ -130,6 +130,14 @@ class BatchShares:
     documents: Tensor | None = None
     weights: Tensor | None = None
     copies: Copies | None = None
+
+    def counted(self, lists: ListwiseBatch) -> BatchShares:
+        """The same with a number to divide by for lists and positives, also alone: then a part of them is a share."""
+        if self.lists is not None:
+            return self
+        rows = lists.counts, lists.counts & lists.positive.any(dim=-1)
+        of_lists, of_positives = (each.sum(dtype=torch.float32).clamp(min=1) for each in rows)
+        return replace(self, lists=of_lists, positives=of_positives)
 
     def mean_of_queries(self, values: Tensor) -> Tensor:
         """(B,) values to this process's share of their mean."""

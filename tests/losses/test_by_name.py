@@ -224,7 +224,7 @@ def test_the_adapter_is_what_the_words_of_the_host_give(student, targets):
 def test_whole_batches_and_their_parts_reach_the_loss(student, targets):
     made = find_loss("reverse-kl")(student, targets, candidates="in-batch", mini_batch_size=7, return_components=True)
     assert isinstance(made, CachedListwiseKLLoss) and made.mini_batch_size == 7
-    assert (made.candidates, made.divergence, made.targets) == ("in-batch", "reverse-kl", targets)
+    assert (made.candidates, made.objective, made.targets) == ("in-batch", "reverse-kl", targets)
     assert type(find_loss("kl")(student, targets)) is ListwiseKLLoss
     made = find_loss("filtered-contrastive")(student, targets, mini_batch_size=7, contrastive_scale=3.0)
     assert isinstance(made, CachedFilteredContrastiveLoss) and (made.mini_batch_size, made.scale) == (7, 3.0)

@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from st_mta.errors import InputError
-from st_mta.losses import CachedListwiseKLLoss, ListwiseKLLoss, cached
+from st_mta.losses import CachedListwiseKLLoss, ListwiseKLLoss, cached, listwise
 from st_mta.losses.embedding import EmbeddingSpaces
 from tests.losses.conftest import LABEL, PASSAGES, QUERIES, features_of, stock_trainer
 from tests.tiny import tiny_tokenizer
@@ -79,6 +79,24 @@ def test_values_and_gradients_are_those_of_the_plain_form(student, inputs, optio
     with torch.no_grad():
         assert sum(parts(*inputs(student)).values() if "return_components" in options else [parts(*inputs(student))]) \
             .item() == pytest.approx(sum(values.values()), rel=1e-9)  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{}, {"objective": "bce"}, {"query_weights": "error"}], ids=str)
+def test_queries_are_compared_some_at_a_time_with_the_same_gradient(student, monkeypatch, options):
+    monkeypatch.setattr(cached, "PAIRS_AT_ONCE", 12 * 3 + 5)
+    rows, logits = [], listwise.student_logits
+    monkeypatch.setattr(listwise, "student_logits", lambda q, *more: rows.append(len(q)) or logits(q, *more))
+    options |= {"contrastive_weight": 0.2, "candidates": "in-batch", "return_components": True}
+    inputs = flat(student)
+    inputs[1]["positive"][0, 0] = False  # a query without a positive
+    plain, parts = ListwiseKLLoss(student, **options), CachedListwiseKLLoss(student, **options)
+    (values, expected), (found_values, found) = (gradients(loss, inputs) for loss in (plain, parts))
+    whole = {"objective", "query_weights"} & options.keys()
+    assert rows == ([4, 4] if whole else [4, 3, 1, 1, 3])  # the last two for gradients
+    assert found_values == pytest.approx(values, rel=1e-6) and found.keys() == expected.keys()
+    assert any("learned" in name for name in found) == ("objective" in options)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5)
 
 
 def test_no_forward_pass_has_more_texts_than_a_mini_batch_and_the_second_draws_the_same_dropout(student, monkeypatch):

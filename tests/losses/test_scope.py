@@ -12,7 +12,7 @@ from sentence_transformers.util import dot_score
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
-from st_mta.losses import FilterSchedule, ListwiseKLLoss, in_batch_teacher, set_filter_iteration
+from st_mta.losses import OBJECTIVES, FilterSchedule, ListwiseKLLoss, in_batch_teacher, set_filter_iteration
 from st_mta.losses.in_batch_teacher import max_sim
 from tests import reference
 from tests.losses.conftest import SIMILARITIES, flat_batch, gradcheck, stock_trainer
@@ -74,15 +74,15 @@ def test_by_hand(student):
     assert terms["contrastive"].item() == pytest.approx(0.1 * (math.log(6 / 3) + math.log(4)) / 2)
 
 
-@pytest.mark.parametrize("contrastive_weight", [0.0, 0.4])
-def test_with_every_list_the_whole_batch_both_scopes_are_the_same(student, contrastive_weight):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_with_every_list_the_whole_batch_both_scopes_are_the_same(student, objective):
     flat = flat_batch(1, scorers=1, width=14)
     flat.index = torch.stack([torch.randperm(14, generator=torch.Generator().manual_seed(row)) for row in range(5)])
     label, scores = with_teacher(flat)
     label["scores"] = scores.gather(1, flat.index)[:, None]  # of the same teacher
     found = []
     for candidates in ("list", "in-batch"):
-        loss = ListwiseKLLoss(student, candidates=candidates, contrastive_weight=contrastive_weight, scale=2.0)
+        loss = ListwiseKLLoss(student, candidates=candidates, objective=objective, contrastive_weight=0.4, scale=2.0)
         value = loss.compute_loss_from_embeddings(flat.embeddings, label)
         found.append((value, *torch.autograd.grad(value, flat.embeddings)))
     for one, other in zip(*found):
