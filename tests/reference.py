@@ -495,6 +495,65 @@ def filtered_contrastive_loss(
     return sum(losses) / len(losses) if losses else 0.0, lost / judged if judged else 0.0
 
 
+# --- whole batches -----------------------------------------------------------------------------------------------
+
+
+def max_sim(query, document):
+    """The sum over query tokens of the largest dot product with a passage token; 0 without tokens on either side."""
+    return sum(max(dot(token, other) for other in document) for token in query) if document else 0.0
+
+
+def in_batch_loss(
+    queries,
+    documents,
+    scores,
+    index,
+    positive,
+    teacher,
+    *,
+    similarity=cosine,
+    scale,
+    temperature,
+    contrastive_weight=0.0,
+    contrastive_scale=1.0,
+    relative=None,
+):
+    """TCT-ColBERT's loss for the flat form: ``teacher`` (B, U) scores every query with every passage.
+
+    ``scores`` (B, S, N) of the lists only say what is missing; with ``relative`` passages that the teacher scores
+    above the lowest positive less that share are left out, but for the one nearest to the threshold if all were.
+    """
+    masks = [
+        [i >= 0 and all(math.isfinite(scorer[n]) for scorer in of_query) for n, i in enumerate(row)]
+        for of_query, row in zip(scores, index)
+    ]
+    pool = {i for row, mask in zip(index, masks) for i, inside in zip(row, mask) if inside}
+    divergences, contrasts = [], []
+    for query, row, mask, relevant, wanted in zip(queries, index, masks, positive, teacher):
+        missing = {i for i, inside in zip(row, mask) if i >= 0 and not inside}
+        known = [i for i in sorted(pool - missing) if math.isfinite(wanted[i])]
+        positives = [i for i in known if any(i == j and inside and yes for j, inside, yes in zip(row, mask, relevant))]
+        if relative is not None and positives:
+            negatives = [i for i in known if i not in positives]
+            excess = {
+                i: filter_weight(wanted[i], [wanted[p] for p in positives], relative, 0.0, None)[1] for i in negatives
+            }
+            kept = [i for i in negatives if excess[i] <= 0] or sorted(negatives, key=excess.get)[:1]
+            known = sorted([*positives, *kept])
+        if len(known) < 2:
+            continue
+        every = [True] * len(known)
+        similarities = [similarity(query, documents[i]) for i in known]
+        student = softmax([scale * value for value in similarities], every)
+        divergences.append(kl(softmax([wanted[i] / temperature for i in known], every), student))
+        if positives:
+            inside = [i in positives for i in known]
+            logits = [contrastive_scale * value for value in similarities]
+            contrasts.append(info_nce(logits, inside, [not one for one in inside]))
+    divergence = sum(divergences) / len(divergences) if divergences else 0.0
+    return divergence + contrastive_weight * (sum(contrasts) / len(contrasts) if contrasts else 0.0)
+
+
 # --- word level --------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from st_mta.losses.by_name import LOSSES, check_loss, find_loss
+from st_mta.losses.cached import CachedListwiseKLLoss
 from st_mta.losses.embedding import TERMS, EmbeddingDistillationLoss, embedding_terms
 from st_mta.losses.filtered_contrastive import (
     CachedFilteredContrastiveLoss,
@@ -22,6 +23,7 @@ from st_mta.losses.word_level import AttentionMSELoss, HiddenStateMSELoss, captu
 __all__ = [
     "AttentionMSELoss",
     "CachedFilteredContrastiveLoss",
+    "CachedListwiseKLLoss",
     "DIVERGENCES",
     "EmbeddingDistillationLoss",
     "FilterSchedule",

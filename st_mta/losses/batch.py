@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,6 +50,12 @@ class ListwiseBatch:
     def counts(self) -> Tensor:
         """(B,) bool: rows with at least two valid candidates; the others teach nothing and do not count."""
         return self.mask.sum(dim=-1) >= 2
+
+    def rows(self, rows: slice) -> ListwiseBatch:
+        """Some of its queries, with all documents."""
+        sides = ("queries", "scores", "index", "listed", "mask", "positive", "query_targets")
+        kept = {name: value[rows] for name in sides if (value := getattr(self, name)) is not None}
+        return replace(self, **kept)
 
     def over_documents(self, flags: Tensor, values: Tensor | None = None, empty: float = False) -> Tensor:
         """(B, N) flags of candidates -> (B, U): whether any flagged candidate of the query is this document.

@@ -9,7 +9,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import check_choice
-from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.filtered_contrastive import CachedFilteredContrastiveLoss, FilteredContrastiveLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
 from st_mta.losses.objectives import Objective
@@ -32,10 +32,13 @@ def filtered_contrastive(
     relative_margin: Margins = 0.0,
     absolute_margin: Margins = 0.0,
     temperature: float | None = None,
+    mini_batch_size: int | None = None,
 ) -> FilteredContrastiveLoss:
     """``FilteredContrastiveLoss``; margins and temperature are those of its ``DynamicFilter``."""
     _, scale = resolve_similarity(student, None, contrastive_scale)
     rule = DynamicFilter(relative_margin, absolute_margin, temperature)
+    if mini_batch_size is not None:
+        return CachedFilteredContrastiveLoss(student, mini_batch_size=mini_batch_size, filter=rule, scale=scale)
     return FilteredContrastiveLoss(student, filter=rule, scale=scale)
 
 

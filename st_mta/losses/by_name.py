@@ -21,6 +21,7 @@ from st_mta.errors import InputError
 from st_mta.lookup import check_choice, find_function, spelled, word_of
 from st_mta.losses.batch import ListwiseBatch
 from st_mta.losses.by_level import attention_mse, filtered_contrastive, hidden_state_mse, multi_level
+from st_mta.losses.cached import CachedListwiseKLLoss
 from st_mta.losses.embedding import EmbeddingDistillationLoss
 from st_mta.losses.host import HostLoss, Label, target_embeddings
 from st_mta.losses.listwise import ListwiseKLLoss
@@ -39,6 +40,9 @@ LOSS_OPTIONS = frozenset(
         "regression_weight",
         "regression_terms",
         "regression_map",
+        "candidates",
+        "in_batch_filter",
+        "mini_batch_size",
         "return_components",
         "objective",
         "objective_options",
@@ -171,9 +175,17 @@ def mnrl(student: SentenceTransformer, targets: LossTargets, *, contrastive_scal
 
 def _listwise(named: str | Objective) -> Callable[..., nn.Module]:
     def make(
-        student: SentenceTransformer, targets: LossTargets, *, objective: str | Objective | None = None, **options: Any
+        student: SentenceTransformer,
+        targets: LossTargets,
+        *,
+        objective: str | Objective | None = None,
+        mini_batch_size: int | None = None,
+        **options: Any,
     ) -> nn.Module:
-        return ListwiseKLLoss(student, targets=targets, objective=the_objective(named, objective), **options)
+        options |= {"targets": targets, "objective": the_objective(named, objective)}
+        if mini_batch_size is None:
+            return ListwiseKLLoss(student, **options)
+        return CachedListwiseKLLoss(student, mini_batch_size=mini_batch_size, **options)
 
     return make
 

@@ -207,10 +207,10 @@ class CachedFilteredContrastiveLoss(CachedLossMixin, FilteredContrastiveLoss):  
 
 
 def set_filter_iteration(loss: nn.Module, iteration: int) -> None:
-    """Tells every ``FilteredContrastiveLoss`` in a loss which margin of its filter's schedule holds."""
+    """Tells every loss with an ``in_batch_filter`` in a loss which margin of its filter's schedule holds."""
     for module in loss.modules():
-        if isinstance(module, FilteredContrastiveLoss):
-            module.iteration = iteration
+        if isinstance(getattr(module, "in_batch_filter", None), DynamicFilter):
+            module.iteration = iteration  # type: ignore[assignment]
 
 
 class FilterSchedule(TrainerCallback):  # type: ignore[misc]

@@ -17,10 +17,14 @@ FACTORS = [2.0 ** (step / 4) for step in range(-24, 25)]
 """On the student's logits: how much surer or less sure it might be."""
 
 
-def inspect_batch(batch: ListwiseBatch) -> None:
+def inspect_batch(batch: ListwiseBatch, *, by_list: bool = True) -> None:
     """Refuses an index beyond the documents, and warns if no query has two candidates that every scorer scored.
 
     Once per loss: reading values back stops an accelerator.
+
+    Args:
+        batch: The first one.
+        by_list: Whether the lists of the batch are what is learned from.
 
     Raises:
         InputError: If the index names a document that is not there, or a score is +inf.
@@ -33,7 +37,7 @@ def inspect_batch(batch: ListwiseBatch) -> None:
             got=str(highest),
             remedy="build index and documents from the same batch, for instance with st_mta's collator",
         )
-    if not bool(batch.counts.any()):
+    if by_list and not bool(batch.counts.any()):
         logger.warning(
             "No query of the first batch has two candidates with a finite score from every scorer, so its loss is 0. "
             "Check the label for NaN and -inf: they mark missing candidates."

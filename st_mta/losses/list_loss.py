@@ -76,10 +76,10 @@ class ListLoss(nn.Module):
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         raise NotImplementedError
 
-    def _read(self, embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch:
-        """The batch in one form, whichever it came in; the first one is inspected."""
+    def _read(self, embeddings: list[Tensor], labels: Labels | None, *, by_list: bool = True) -> ListwiseBatch:
+        """The batch in one form, whichever it came in; the first one is inspected, and its lists with ``by_list``."""
         batch = read_batch(embeddings, labels)
         if not self._inspected:
             self._inspected = True
-            inspect_batch(batch)
+            inspect_batch(batch, by_list=by_list)
         return batch

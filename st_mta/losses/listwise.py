@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from st_mta.citations import MTA4DPR
 from st_mta.distributions import masked_log_softmax
 from st_mta.errors import InputError
+from st_mta.filters import DynamicFilter
 from st_mta.lookup import word_of
 from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.comparison import Comparison, Pool, comparison
@@ -28,7 +29,8 @@ from st_mta.losses.list_loss import ListLoss, total
 from st_mta.losses.objectives import Objective
 from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.regression import embedding_regression
-from st_mta.losses.shares import BatchShares, shares_of
+from st_mta.losses.scope import LIST, check_scope, label_of_scope, lists_of_scope
+from st_mta.losses.shares import BatchShares
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
 Targets = Callable[[Tensor, Tensor], Tensor]
@@ -77,9 +79,14 @@ class ListwiseKLLoss(ListLoss):
             the cosine distance.
         regression_map: Between the student's space and that of the targets, trained along where its kind is; None
             where the targets are in the student's space.
+        candidates: "list" compares the candidates of each query's own list; "in-batch" compares all passages of the
+            batch, as TCT-ColBERT does (Lin et al., 2020, https://arxiv.org/abs/2010.11386). Targets are then the
+            teacher's alone, from what the label says of it; list scores only say which candidates are missing.
+        in_batch_filter: Of "in-batch": passages that the teacher scores above its threshold are likely false
+            negatives, and no candidates. Its schedule follows ``iteration`` (see ``FilterSchedule``).
         gather_across_devices: Whether, where several processes train together, the documents of all of them are
-            InfoNCE's negatives and are compared by terms over the batch, as in the host's losses. Set where batches
-            of N processes are to be worth one that is N times as large.
+            InfoNCE's negatives and "in-batch" candidates, and are compared by terms over the batch, as in the host's
+            losses. Set where batches of N processes are to be worth one that is N times as large.
         return_components: Whether ``forward`` returns a dictionary of the terms, already weighted, for the
             trainer to log: "kl_teacher", and where they exist "kl_assistant", "contrastive" and "regression"; the
             first two are called by their objective.
@@ -104,7 +111,8 @@ class ListwiseKLLoss(ListLoss):
         N >= 2. A score that is NaN or -inf in any scorer marks a missing candidate; a passage that is missing
         wherever it is listed is no query's negative either. Both forms give the same value, but only the flat one
         knows that two queries share a passage, which matters to InfoNCE; with "document_ids": (U,), numbers that are
-        the same for the same passage in all processes, also that two processes do.
+        the same for the same passage in all processes, also that two processes do. What labels hold with
+        candidates="in-batch" is described in ``st_mta.losses.scope``.
 
         Means over queries are over those of all processes that train together.
 
@@ -122,6 +130,9 @@ class ListwiseKLLoss(ListLoss):
 
     citation: str = MTA4DPR
     targets: Targets | None
+    candidates = LIST
+    in_batch_filter: DynamicFilter | None = None
+    iteration = 0
     gather_across_devices = False
     query_weights: str | QueryWeights = UNIFORM
     _comparison: Comparison
@@ -143,6 +154,8 @@ class ListwiseKLLoss(ListLoss):
         regression_weight: float = 0.0,
         regression_terms: Mapping[str, float] | None = None,
         regression_map: EmbeddingSpaces | None = None,
+        candidates: str = LIST,
+        in_batch_filter: DynamicFilter | None = None,
         gather_across_devices: bool = False,
         return_components: bool = False,
         divergence: str | Objective | None = None,
@@ -157,6 +170,9 @@ class ListwiseKLLoss(ListLoss):
         self.contrastive_weight = contrastive_weight
         self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
         self.regression_weight = regression_weight
+        # Set only where they differ: plain attributes tell one loss from another.
+        if (scope := check_scope(candidates, in_batch_filter)) != LIST:
+            self.candidates, self.in_batch_filter = scope, in_batch_filter
         if gather_across_devices:
             self.gather_across_devices = True
         self.return_components = return_components
@@ -183,29 +199,50 @@ class ListwiseKLLoss(ListLoss):
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         first = not self._inspected
-        batch = self._read(embeddings, labels)
-        logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
-        targets = self._target_log_probs(batch)
-        student = logits.gather(1, batch.index)[:, None]  # (B, 1, N)
+        labels = label_of_scope(self.candidates, embeddings, labels)
+        batch = self._read(embeddings, labels, by_list=self.candidates == LIST)
+        lists, shares = self._lists(batch, labels)
+        terms = self._compare(lists, shares, first=first)
+        if self.regression_weight:
+            terms["regression"] = self.regression_weight * self._regression(batch, shares)
+        return terms
+
+    def _lists(self, batch: ListwiseBatch, labels: Labels | None) -> tuple[ListwiseBatch, BatchShares]:
+        """What is compared, and what its rows are a share of."""
+        return lists_of_scope(
+            self.candidates,
+            batch,
+            labels,
+            documents=bool(self.gather_across_devices and self._pooled or self.regression_weight),
+            across_devices=self.gather_across_devices,
+            filter=self.in_batch_filter,
+            iteration=self.iteration,
+        )
+
+    @property
+    def _pooled(self) -> bool:
+        """Whether queries are compared with documents beyond their own lists."""
+        return bool(self.contrastive_weight or self._comparison.wants_others)
+
+    def _compare(self, lists: ListwiseBatch, shares: BatchShares, *, first: bool = False) -> dict[str, Tensor]:
+        """The weighted terms over lists."""
+        logits = student_logits(lists.queries, lists.documents, self.similarity_fct, self.scale)
+        targets = self._target_log_probs(lists)
+        student = logits.gather(1, lists.index)[:, None]  # (B, 1, N)
         if first:
-            self._inspect(student.detach(), targets, batch)
-        pooled = bool(self.contrastive_weight or self._comparison.wants_others)
-        gathered = self.gather_across_devices and pooled
-        shares = shares_of(batch, documents=gathered or bool(self.regression_weight))
-        pool = self._pool(logits, batch, shares) if pooled else None
-        compared = self._comparison.means(student, targets, batch, shares, pool, first=first)
+            self._inspect(student.detach(), targets, lists)
+        pool = self._pool(logits, lists, shares) if self._pooled else None
+        compared = self._comparison.means(student, targets, lists, shares, pool, first=first)
         if torch.is_grad_enabled() and (observe := getattr(self.targets, "observe", None)) is not None:
             observe(compared[0])
         terms = self._weigh(compared)
         if self.contrastive_weight and pool is not None:
             terms["contrastive"] = self.contrastive_weight * self._contrast(pool, shares)
-        if self.regression_weight:
-            terms["regression"] = self.regression_weight * self._regression(batch, shares)
         return terms
 
     def _pool(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Pool:
-        own = len(batch.documents)
-        batch, valid, _ = gather_pool(batch, None, across_devices=self.gather_across_devices, copies=shares.copies)
+        own, gather = len(batch.documents), self.gather_across_devices and self.candidates == LIST
+        batch, valid, _ = gather_pool(batch, None, across_devices=gather, copies=shares.copies)
         if len(batch.documents) > own:
             logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
         return Pool(logits, batch, valid)
@@ -240,8 +277,8 @@ class ListwiseKLLoss(ListLoss):
 
     @property
     def of_teacher_alone(self) -> bool:
-        """Whether the objective has no use for assistants, so that ``alpha`` weighs nothing."""
-        return self._comparison.of_teacher_alone
+        """Whether scope or objective have no use for assistants, so that ``alpha`` weighs nothing."""
+        return self.candidates != LIST or self._comparison.of_teacher_alone
 
     @torch.no_grad()
     def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
@@ -287,6 +324,5 @@ class ListwiseKLLoss(ListLoss):
             config["regression_terms"] = self.regression_terms
         if self.regression_map is not None:
             config["regression_map"] = self.regression_map.kind
-        if self.gather_across_devices:
-            config["gather_across_devices"] = True
-        return config
+        given = {name: vars(self).get(name) for name in ("candidates", "in_batch_filter", "gather_across_devices")}
+        return config | {name: value if value is True else str(value) for name, value in given.items() if value}

@@ -8,7 +8,7 @@ the mean number of rows, and the mean of what comes out is the mean over all row
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sentence_transformers.util.distributed import all_gather, get_rank
@@ -59,7 +59,7 @@ class Copies:
     def __init__(self, ids: Tensor, valid: Tensor) -> None:
         size = len(ids)
         table = torch.stack([ids, valid.long(), torch.ones_like(ids)], dim=1)
-        self.longest = _longest(table)
+        self.longest = longest_of(table)
         every, marked, real = with_others(table, self.longest).unbind(dim=1)
         real = real.bool()
         places = torch.arange(len(every), device=ids.device)
@@ -131,6 +131,14 @@ class BatchShares:
     weights: Tensor | None = None
     copies: Copies | None = None
 
+    def counted(self, lists: ListwiseBatch) -> BatchShares:
+        """The same with a number to divide by for lists and positives, also alone: then a part of them is a share."""
+        if self.lists is not None:
+            return self
+        rows = lists.counts, lists.counts & lists.positive.any(dim=-1)
+        of_lists, of_positives = (each.sum(dtype=torch.float32).clamp(min=1) for each in rows)
+        return replace(self, lists=of_lists, positives=of_positives)
+
     def mean_of_queries(self, values: Tensor) -> Tensor:
         """(B,) values to this process's share of their mean."""
         return values.mean() if self.queries is None else values.sum() / self.queries
@@ -145,20 +153,29 @@ class BatchShares:
 ALONE = BatchShares()
 
 
-def shares_of(batch: ListwiseBatch, *, documents: bool = False) -> BatchShares:
+def shares_of(
+    batch: ListwiseBatch,
+    *,
+    documents: bool = False,
+    copies: Copies | None = None,
+    lists: ListwiseBatch | None = None,
+) -> BatchShares:
     """The shares of a batch; all processes have to ask together.
 
     Args:
         batch: This process's.
         documents: Whether to look which documents other processes have too.
+        copies: What ``copies_of`` says of the batch, where it was asked before.
+        lists: What is compared in the place of the batch's own lists.
     """
     if num_processes() == 1 or not torch.is_grad_enabled():
         return ALONE
-    copies = copies_of(batch) if documents else None
+    copies = copies_of(batch) if documents and copies is None else copies
     weights = torch.ones(len(batch.documents), device=batch.documents.device)
     weights = weights if copies is None else weights / copies.times
-    queries = torch.ones_like(batch.counts)
-    rows = batch.counts, batch.counts & batch.positive.any(dim=-1), queries, weights
+    lists = batch if lists is None else lists
+    queries = torch.ones_like(lists.counts)
+    rows = lists.counts, lists.counts & lists.positive.any(dim=-1), queries, weights
     of_lists, of_positives, of_queries, of_documents = mean_counts(*rows).unbind()
     return BatchShares(of_lists, of_positives, of_queries, of_documents, weights, copies)
 
@@ -176,7 +193,8 @@ def with_others(rows: Tensor, longest: int) -> Tensor:
     return torch.cat([rows, gathered[elsewhere].flatten(0, 1)])
 
 
-def _longest(rows: Tensor) -> int:
+def longest_of(rows: Tensor) -> int:
+    """The most rows of a process."""
     if num_processes() == 1:
         return len(rows)
     longest = torch.tensor(len(rows), device=rows.device)

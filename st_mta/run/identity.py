@@ -23,6 +23,9 @@ WITHOUT_EFFECT = re.compile(
 """Arguments that change no weight; all others are part of a run's identity. What ``precision`` and ``use_cpu`` came
 to stands there as ``bf16`` and ``device``."""
 
+LATER = frozenset({"candidates"})
+"""Options that runs may have been begun without: at their default they are left out, so that these resume."""
+
 
 def run_identity(
     arguments: Any,
@@ -43,7 +46,11 @@ def run_identity(
         assistants: In pool order.
         student: Fingerprint.
     """
-    named = {field.name: getattr(arguments, field.name) for field in fields(arguments) if field.init}
+    named = {
+        field.name: value
+        for field in fields(arguments)
+        if field.init and not ((value := getattr(arguments, field.name)) == field.default and field.name in LATER)
+    }
     kept = {name: value for name, value in named.items() if not WITHOUT_EFFECT.fullmatch(name)}
     models = {
         "collection": f"{collection.name} ({collection.fingerprint})",

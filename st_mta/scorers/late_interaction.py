@@ -17,6 +17,7 @@ from st_mta.scorers.frozen import sharing_weights
 from st_mta.scorers.host_model import HostModelScorer
 from st_mta.scorers.saved_kind import saved_kind
 from st_mta.stores import fingerprint_values
+from st_mta.stores.embeddings import Role
 from st_mta.types import FloatArray, IntArray, Texts
 
 TOKENS_HELD = 2**16  # token vectors of passages held at once: 100 MB at 384 dimensions
@@ -72,6 +73,16 @@ class LateInteractionScorer(HostModelScorer[MultiVectorEncoder], PairScorer):
             known = [min(len(left), len(right)) > 0 for left, right in zip(pair_queries, pair_passages)]
             scores[pairs] = np.where(known, found, np.float32(0))
         return scores
+
+    def encode_tokens(self, texts: list[str], role: Role) -> list[torch.Tensor]:
+        """Token vectors (tokens, D) of each text as ``score`` compares them, computed now."""
+        model = self._frozen.model
+        return self._encode(model.encode_query if role == "query" else model.encode_document, texts)
+
+    @property
+    def takes_the_mean(self) -> bool:
+        """Whether a score is the mean over the query's tokens instead of the sum."""
+        return str(self._frozen.model.similarity_fn_name) == "meanmaxsim"
 
     def _encode_queries(self, texts: list[str]) -> list[torch.Tensor]:
         """Token vectors of each query, kept within a call of ``score``: the next part asks for many of them again."""

@@ -14,6 +14,7 @@ from sentence_transformers.sentence_transformer.data_collator import SentenceTra
 from st_mta.mining.copies import first_copies
 from st_mta.scored import ScoredCandidates
 from st_mta.stores.embeddings import Embeddings
+from st_mta.training.in_batch import BatchTeacher
 from st_mta.training.students import DOCUMENTS
 from st_mta.training.tokenised import Features, Take, TokenisedTexts
 from st_mta.types import IntArray, Texts
@@ -106,22 +107,27 @@ class FlatDocumentsCollator(TokenisingCollator):
         columns: Without ``documents_per_forward``, into how many columns of as many texts each they are put at least.
         targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
             regression; empty leaves them out.
+        teacher: Says what the label holds of a teacher of whole batches; None where lists are compared.
     """
 
     corpus: Texts | None = None
     documents_per_forward: int | None = None
     columns: int = 1
     targets: dict[str, Embeddings] = field(default_factory=dict)
+    teacher: BatchTeacher | None = None
 
     def tokenise(self, dataset: Dataset | DatasetDict) -> None:
-        """Tokenises the queries and passages of all rows, unless it is done."""
+        """Tokenises the queries and passages of all rows, and has the teacher encode them, unless it is done."""
         assert self.corpus is not None
         table = dataset.with_format("arrow")[:]
         queries, first = np.unique(table["query_position"].to_numpy(), return_index=True)
         texts = table["query"]
         self._tokenise("query", queries, lambda some: texts.take(first[np.searchsorted(queries, some)]).to_pylist())
         passages = table["passages"].combine_chunks().flatten().to_numpy()
-        self._tokenise(DOCUMENTS, first_copies(self.corpus)[passages], self.corpus.take)
+        passages = first_copies(self.corpus)[passages]
+        self._tokenise(DOCUMENTS, passages, self.corpus.take)
+        if self.teacher is not None:
+            self.teacher.prepare(queries, np.unique(passages))
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates B rows."""
@@ -142,6 +148,8 @@ class FlatDocumentsCollator(TokenisingCollator):
         if self.targets:
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
+        if self.teacher is not None:
+            batch["label"] |= self.teacher(queries, distinct[order])
         return batch
 
     def _columns(self, order: IntArray, lengths: IntArray) -> list[IntArray]:

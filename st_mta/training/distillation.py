@@ -33,6 +33,7 @@ from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
 from st_mta.training.forgotten import forget_all, forget_losers
+from st_mta.training.in_batch import check_in_batch
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, WARM_UP, RunState
@@ -92,6 +93,7 @@ class Distillation(RunState):
         )
         whole = replace(whole, notes=(*whole.notes, *viewed))
         processes().introduce([scorer for scorer in with_parts(pool.scorers) if scorer.divisible])
+        check_in_batch(arguments, pool.teacher)
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
         factory = find_loss(arguments.loss if loss is None else loss)

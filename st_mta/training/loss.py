@@ -17,6 +17,7 @@ from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.spaces import TRAINED
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import READER, typed_loss_options
+from st_mta.losses.scope import LIST
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.scorers.identity import identity_of
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -59,6 +60,7 @@ def loss_of_run(
     chosen = typed_loss_options(named, factory.options, arguments.loss_options)
     name = chosen.pop(READER, None) if factory.reads else None
     teacher = reading_model(scorers, name, word_of(named)) if factory.reads else None
+    of_batch = options_of_batch(arguments)
 
     def make(
         student: SentenceTransformer, targets: AssistantTargets, regression_map: EmbeddingSpaces | None = None
@@ -71,16 +73,28 @@ def loss_of_run(
             teacher=teacher,
             scale=targets.student_scale or arguments.scale,
             contrastive_scale=contrastive_scale,
-            alpha=targets.alpha,
             contrastive_weight=arguments.contrastive_weight,
             regression_weight=settled.regression_weight,
             regression_terms=arguments.regression_terms,
             regression_map=regression_map,
             return_components=True,
             **{name: value for name in OF_OBJECTIVE if (value := getattr(arguments, name)) is not None},
+            **{"alpha": targets.alpha, **of_batch},
         )
 
     return make
+
+
+def options_of_batch(arguments: MultiAssistantTrainingArguments) -> dict[str, Any]:
+    """What a loss is given of whole batches and their parts, where the arguments ask for it."""
+    found: dict[str, Any] = {}
+    if arguments.candidates != LIST:
+        # The teacher alone has scores of all pairs of a batch; the filter is that of the lists.
+        rule = arguments.false_negative_filter()
+        found = {"candidates": arguments.candidates, "in_batch_filter": rule, "alpha": 1.0}
+    if arguments.mini_batch_size is not None:
+        found["mini_batch_size"] = arguments.mini_batch_size
+    return found
 
 
 def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiAssistantTrainingArguments) -> None:
@@ -88,9 +102,9 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
 
     Raises:
         InputError: If ``regression_weight``, ``regression_terms``, a trained ``regression_map``, ``alpha``,
-            ``contrastive_weight``, ``scale``, ``objective``, ``objective_options`` or ``query_weights`` is given and
-            the loss has no such thing, there is an ``alpha_end`` and it has no ``alpha``, or either is given and its
-            objective has no use for assistants.
+            ``contrastive_weight``, ``scale``, ``candidates``, ``mini_batch_size``, ``objective``,
+            ``objective_options`` or ``query_weights`` is given and the loss has no such thing, there is an
+            ``alpha_end`` and it has no ``alpha``, or either is given and its objective has no use for assistants.
     """
     given = {
         "regression_weight": bool(arguments.regression_weight),
@@ -100,6 +114,8 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         "alpha": arguments.alpha is not None,
         "contrastive_weight": arguments.contrastive_weight not in (0, CONTRASTIVE_WEIGHT),
         "scale": arguments.scale is not None,
+        "candidates": arguments.candidates != LIST,
+        "mini_batch_size": arguments.mini_batch_size is not None,
     }
     missing = [name for name, is_given in given.items() if is_given and not _has_weight(loss, factory, name)]
     # Having one of its own does not make a loss take another.

@@ -16,6 +16,7 @@ from st_mta.losses.embedding.spaces import MAPS, PROCRUSTES
 from st_mta.losses.embedding.terms import check_terms
 from st_mta.losses.objectives import OBJECTIVES
 from st_mta.losses.query_weights import QUERY_WEIGHTS
+from st_mta.losses.scope import LIST, SCOPES
 from st_mta.options import option
 from st_mta.ranges import NOT_NEGATIVE, POSITIVE, PROPER_SHARE, SEED, SHARE, check_ranks, count_from
 from st_mta.training.regression_weights import CHOOSERS, SCHEDULED, SELECTED
@@ -80,7 +81,7 @@ class MethodOptions:
         choices=(None, "relative", "absolute", SIMILARITY),
         help="Drop negatives that the teacher scores above the positive less a margin, relative to the positive's "
         "score or absolute in logits, or whose similarity (the cosine of the best bi-encoder at hand) to a positive "
-        "is above 1 less a margin.",
+        "is above 1 less a margin. With candidates in-batch this filters the batch's other passages too.",
     )
     filter_margins: list[float] | None = option(
         None,
@@ -224,6 +225,13 @@ class MethodOptions:
     contrastive_weight: float = option(
         0.1, within=NOT_NEGATIVE, group=LOSS, help="Weight of the in-batch contrastive term on the positives."
     )
+    candidates: str = option(
+        LIST,
+        group=LOSS,
+        choices=SCOPES,
+        help="Over which passages teacher and student are compared: those of each query's own list, or all of the "
+        "batch (in-batch, as TCT-ColBERT does; the teacher is then a bi-encoder or late-interaction model, alone).",
+    )
     scale: float | None = option(
         None,
         within=POSITIVE,
@@ -272,6 +280,13 @@ class MethodOptions:
         group=MACHINE,
         help="Passages per forward pass of the student within a step, sorted by length so that little is padded; None "
         "takes everything at once, and 32 on a CPU for a student that cannot do without padding.",
+    )
+    mini_batch_size: int | None = option(
+        None,
+        within=count_from(1),
+        group=MACHINE,
+        help="Texts in memory at once within a step, whatever the batch: every text passes through the student a "
+        "second time, and the gradients are those of the whole batch. None takes everything at once.",
     )
     precision: str = option(
         "auto",

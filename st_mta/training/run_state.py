@@ -19,6 +19,7 @@ from st_mta.backbones import can_pack
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
 from st_mta.losses.embedding import EmbeddingSpaces
+from st_mta.losses.scope import IN_BATCH
 from st_mta.losses.word_level.loss import reads_layers
 from st_mta.processes import processes
 from st_mta.run.folder import RunFolder
@@ -28,6 +29,7 @@ from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.collator import FlatDocumentsCollator
+from st_mta.training.in_batch import BatchTeacher, in_batch_teacher
 from st_mta.training.regression import regression_embeddings
 from st_mta.training.regression_target import load_target
 from st_mta.training.regression_weights import mapped_before
@@ -167,7 +169,16 @@ class RunState:
     def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
         targets = self.embeddings_to_regress_to()
-        return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)
+        collator = listwise_collator(
+            student, loss, self.arguments, self.settled.device, self.collection.corpus, targets
+        )
+        collator.teacher = self.teacher_of_batches()
+        return collator
+
+    def teacher_of_batches(self) -> BatchTeacher | None:
+        """The teacher's scores of whole batches, where these are compared; its embeddings are stored first."""
+        whole = self.arguments.candidates == IN_BATCH
+        return in_batch_teacher(self.pool.teacher, self.collection) if whole else None
 
 
 def listwise_collator(
@@ -188,7 +199,7 @@ def listwise_collator(
         corpus: The passages of the lists.
         targets: Column name -> the embeddings to regress to, as [`regression_embeddings`] gives them; may be empty.
     """
-    per_forward = arguments.documents_per_forward
+    per_forward = arguments.documents_per_forward or arguments.mini_batch_size
     packs = can_pack(student) and not reads_layers(loss) and not arguments.torch_compile
     if per_forward is None and device == "cpu" and not packs:
         per_forward = PADDED_TOGETHER

@@ -11,7 +11,16 @@ from sentence_transformers.util import pairwise_cos_sim, pairwise_dot_score
 
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
-from st_mta.losses import LOSSES, OBJECTIVES, HostLoss, ListwiseKLLoss, check_loss, find_loss
+from st_mta.losses import (
+    LOSSES,
+    OBJECTIVES,
+    CachedFilteredContrastiveLoss,
+    CachedListwiseKLLoss,
+    HostLoss,
+    ListwiseKLLoss,
+    check_loss,
+    find_loss,
+)
 from st_mta.losses.by_name import LOSS_OPTIONS
 from st_mta.losses.embedding import EmbeddingDistillationLoss
 from tests import reference
@@ -93,10 +102,11 @@ def test_what_is_supported():
         "distill-kl-div": {"scale"},
         "embed-distill": {"regression_weight"},
         "mnrl": {"contrastive_scale"},
-        "filtered-contrastive": {"contrastive_scale"},
+        "filtered-contrastive": {"contrastive_scale", "mini_batch_size"},
         "attention-mse": set(),
         "hidden-state-mse": set(),
-        "multi-level": LOSS_OPTIONS - {"regression_terms", "regression_map"},
+        "multi-level": LOSS_OPTIONS
+        - {"regression_terms", "regression_map", "candidates", "in_batch_filter", "mini_batch_size"},
         "embedding": {"regression_weight", "return_components"},
     }
     assert set(find_loss(own_losses.own_factory).supports) == {"alpha"}
@@ -209,3 +219,12 @@ def test_a_check_refuses_what_cannot_be_a_loss_and_calls_nothing(word):
 def test_the_adapter_is_what_the_words_of_the_host_give(student, targets):
     loss = find_loss("margin-mse")(student, targets, **OPTIONS)
     assert isinstance(loss, HostLoss) and isinstance(loss.loss, MarginMSELoss)
+
+
+def test_whole_batches_and_their_parts_reach_the_loss(student, targets):
+    made = find_loss("reverse-kl")(student, targets, candidates="in-batch", mini_batch_size=7, return_components=True)
+    assert isinstance(made, CachedListwiseKLLoss) and made.mini_batch_size == 7
+    assert (made.candidates, made.objective, made.targets) == ("in-batch", "reverse-kl", targets)
+    assert type(find_loss("kl")(student, targets)) is ListwiseKLLoss
+    made = find_loss("filtered-contrastive")(student, targets, mini_batch_size=7, contrastive_scale=3.0)
+    assert isinstance(made, CachedFilteredContrastiveLoss) and (made.mini_batch_size, made.scale) == (7, 3.0)

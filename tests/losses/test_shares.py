@@ -18,7 +18,7 @@ def two(monkeypatch):
 
     def others(rows, *, longest=None, total=None):
         monkeypatch.setattr(shares, "num_processes", lambda: 2)
-        monkeypatch.setattr(shares, "_longest", lambda _: longest)
+        monkeypatch.setattr(shares, "longest_of", lambda _: longest)
         monkeypatch.setattr(shares, "with_others", lambda mine, _: torch.cat([mine, torch.tensor(rows)]))
         monkeypatch.setattr(shares, "summed", lambda counts: counts + torch.tensor(total))
 

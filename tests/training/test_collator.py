@@ -140,3 +140,20 @@ def test_few_longer_passages_have_a_column_of_their_own(lengths, columns):
     found = _columns(np.arange(len(lengths)), np.array(lengths, dtype=np.int64), None)
     assert [len(column) for column in found] == columns
     assert np.concatenate([*found, []]).tolist() == list(range(len(lengths)))
+
+
+def test_what_the_teacher_says_is_in_the_order_of_the_columns(student):
+    class Teacher:
+        def prepare(self, queries, documents):
+            self.known = queries.tolist(), documents.tolist()
+
+        def __call__(self, queries, documents):
+            return {"teacher_queries": torch.from_numpy(queries), "teacher_documents": torch.from_numpy(documents)}
+
+    dataset = listwise_dataset(SCORED, QUERIES)
+    collator = FlatDocumentsCollator(student.preprocess, corpus=CORPUS, documents_per_forward=2, teacher=Teacher())
+    collator.tokenise(dataset)
+    label = collator(list(dataset)[::-1])["label"]
+    assert collator.teacher.known == ([0, 1], [0, 1, 2, 3])
+    assert label["teacher_queries"].tolist() == [1, 0]
+    assert label["teacher_documents"].tolist() == label["document_ids"].tolist() == [2, 0, 1, 3]

@@ -14,8 +14,10 @@ from torch import nn
 from transformers import set_seed
 
 from st_mta.assistants.targets import AssistantTargets
+from st_mta.filters import DynamicFilter
 from st_mta.losses import (
     AttentionMSELoss,
+    CachedListwiseKLLoss,
     EmbeddingDistillationLoss,
     HiddenStateMSELoss,
     ListwiseKLLoss,
@@ -23,12 +25,14 @@ from st_mta.losses import (
 )
 from st_mta.losses.by_name import find_loss
 from st_mta.losses.embedding import EmbeddingSpaces
+from st_mta.losses.in_batch_teacher import DOCUMENTS, QUERIES
 from st_mta.processes import processes
 from st_mta.run.results import Trained
 from st_mta.scored import ScoredCandidates
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
+from st_mta.training.in_batch import TeacherTokens, TokenVectors
 from st_mta.training.regression import regress_embeddings, warm_up_arguments
 from st_mta.training.sharing import order_of_batches
 from st_mta.types import Candidates, Texts
@@ -60,6 +64,16 @@ class Rows:
 
     def rows(self, positions):
         return self.embeddings[positions]
+
+
+def teacher_of_batches():
+    """A late-interaction teacher whose later texts have more tokens, so that processes pad to other lengths."""
+    random, teacher = np.random.default_rng(6), TeacherTokens(None, None, None)
+    for name, count in ((QUERIES, NUM_QUERIES), (DOCUMENTS, NUM_PASSAGES)):
+        ends = np.cumsum(1 + np.arange(count))
+        vectors = random.standard_normal((ends[-1], 8)).astype(np.float32)
+        teacher._sides[name] = TokenVectors(np.arange(count), ends, vectors)
+    return teacher
 
 
 @cache
@@ -148,6 +162,18 @@ LOSSES = {
         ),
         {},
     ),
+    "whole batches in parts": (
+        lambda student, targets: CachedListwiseKLLoss(
+            student,
+            targets=targets,
+            scale=5.0,
+            contrastive_weight=0.1,
+            candidates="in-batch",
+            in_batch_filter=DynamicFilter(relative_margin=-0.2),
+            mini_batch_size=3,
+        ),
+        {},
+    ),
     "margin-mse": (margin_mse, {}),
     "multi-level": (multi_level, {}),
     "embedding": (lambda student, _: EmbeddingDistillationLoss(student, terms=TERMS, map="none"), {}),
@@ -172,7 +198,7 @@ def train_lists(
         student,
         arguments,
         listwise_dataset(scored, queries),
-        FlatDocumentsCollator(student.preprocess, corpus=corpus, targets=regressed),
+        FlatDocumentsCollator(student.preprocess, corpus=corpus, targets=regressed, teacher=teacher_of_batches()),
         loss,
         targets=chosen,
         **(hosted or {}),

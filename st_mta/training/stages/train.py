@@ -33,6 +33,7 @@ def train_student(run: RunState, iteration: int, start_from: Path) -> Trained:
     """Has trained on the iteration's lists, by all processes."""
     if processes().size > 1:
         run.embeddings_to_regress_to()  # encoded before every process reads them
+        run.teacher_of_batches()
     return processes().together(TRAIN, partial(train_together, run), iteration, start_from)
 
 
