@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
 from transformers import TrainerCallback
@@ -18,7 +18,7 @@ from st_mta.collections import load_collection, with_dev_split, with_training_qu
 from st_mta.collections.unlabelled import load_texts
 from st_mta.collections.view import View
 from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator
+from st_mta.evaluation import CollectionEvaluator, RerankingEvaluator
 from st_mta.losses.by_name import find_loss
 from st_mta.processes import processes
 from st_mta.run.best import BestSoFar
@@ -35,6 +35,7 @@ from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_c
 from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
+from st_mta.training.reranker.refusals import refuse_for_rerankers
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
 from st_mta.training.stages import ITERATION, finish
@@ -46,7 +47,7 @@ from st_mta.training.stages.regression_target import choose_regression_target
 from st_mta.training.stages.train import TRAIN, make_targets, train_together
 from st_mta.training.stages.warm_up import warm_up, warm_up_together
 from st_mta.training.student_folders import StudentFolders, copied
-from st_mta.types import Collection
+from st_mta.types import Collection, Scorer
 
 Result = TypeVar("Result")
 
@@ -57,7 +58,7 @@ class Distillation(RunState):
     @classmethod
     def prepare(
         cls,
-        student: SentenceTransformer,
+        student: SentenceTransformer | CrossEncoder,
         arguments: MultiAssistantTrainingArguments,
         teacher: Any,
         assistants: Sequence[Any],
@@ -94,13 +95,15 @@ class Distillation(RunState):
         processes().introduce([scorer for scorer in with_parts(pool.scorers) if scorer.divisible])
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
+        if students.reranks:
+            refuse_for_rerankers(arguments, pool.scorers, loss)
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
         make_loss = loss_of_run(factory, arguments, settled, pool.scorers, loss)
         probe = make_loss(copied(students.original), make_targets(pool, arguments), None)
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
-            evaluator = CollectionEvaluator(whole, "dev")
+            evaluator = dev_evaluator(whole, pool.scorers, students.reranks)
         refuse_unknown_metric(arguments, evaluator)
         identity = run_identity(
             arguments,
@@ -202,6 +205,16 @@ class Distillation(RunState):
         """Name and log history of every training so far, in their order."""
         names = [self.folder.warm_up, *(self.folder.iteration(i) for i in range(self.arguments.num_iterations))]
         return ((folder.name, folder / LOG) for folder in names if (folder / LOG).exists())
+
+
+def dev_evaluator(collection: Collection, scorers: Sequence[Scorer], reranks: bool) -> CollectionEvaluator:
+    """The evaluator over the development split; a student that re-ranks gets what the first searcher finds there."""
+    if not reranks:
+        return CollectionEvaluator(collection, "dev")
+    teacher, *assistants = scorers
+    return RerankingEvaluator(
+        collection, "dev", first_stage=next((one for one in assistants if one.can_retrieve), teacher)
+    )
 
 
 def _refuse_teacher_as_student(students: StudentFolders, pool: AssistantPool, options: ScorerOptions) -> None:

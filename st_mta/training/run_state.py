@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
 from transformers import TrainerCallback
@@ -31,12 +31,14 @@ from st_mta.training.collator import FlatDocumentsCollator
 from st_mta.training.regression import regression_embeddings
 from st_mta.training.regression_target import load_target
 from st_mta.training.regression_weights import mapped_before
+from st_mta.training.reranker.collator import PairsCollator
+from st_mta.training.reranker.prompts import prompt_of
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
 from st_mta.types import Collection, IntArray, Scorer, Texts
 
-MakeLoss = Callable[[SentenceTransformer, AssistantTargets, EmbeddingSpaces | None], nn.Module]
+MakeLoss = Callable[[Any, AssistantTargets, EmbeddingSpaces | None], nn.Module]
 """From the student, its targets, and the map of its regression where that is trained."""
 MAIN_MEASURE = "ndcg@10"
 PADDED_TOGETHER = 32
@@ -91,11 +93,26 @@ class RunState:
         found, measures = evaluate_scorer(scorer, self.collection, split, depth=depth, first_stage=first_stage)
         return measures_if_known(scorer, found, self.collection.qrels[split], split, measures)
 
+    @property
+    def reranks(self) -> bool:
+        """Whether the student is a cross-encoder, which only re-ranks what others find."""
+        return self.students.reranks
+
+    def first_stage(self) -> Scorer | None:
+        """Whose passages a student that cannot search re-ranks: the best searcher on dev; None for other students."""
+        leader = self.journal.result("quality", Quality).first_stage
+        return next((scorer for scorer in self.initial_scorers if scorer.name == leader), None)
+
     def retrievers(self, student: Scorer) -> list[Scorer]:
         """Those who bring the candidates: the student and the assistants that can search.
 
-        A promoted student is left out: it is of the student's own lineage, which searches once.
+        A promoted student is left out: it is of the student's own lineage, which searches once. For a student that
+        only re-ranks they are those that it began with, also where it has replaced one; the teacher where no
+        assistant can search.
         """
+        if not student.can_retrieve:
+            teacher, *assistants = self.initial_scorers
+            return [scorer for scorer in assistants if scorer.can_retrieve] or [teacher]
         searching = [scorer for scorer in self.pool.assistants if scorer.can_retrieve]
         return [student, *(scorer for scorer in searching if scorer.name not in self.pool.promoted)]
 
@@ -135,12 +152,14 @@ class RunState:
         best = max(found, key=lambda scorer: quality.get(scorer.name, 0.0))
         return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
 
-    def encode_student(self, student: EmbeddingScorer, queries: IntArray) -> None:
-        """Has the texts encoded that stages read of a student, in the order and the batches of the first time.
+    def encode_student(self, student: Scorer, queries: IntArray) -> None:
+        """Has the texts encoded that stages read of a bi-encoder, in the order and the batches of the first time.
 
         The stages that read embeddings begin with this, so that not even the last digit depends on whether they were
         deleted in between: the development queries and the corpus, as after the student's training, then ``queries``.
         """
+        if not isinstance(student, EmbeddingScorer):
+            return
         student.embed(self.collection.queries, "query", self.collection.queries_of("dev"))
         student.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
         student.embed(self.collection.queries, "query", queries)
@@ -163,14 +182,14 @@ class RunState:
         target = self.regression_target(mapped=mapped) if self.settled.regression_weight else None
         return {} if target is None else regression_embeddings(target, self.collection)
 
-    def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
+    def make_collator(self, student: Any, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
         targets = self.embeddings_to_regress_to()
         return listwise_collator(student, loss, self.arguments, self.settled.device, self.collection.corpus, targets)
 
 
 def listwise_collator(
-    student: SentenceTransformer,
+    student: SentenceTransformer | CrossEncoder,
     loss: nn.Module,
     arguments: MultiAssistantTrainingArguments,
     device: str,
@@ -180,7 +199,7 @@ def listwise_collator(
     """Makes the batches of a listwise training.
 
     Args:
-        student: The model to train.
+        student: The model to train; a cross-encoder gets pairs.
         loss: By which it is trained; one that reads the student's layers needs padded texts.
         arguments: Of the run.
         device: The type of the device to train on, such as "cpu".
@@ -191,11 +210,12 @@ def listwise_collator(
     packs = can_pack(student) and not reads_layers(loss) and not arguments.torch_compile
     if per_forward is None and device == "cpu" and not packs:
         per_forward = PADDED_TOGETHER
-    return FlatDocumentsCollator(
-        student.preprocess,
-        **collator_inputs(student, arguments.router_mapping),
-        corpus=corpus,
-        documents_per_forward=per_forward,
-        columns=1 if device == "cpu" else COLUMNS_ON_GPU,
-        targets=targets,
-    )
+    columns: dict[str, Any] = {
+        "corpus": corpus,
+        "documents_per_forward": per_forward,
+        "columns": 1 if device == "cpu" else COLUMNS_ON_GPU,
+    }
+    if isinstance(student, CrossEncoder):
+        return PairsCollator(student.preprocess, prompt=prompt_of(student), **columns)
+    inputs = collator_inputs(student, arguments.router_mapping)
+    return FlatDocumentsCollator(student.preprocess, **inputs, **columns, targets=targets)

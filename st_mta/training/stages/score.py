@@ -125,7 +125,9 @@ def _fit_student_scale(run: RunState, sample: ScoredCandidates, student: Scorer)
     if run.arguments.scale is not None:
         return None
     scores, mask, _ = score_all(run.collection, sample.candidates, [student]).dense()
-    return 1 / fit_temperature(scores[:, 0], mask, run.arguments.target_entropy, student.name)
+    scale = 1 / fit_temperature(scores[:, 0], mask, run.arguments.target_entropy, student.name)
+    # Nothing bounds a cross-encoder's logits: it becomes surer by itself, and a new head's noise is not enlarged.
+    return min(1.0, scale) if run.reranks else scale
 
 
 def _calibration_rows(lists: ScoredCandidates) -> IntArray:
