@@ -75,6 +75,14 @@ class DistillConfig(MethodOptions):
         basic=True,
         help="Layers of the student to keep, counted from 0 (default: all).",
     )
+    ladder: list[int] = option(
+        factory=list,
+        within=count_from(1),
+        group=INPUTS,
+        basic=True,
+        help="Distil step by step into ever fewer layers, such as 4 2: each student is cut from the one before, which "
+        "becomes one of its assistants. Every step is a run in a folder of its own in the output folder, 4-layers.",
+    )
     student_vocabulary: str = option(
         WHOLE,
         choices=(WHOLE, COLLECTION),
@@ -105,6 +113,10 @@ class DistillConfig(MethodOptions):
         super().__post_init__()
         check_loss(self.loss, self.loss_options)
         check_objective(self.loss, self.objective, self.objective_options, self.query_weights)
+        if self.ladder != sorted(set(self.ladder), reverse=True):
+            raise InputError(
+                expected="ladder to name ever fewer layers, such as 4 2", got=str(self.ladder), remedy="order them"
+            )
 
 
 @one_at_a_time
@@ -120,6 +132,10 @@ def distill(config: DistillConfig) -> Report:
     Raises:
         InputError: For everything a user can mend; nothing is written before all inputs are loaded and checked.
     """
+    if config.ladder:
+        from st_mta.recipes.ladder import climb_down  # it distils rung by rung, through this function
+
+        return climb_down(config)
     inputs = [
         config.collection,
         config.teacher,

@@ -25,7 +25,7 @@ from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
-from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Tested, Trained, WarmedUp
+from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Taught, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer, with_view
 from st_mta.scorers.made_of import with_parts
 from st_mta.scorers.view import check_views
@@ -36,14 +36,16 @@ from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
 from st_mta.training.reranker.refusals import refuse_for_rerankers
-from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, WARM_UP, RunState
+from st_mta.training.reranker.teaching import teacher_folders
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, TEACH, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
-from st_mta.training.stages import ITERATION, finish
+from st_mta.training.stages import finish, stages_of
 from st_mta.training.stages.judge import judge, take_judgements
 from st_mta.training.stages.keep_student import keep_student
 from st_mta.training.stages.promote import apply_promotion
 from st_mta.training.stages.quality import measure_quality
 from st_mta.training.stages.regression_target import choose_regression_target
+from st_mta.training.stages.teach import teach_together
 from st_mta.training.stages.train import TRAIN, make_targets, train_together
 from st_mta.training.stages.warm_up import warm_up, warm_up_together
 from st_mta.training.student_folders import StudentFolders, copied
@@ -95,6 +97,7 @@ class Distillation(RunState):
         processes().introduce([scorer for scorer in with_parts(pool.scorers) if scorer.divisible])
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
+        teachers = None if arguments.teacher_learns is None else teacher_folders(pool.teacher, precision)
         if students.reranks:
             refuse_for_rerankers(arguments, pool.scorers, loss)
         factory = find_loss(arguments.loss if loss is None else loss)
@@ -126,6 +129,8 @@ class Distillation(RunState):
         )
         folder = RunFolder(Path(str(arguments.output_dir)))
         students.store = Store(folder.root / "student-embeddings", store.embeddings.stored_in)
+        if teachers is not None:
+            teachers.store = students.store
         return cls(
             arguments=arguments,
             settled=settled,
@@ -138,6 +143,7 @@ class Distillation(RunState):
             journal=Journal(folder.journal, identity, store.ledger),
             evaluator=evaluator,
             callbacks=list(callbacks),
+            teachers=teachers,
         )
 
     def run(self) -> BestSoFar:
@@ -151,7 +157,11 @@ class Distillation(RunState):
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """What every process does when rank 0 says so, for [`st_mta.processes.Processes.lead`]."""
-        return {TRAIN: partial(train_together, self), WARM_UP: partial(warm_up_together, self)}
+        return {
+            TRAIN: partial(train_together, self),
+            WARM_UP: partial(warm_up_together, self),
+            TEACH: partial(teach_together, self),
+        }
 
     def learn(self) -> BestSoFar:
         """The stages that make the student; the test split is not read.
@@ -170,6 +180,7 @@ class Distillation(RunState):
         self.folder.prepare()
         self.journal.open()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
+        self.teacher_so_far = None
         self.stage("student-before", lambda: keep_student(self), Kept)
         if len(unjudged(self.collection, "dev")):
             self.stage("judge", lambda: judge(self), Judged)
@@ -185,7 +196,11 @@ class Distillation(RunState):
 
     def iterate(self, iteration: int, start_from: Path) -> float:
         """The stages of an iteration; the student's quality on the development split."""
-        results = {stage.name: self._iteration_stage(stage, iteration, start_from) for stage in ITERATION}
+        results = {}
+        for stage in stages_of(iteration, self.arguments.teacher_learns is not None):
+            results[stage.name] = self._iteration_stage(stage, iteration, start_from)
+            if stage.name == TEACH:
+                self.take_teacher(iteration, results[TEACH])
         if (replaced := results["promote"].replaced) is not None:
             apply_promotion(self, iteration, replaced)
         return float(results["evaluate"].dev[MAIN_MEASURE])
@@ -197,7 +212,7 @@ class Distillation(RunState):
     def stage(self, name: str, work: Callable[[], Result], kind: Callable[..., Result]) -> Result:
         """Works, or reads from the journal what was worked out before."""
         result = self.journal.run(name, work, kind)
-        if kind in (Trained, WarmedUp):  # only now, when the student is saved and the stage recorded
+        if kind in (Trained, WarmedUp, Taught):  # only now, when the student is saved and the stage recorded
             self.folder.remove_checkpoints(name)
         return result
 

@@ -23,7 +23,7 @@ from st_mta.losses.word_level.loss import reads_layers
 from st_mta.processes import processes
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Measures, Promoted, Quality, RegressionTarget
+from st_mta.run.results import Evaluated, Measures, Promoted, Quality, RegressionTarget, Taught
 from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -47,6 +47,8 @@ COLUMNS_ON_GPU = 4
 """Forward passes of a step's passages there, each of texts of like length: the fewest that leave little padding."""
 REGRESSION_TARGET = "regression-target"
 """Name of the stage that chooses it."""
+TEACH, TEACHER = "teach", "teacher"
+"""Name of the stage in which the teacher learns, and the folder of what it becomes."""
 BEFORE, WARM_UP, STUDENT = "student-before", "warm-up", "student"
 """Names of the untrained, the warmed-up and the trained student in runs and reports."""
 
@@ -68,6 +70,8 @@ class RunState:
         evaluator: The host's evaluator during training, or None.
         callbacks: The user's callbacks.
         unwanted_callbacks: Types of callbacks of the host that the user has removed.
+        teachers: The teacher under training and its successors on disk; None where it stays as it is.
+        teacher_so_far: Folder of the last one that was kept; None for the teacher as it came.
     """
 
     arguments: MultiAssistantTrainingArguments
@@ -82,6 +86,8 @@ class RunState:
     evaluator: BaseEvaluator | None = None
     callbacks: Sequence[TrainerCallback] = ()
     unwanted_callbacks: Sequence[type[TrainerCallback]] = ()
+    teachers: StudentFolders | None = None
+    teacher_so_far: Path | None = None
     initial_scorers: list[Scorer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,10 +104,12 @@ class RunState:
         """Whether the student is a cross-encoder, which only re-ranks what others find."""
         return self.students.reranks
 
-    def first_stage(self) -> Scorer | None:
-        """Whose passages a student that cannot search re-ranks: the best searcher on dev; None for other students."""
+    def first_stage(self) -> Scorer:
+        """Whose passages are re-ranked by what cannot search: the best searcher on dev."""
         leader = self.journal.result("quality", Quality).first_stage
-        return next((scorer for scorer in self.initial_scorers if scorer.name == leader), None)
+        if leader == BEFORE:
+            return self.students.scorer(self.folder.student_before, BEFORE)  # type: ignore[no-any-return]
+        return next(scorer for scorer in self.initial_scorers if scorer.name == leader)
 
     def retrievers(self, student: Scorer) -> list[Scorer]:
         """Those who bring the candidates: the student and the assistants that can search.
@@ -170,11 +178,20 @@ class RunState:
             return
         self.journal.follow()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])
+        self.teacher_so_far = None
         for iteration in range(self.arguments.num_iterations):
             folder = self.folder.iteration(iteration)
+            if (name := f"{folder.name}/{TEACH}") in self.journal:
+                self.take_teacher(iteration, self.journal.result(name, Taught))
             name = f"{folder.name}/promote"
             if name in self.journal and (replaced := self.journal.result(name, Promoted).replaced) is not None:
                 self.pool.replace(replaced, self.students.scorer(folder / STUDENT, folder.name))
+
+    def take_teacher(self, iteration: int, taught: Taught) -> None:
+        """Puts what the teacher has become in its place, where it was kept."""
+        if taught.kept and self.teachers is not None:
+            self.teacher_so_far = self.folder.iteration(iteration) / TEACHER
+            self.pool.teacher = self.teachers.scorer(self.teacher_so_far, taught.teacher)
 
     def embeddings_to_regress_to(self) -> dict[str, Embeddings]:
         """Those of the texts of an iteration, by column; none where there is no bi-encoder."""

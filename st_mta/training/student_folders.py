@@ -69,9 +69,13 @@ class StudentFolders:
         self._scorers.pop(folder, None)
         save_student(student, folder)
 
+    def fresh(self) -> Any:
+        """A copy of the original, to train."""
+        return copied(self.original)
+
     def load(self, folder: Path) -> Any:
         """A fresh copy of the original with the weights of a folder, so that no earlier training sticks to it."""
-        student = copied(self.original)
+        student = self.fresh()
         student.load_state_dict(self._weights(folder))
         return student
 

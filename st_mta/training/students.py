@@ -68,6 +68,11 @@ def prune_layers(model: SentenceTransformer | CrossEncoder | str | Path, keep: S
     return student
 
 
+def spread_layers(kept: int, total: int) -> list[int]:
+    """Indices of so many layers of an encoder, spread over its depth from the first to the last."""
+    return [round(place * (total - 1) / max(1, kept - 1)) for place in range(kept)]
+
+
 @contextmanager
 def dropout_set(student: SentenceTransformer | CrossEncoder, probability: float | None) -> Iterator[None]:
     """Within it, every dropout of the student has this probability; off, soft targets regularise enough.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 from torch import nn
-from transformers import TrainerCallback
 
 from st_mta import prune_layers
 from st_mta.errors import InputError
@@ -22,7 +22,7 @@ from st_mta.stores import Store
 from st_mta.training.reranker.collator import PairsCollator
 from st_mta.training.reranker.ranks import ranks_in_lists
 from tests.tiny import saved, tiny_cross_encoder, tiny_language_model, tiny_sentence_transformer
-from tests.training.toy_run import killed, toy_trainer
+from tests.training.toy_run import DieAfter, rewound, toy_trainer
 
 CHANGES = {"learning_rate": 2e-3, "eval_depth": 10}
 
@@ -97,30 +97,18 @@ def test_the_pages_and_the_card_are_those_of_a_reranker(finished):
     assert "small re-ranker" in card.text and "Distillation Lineage" in card.text and "Cross Encoder" in card.text
 
 
-class Die(TrainerCallback):
-    """Kills a training behind its first checkpoint."""
-
-    def on_step_end(self, args, state, control, **_):
-        if state.global_step == 3:
-            raise RuntimeError("killed")
-
-
-def test_a_run_killed_in_a_training_and_between_two_stages_resumes_bit_for_bit(
-    finished, toy_collection, tmp_path, monkeypatch
-):
+def test_a_run_killed_in_a_training_resumes_bit_for_bit(finished, toy_collection, tmp_path):
     folder, _, _ = finished
-    store = folder / "store"
-    run = reranking_trainer(tmp_path / "out", store, toy_collection).distillation
-    run.callbacks = [Die()]
+    out = rewound(folder / "out", tmp_path / "out", "iteration-01/mine")
+    shutil.rmtree(out / "iteration-01")
+    run = reranking_trainer(out, folder / "store", toy_collection).distillation
+    run.callbacks = [DieAfter(2)]
     with pytest.raises(RuntimeError, match="killed"):
         run.learn()
-    assert list((tmp_path / "out/iteration-00").rglob("checkpoint-2"))
-    with killed(monkeypatch, "score", times=2):
-        reranking_trainer(tmp_path / "out", store, toy_collection).distillation.learn()
-    reranking_trainer(tmp_path / "out", store, toy_collection).distillation.learn()
-    for student in ("iteration-00/student", "iteration-01/student"):
-        ours, theirs = (load_file(root / "out" / student / "model.safetensors") for root in (tmp_path, folder))
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), student
+    assert list((out / "iteration-01").rglob("checkpoint-2"))
+    reranking_trainer(out, folder / "store", toy_collection).distillation.learn()
+    ours, theirs = (load_file(root / "iteration-01/student/model.safetensors") for root in (out, folder / "out"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_candidates_come_from_those_that_search_also_after_a_promotion(finished):
