@@ -216,7 +216,7 @@ def _keep_options(folder: RunFolder, config: Any) -> None:
         atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
 
 
-def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments:
+def training_arguments(config: Any) -> MultiAssistantTrainingArguments:
     """The options as arguments of the trainer."""
     chosen: dict[str, Any] = {one.name: getattr(config, one.name) for one in fields(MethodOptions)}
     try:

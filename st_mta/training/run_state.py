@@ -108,7 +108,7 @@ class RunState:
         """Whose passages are re-ranked by what cannot search: the best searcher on dev."""
         leader = self.journal.result("quality", Quality).first_stage
         if leader == BEFORE:
-            return self.students.scorer(self.folder.student_before, BEFORE)  # type: ignore[no-any-return]
+            return self.students.scorer(self.folder.student_before, BEFORE)
         return next(scorer for scorer in self.initial_scorers if scorer.name == leader)
 
     def retrievers(self, student: Scorer) -> list[Scorer]:

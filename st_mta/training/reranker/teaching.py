@@ -44,4 +44,4 @@ def _trainable(teacher: CrossEncoderScorer) -> CrossEncoder:
     model: Any = copied(checked_reranker(teacher.original, teacher.name)).requires_grad_(True)
     limit_length(model, longest_input(working))
     model.prompts, model.default_prompt_name = dict(working.prompts), working.default_prompt_name
-    return in_full_precision(model)  # type: ignore[no-any-return]
+    return in_full_precision(model)
