@@ -39,7 +39,7 @@ from st_mta.training.reranker.refusals import refuse_for_rerankers
 from st_mta.training.reranker.teaching import teacher_folders
 from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, TEACH, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
-from st_mta.training.stages import finish, stages_of
+from st_mta.training.stages import ITERATION, finish, with_teaching
 from st_mta.training.stages.judge import judge, take_judgements
 from st_mta.training.stages.keep_student import keep_student
 from st_mta.training.stages.promote import apply_promotion
@@ -197,7 +197,8 @@ class Distillation(RunState):
     def iterate(self, iteration: int, start_from: Path) -> float:
         """The stages of an iteration; the student's quality on the development split."""
         results = {}
-        for stage in stages_of(iteration, self.arguments.teacher_learns is not None):
+        teaches = iteration > 0 and self.arguments.teacher_learns is not None
+        for stage in with_teaching(ITERATION) if teaches else ITERATION:
             results[stage.name] = self._iteration_stage(stage, iteration, start_from)
             if stage.name == TEACH:
                 self.take_teacher(iteration, results[TEACH])

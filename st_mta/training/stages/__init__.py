@@ -44,12 +44,11 @@ ITERATION = (
 )
 """Every iteration's stages; another one is one file and one line here."""
 TEACHING = Stage(TEACH, teach_teacher, Taught)
-"""Before the scoring of every iteration but the first, where the teacher learns too."""
+"""Before the scoring of every iteration but the first, where the teacher learns too: an untrained student has nothing
+to teach."""
 
 
-def stages_of(iteration: int, teacher_learns: bool) -> tuple[Stage, ...]:
-    """The stages of an iteration, counted from 0; before the first one the student has nothing to teach."""
-    if not (iteration and teacher_learns):
-        return ITERATION
-    place = [stage.name for stage in ITERATION].index("score")
-    return (*ITERATION[:place], TEACHING, *ITERATION[place:])
+def with_teaching(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages of an iteration in which the teacher learns before it scores."""
+    place = [stage.name for stage in stages].index("score")
+    return (*stages[:place], TEACHING, *stages[place:])
