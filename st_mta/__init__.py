@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.losses import FilteredContrastiveLoss as FilteredContrastiveLoss
     from st_mta.losses import HiddenStateMSELoss as HiddenStateMSELoss
     from st_mta.losses import ListwiseKLLoss as ListwiseKLLoss
+    from st_mta.losses import ListwiseRerankerLoss as ListwiseRerankerLoss
     from st_mta.losses import MultiLevelDistillationLoss as MultiLevelDistillationLoss
     from st_mta.mining import mine as mine
     from st_mta.recipes.distill import DistillConfig as DistillConfig
@@ -54,7 +55,7 @@ _NAMES = {
     "evaluation": "BenchmarkEvaluator CollectionEvaluator",
     "filters": "DynamicFilter",
     "losses": "AttentionMSELoss EmbeddingDistillationLoss FilteredContrastiveLoss HiddenStateMSELoss ListwiseKLLoss "
-    "MultiLevelDistillationLoss",
+    "ListwiseRerankerLoss MultiLevelDistillationLoss",
     "mining": "mine",
     "recipes.distill": "DistillConfig distill",
     "recipes.evaluate": "evaluate_models",

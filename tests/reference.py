@@ -421,6 +421,28 @@ def listwise_kl_loss(
     return divergence + contrastive_weight * contrast
 
 
+def listwise_reranker_loss(lists, *, scale, temperature, alpha, contrastive_weight):
+    """The whole loss of a cross-encoder over ``lists`` of (logits (N,), scores (S, N), positive (N,))."""
+    divergences, contrasts = [], []
+    for logits, scores, positive in lists:
+        mask = [all(math.isfinite(scorer[n]) for scorer in scores) for n in range(len(logits))]
+        if sum(mask) < 2:
+            continue
+        scaled = [scale * logit for logit in logits]
+        student = softmax(scaled, mask)
+        rows = [
+            kl(softmax([s / temperature if m else 0.0 for s, m in zip(scorer, mask)], mask), student)
+            for scorer in scores
+        ]
+        others = rows[1:]
+        divergences.append(rows[0] if not others else alpha * rows[0] + (1 - alpha) * sum(others) / len(others))
+        relevant = [p and m for p, m in zip(positive, mask)]
+        if any(relevant):
+            contrasts.append(info_nce(scaled, relevant, [m and not p for p, m in zip(positive, mask)]))
+    total = sum(divergences) / len(divergences)
+    return total + contrastive_weight * (sum(contrasts) / len(contrasts) if contrasts else 0.0)
+
+
 def embedding_regression(queries, documents, query_targets, document_targets):
     """Mean cosine distance over the queries plus the mean over the documents, masked or not."""
 

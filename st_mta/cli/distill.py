@@ -7,11 +7,15 @@ Example:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from st_mta.cli.show import show
 from st_mta.recipes.distill import DistillConfig as Config
 from st_mta.recipes.distill import distill
+from st_mta.recipes.ladder import folder_of
 
 
 def run(config: Config) -> None:
     """Runs, prints."""
-    show(distill(config), config.output_dir)
+    folder = folder_of(Path(config.output_dir), config.ladder[-1]) if config.ladder else config.output_dir
+    show(distill(config), str(folder))

@@ -19,6 +19,7 @@ SHARES, TRAINS, ALONE = "shares", "trains", "alone"
 HOW: Mapping[str, str] = {
     "quickstart": TRAINS,
     "distill": TRAINS,
+    "cycle": TRAINS,
     "evaluate": SHARES,
     "score": SHARES,
     "encode": SHARES,

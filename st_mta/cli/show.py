@@ -10,7 +10,7 @@ from rich.text import Text
 
 from st_mta.report import console_table, summary_table
 from st_mta.report.schema import Report
-from st_mta.report.wording import notice, quality_sentence
+from st_mta.report.wording import CROSS_ENCODER, loading_code, notice, quality_sentence
 from st_mta.visible import visible
 
 
@@ -53,6 +53,9 @@ def show(report: Report, output_dir: str) -> None:
     if skipped := report.get("warm_up_skipped"):
         console.print(skipped)
     console.print(f"Student {folder / 'student'}, report {folder / 'report.html'}, plots {folder / 'plots'}\n")
+    if report["student"]["kind"] == CROSS_ENCODER:
+        console.print(loading_code(str(folder / "student"), CROSS_ENCODER))
+        return
     console.print(
         "from sentence_transformers import SentenceTransformer\n"
         f'student = SentenceTransformer("{folder / "student"}")\n'

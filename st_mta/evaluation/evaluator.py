@@ -88,6 +88,10 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         found = Retrieved(self.queries, positions.cpu().numpy(), scores.cpu().numpy())
         return cut(found, self.depth, self.own).to_run(self.collection.queries, self.collection.corpus)
 
+    def over(self, collection: Collection) -> CollectionEvaluator:
+        """The evaluator of a run over another collection: the same split, all measures."""
+        return CollectionEvaluator(collection, self.split)
+
     def _nearest(self, model: SentenceTransformer, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(Q, k) scores and corpus positions, best first; the corpus passes through in blocks."""
         scores = queries.new_empty((len(queries), 0))

@@ -115,7 +115,7 @@ def _replacements(folder: Path, repo_id: str, described: Any, options: Any) -> d
     students = [(root / "student").as_posix() for root in (folder, folder.absolute(), folder.resolve())]
     page = folder / "report.md"  # it loads the student from where it was, and the folder may have been moved since
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    students += re.findall(r"""SentenceTransformer\(["']([^"']+)["']""", text)
+    students += re.findall(r"""(?:SentenceTransformer|CrossEncoder)\(["']([^"']+)["']""", text)
     return replaced | dict.fromkeys(students, repo_id)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from st_mta.hub.public import public, public_values
 from st_mta.report.schema import ModelEntry, Report
 from st_mta.report.tables import best_row, iteration_rows, markdown_table, size_of, systems
-from st_mta.report.wording import NOTHING, best_sentence, queries, training_sentence, verdict, warm_up_sentence
+from st_mta.report.wording import (
+    CROSS_ENCODER,
+    NOTHING,
+    best_sentence,
+    queries,
+    training_sentence,
+    verdict,
+    warm_up_sentence,
+)
 
 HUB = "https://huggingface.co"
 
@@ -14,7 +22,8 @@ def summary(report: Report) -> str:
     """One paragraph: what the student is and how good."""
     teacher, helpers = public(report["teacher"]["name"]), len(report["assistants"])
     assistants = {0: "", 1: " and one assistant"}.get(helpers, f" and {helpers} assistants")
-    return f"It is a small retriever, distilled from the teacher {teacher}{assistants}. {verdict(report)}"
+    what = "re-ranker" if report["student"]["kind"] == CROSS_ENCODER else "retriever"
+    return f"It is a small {what}, distilled from the teacher {teacher}{assistants}. {verdict(report)}"
 
 
 def lineage_section(report: Report) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.repocard_data import eval_results_to_model_index
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
 from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
 
 from st_mta.hub.lineage import lineage_section, summary
@@ -24,6 +25,8 @@ from st_mta.report.wording import duration
 TOP_ANCHOR, ANCHOR = "## Model Details", "### Framework Versions"
 TOP = "{% if summary %}{{ summary }}\n{% endif %}"
 SECTION = "{% if lineage %}### Distillation Lineage\n\n{{ lineage }}\n{% endif %}"
+SEARCHING = "semantic search: finding the passages of a corpus that answer a query"
+RERANKING = "re-ranking: ordering the passages that a search has found by how well they answer a query"
 TAGS = ("generated_from_trainer", "knowledge-distillation", "st-mta")
 
 
@@ -33,10 +36,10 @@ def _template_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="st_mta-model-card-")
 
 
-def _template_with_lineage() -> Path:
+def _template_with_lineage(host: type = SentenceTransformerModelCardData) -> Path:
     """The host's own template, of whatever version, with the section put into it."""
-    text = Path(SentenceTransformerModelCardData.template_path).read_text(encoding="utf-8")
-    path = Path(_template_folder().name) / "model_card_template.md"
+    text = Path(host.template_path).read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    path = Path(_template_folder().name) / f"{host.__name__}.md"
     path.write_text(insert_section(text), encoding="utf-8")
     return path
 
@@ -53,9 +56,8 @@ def insert_section(template: str) -> str:
     return template.replace(ANCHOR, f"{SECTION}\n{ANCHOR}")
 
 
-@dataclass
-class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[misc]
-    """The host's card data and the student's lineage.
+class WithLineage:
+    """Stands before the host's card data among the bases, and makes them tell the student's lineage.
 
     Attributes:
         report: The finished run's report; None gives the host's card.
@@ -63,10 +65,9 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
         lineage: Markdown of the section, made from the report.
     """
 
-    report: Report | None = field(default=None, repr=False)
-    summary: str = ""
-    lineage: str = ""
-    template_path: Path = field(default_factory=_template_with_lineage, init=False, repr=False)
+    what = "Retriever"
+    report: Report | None
+    model_name: str | None
 
     def get_training_duration_data(self) -> dict[str, str | None]:
         """Texts under "Training Time": the whole distillation's.
@@ -80,8 +81,8 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
     def to_dict(self) -> dict[str, Any]:
         """Everything the template and the metadata are made of; the run's results take the place of the host's."""
         if self.report is not None and not self.model_name:
-            self.model_name: str | None = f"Retriever distilled on {public(self.report['collection']['name'])}"
-        content: dict[str, Any] = super().to_dict()
+            self.model_name = f"{self.what} distilled on {public(self.report['collection']['name'])}"
+        content: dict[str, Any] = super().to_dict()  # type: ignore[misc]
         report = content.pop("report", None)
         for name in ("all_hyperparameters", "non_default_hyperparameters"):
             content[name] = _without_paths(content[name])
@@ -93,22 +94,45 @@ class LineageModelCardData(SentenceTransformerModelCardData):  # type: ignore[mi
         return content
 
 
-def attach_lineage(
-    model: SentenceTransformer, report: Report, *, made_from: SentenceTransformer | None = None
-) -> None:
+@dataclass
+class LineageModelCardData(WithLineage, SentenceTransformerModelCardData):  # type: ignore[misc]
+    """Of a bi-encoder."""
+
+    report: Report | None = field(default=None, repr=False)
+    summary: str = ""
+    lineage: str = ""
+    template_path: Path = field(default_factory=_template_with_lineage, init=False, repr=False)
+
+
+@dataclass
+class RerankerLineage(WithLineage, CrossEncoderModelCardData):  # type: ignore[misc]
+    """Of a cross-encoder."""
+
+    what = "Re-ranker"
+    report: Report | None = field(default=None, repr=False)
+    summary: str = ""
+    lineage: str = ""
+    template_path: Path = field(
+        default_factory=functools.partial(_template_with_lineage, CrossEncoderModelCardData), init=False, repr=False
+    )
+
+
+def attach_lineage(model: Any, report: Report, *, made_from: Any = None) -> None:
     """Makes the model's card tell its lineage, from now on and at every save.
 
     Everything the host has gathered for the card stays; of several trainings only the last one's log. Calling it
     again replaces the lineage.
 
     Args:
-        model: The student.
+        model: The student, a SentenceTransformer or a CrossEncoder.
         report: The finished run's report; the loss in it and the losses inside that are named and cited.
         made_from: The student as it came, where it is another object: its base model and languages are kept.
     """
     gathered = vars(model.model_card_data)
     shown = values_in_markdown(public_values(report))
-    data = LineageModelCardData(report=report, summary=summary(shown), lineage=lineage_section(shown))
+    reranks = isinstance(model, CrossEncoder)
+    told: dict[str, Any] = {"report": report, "summary": summary(shown), "lineage": lineage_section(shown)}
+    data: Any = RerankerLineage(**told) if reranks else LineageModelCardData(**told)
     own = {"report", "summary", "lineage", "template_path"}
     for name in vars(data).keys() & gathered.keys() - own:
         setattr(data, name, gathered[name])
@@ -126,7 +150,7 @@ def attach_lineage(
     data.tags = _clean_tags(data.tags)
     data.training_logs = _last_training(data.training_logs)
     data.datasets = list(dict.fromkeys([*data.datasets, *filter(None, [report["collection"].get("hub_id")])]))
-    data.task_name = "semantic search: finding the passages of a corpus that answer a query"
+    data.task_name = RERANKING if reranks else SEARCHING
     data.ir_model = True  # the usage example then shows encode_query and encode_document
     model.model_card_data = data
     data.register_model(model)

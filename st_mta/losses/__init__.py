@@ -18,6 +18,7 @@ from st_mta.losses.loss_weights import KeepLossWeights
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
 from st_mta.losses.objectives import DIVERGENCES, OBJECTIVES, listwise_kl
 from st_mta.losses.query_weights import QUERY_WEIGHTS
+from st_mta.losses.reranker import ListwiseRerankerLoss
 from st_mta.losses.word_level import AttentionMSELoss, HiddenStateMSELoss, capture
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "KeepLossWeights",
     "LOSSES",
     "ListwiseKLLoss",
+    "ListwiseRerankerLoss",
     "MultiLevelDistillationLoss",
     "OBJECTIVES",
     "QUERY_WEIGHTS",

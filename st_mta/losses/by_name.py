@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sentence_transformers import CrossEncoder
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     DistillKLDivLoss,
@@ -29,6 +30,7 @@ from st_mta.losses.loss_options import TEACHER, options_beyond, typed_loss_optio
 from st_mta.losses.objectives import OBJECTIVES, Objective
 from st_mta.losses.objectives.chosen import choose
 from st_mta.losses.query_weights import UNIFORM, find_query_weights
+from st_mta.losses.reranker import ListwiseRerankerLoss
 from st_mta.losses.similarity import check_range, resolve_similarity
 
 LOSS_OPTIONS = frozenset(
@@ -50,6 +52,9 @@ LOSS_OPTIONS = frozenset(
     }
 )
 """What a factory may be given by keyword."""
+
+OF_RERANKERS = ("alpha", "scale", "contrastive_weight", "return_components", "objective_options", "query_weights")
+"""Those of them that a loss over a cross-encoder's logits has."""
 
 SCALE_OF_CONTRASTIVE = "contrastive_scale"
 """The one of them that no argument of a run names, so that a user may."""
@@ -88,7 +93,7 @@ class LossFactory:
 
     def __call__(
         self,
-        student: SentenceTransformer,
+        student: SentenceTransformer | CrossEncoder,
         targets: LossTargets,
         *,
         chosen: Mapping[str, Any] | None = None,
@@ -175,14 +180,18 @@ def mnrl(student: SentenceTransformer, targets: LossTargets, *, contrastive_scal
 
 def _listwise(named: str | Objective) -> Callable[..., nn.Module]:
     def make(
-        student: SentenceTransformer,
+        student: SentenceTransformer | CrossEncoder,
         targets: LossTargets,
         *,
         objective: str | Objective | None = None,
         mini_batch_size: int | None = None,
         **options: Any,
     ) -> nn.Module:
-        options |= {"targets": targets, "objective": the_objective(named, objective)}
+        chosen = the_objective(named, objective)
+        if isinstance(student, CrossEncoder):
+            given = {name: options[name] for name in OF_RERANKERS if options.get(name) is not None}
+            return ListwiseRerankerLoss(student, targets=targets, objective=chosen, **given)
+        options |= {"targets": targets, "objective": chosen}
         if mini_batch_size is None:
             return ListwiseKLLoss(student, **options)
         return CachedListwiseKLLoss(student, mini_batch_size=mini_batch_size, **options)

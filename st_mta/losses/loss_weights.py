@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -20,7 +20,7 @@ FILE = "loss.pt"
 def own_state(loss: nn.Module) -> dict[str, Any]:
     """The state of the loss without that of the models in it, such as projections and the balance of terms."""
     modules = loss.named_modules(remove_duplicate=False)
-    models = tuple(f"{name}." for name, module in modules if isinstance(module, SentenceTransformer))
+    models = tuple(f"{name}." for name, module in modules if isinstance(module, (SentenceTransformer, CrossEncoder)))
     state = {name: value for name, value in loss.state_dict().items() if not name.startswith(models)}
     # A module may answer that it has no further state by an empty dictionary.
     return {name: value for name, value in state.items() if isinstance(value, torch.Tensor) or value}

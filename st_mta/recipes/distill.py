@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import yaml
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from st_mta.atomic import atomic_write_text
 from st_mta.collections import load_collection
@@ -25,7 +25,7 @@ from st_mta.report import Report
 from st_mta.run.folder import RunFolder
 from st_mta.run.lock import one_at_a_time
 from st_mta.run.prepared import prepared
-from st_mta.scorers import load_student
+from st_mta.scorers import load_any_student
 from st_mta.scorers.reranking_forms import FORMS
 from st_mta.stores.store import default_folder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -59,7 +59,11 @@ class DistillConfig(MethodOptions):
         help="Folder of what the teacher reads in the place of the collection's texts: corpus.jsonl or queries.jsonl "
         "under the same ids, such as another language.",
     )
-    student: str = option(group=INPUTS, help="The small model to train: a Hub id, a folder, or minilm.")
+    student: str = option(
+        group=INPUTS,
+        help="The small model to train: a Hub id, a folder, or minilm. A cross-encoder, or cross-encoder:ENCODER with "
+        "a new head, is trained to re-rank what an assistant such as bm25 finds.",
+    )
     output_dir: str = option(group=INPUTS, help="Folder for the student, run files, report and plots.")
     assistants: list[str] = option(
         factory=list, group=INPUTS, basic=True, help="Scorers between teacher and student, named like the teacher."
@@ -70,6 +74,14 @@ class DistillConfig(MethodOptions):
         group=INPUTS,
         basic=True,
         help="Layers of the student to keep, counted from 0 (default: all).",
+    )
+    ladder: list[int] = option(
+        factory=list,
+        within=count_from(1),
+        group=INPUTS,
+        basic=True,
+        help="Distil step by step into ever fewer layers, such as 4 2: each student is cut from the one before, which "
+        "becomes one of its assistants. Every step is a run in a folder of its own in the output folder, 4-layers.",
     )
     student_vocabulary: str = option(
         WHOLE,
@@ -101,6 +113,10 @@ class DistillConfig(MethodOptions):
         super().__post_init__()
         check_loss(self.loss, self.loss_options)
         check_objective(self.loss, self.objective, self.objective_options, self.query_weights)
+        if self.ladder != sorted(set(self.ladder), reverse=True):
+            raise InputError(
+                expected="ladder to name ever fewer layers, such as 4 2", got=str(self.ladder), remedy="order them"
+            )
 
 
 @one_at_a_time
@@ -116,6 +132,10 @@ def distill(config: DistillConfig) -> Report:
     Raises:
         InputError: For everything a user can mend; nothing is written before all inputs are loaded and checked.
     """
+    if config.ladder:
+        from st_mta.recipes.ladder import climb_down  # it distils rung by rung, through this function
+
+        return climb_down(config)
     inputs = [
         config.collection,
         config.teacher,
@@ -139,11 +159,12 @@ def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
     """Everything loaded and checked."""
     arguments = training_arguments(config)
     refuse_unknown([config.collection])
-    student = load_student(config.student, device=str(arguments.device))
+    student = load_any_student(config.student, device=str(arguments.device))
     if config.student_layers:
         student = prune_layers(student, config.student_layers)
     collection: Collection | str = config.collection
     if config.student_vocabulary == COLLECTION:
+        _refuse_words_of_reranker(student, config.student)
         collection = load_collection(config.collection)
         before = _weights(student)
         student = prune_vocabulary(student, collection, prompts=_prompts(arguments))
@@ -157,6 +178,15 @@ def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
         store=config.store,
         teacher_view=config.teacher_view,
     )
+
+
+def _refuse_words_of_reranker(student: SentenceTransformer | CrossEncoder, name: str) -> None:
+    if isinstance(student, CrossEncoder):
+        raise InputError(
+            expected="a bi-encoder as student for student_vocabulary='collection'",
+            got=f"{name}, a cross-encoder",
+            remedy="leave student_vocabulary out; its layers can be cut (student_layers)",
+        )
 
 
 def _prompts(arguments: MultiAssistantTrainingArguments) -> list[str]:
@@ -186,7 +216,7 @@ def _keep_options(folder: RunFolder, config: Any) -> None:
         atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
 
 
-def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments:
+def training_arguments(config: Any) -> MultiAssistantTrainingArguments:
     """The options as arguments of the trainer."""
     chosen: dict[str, Any] = {one.name: getattr(config, one.name) for one in fields(MethodOptions)}
     try:
@@ -202,5 +232,5 @@ def training_arguments(config: DistillConfig) -> MultiAssistantTrainingArguments
         ) from error
 
 
-def _weights(student: SentenceTransformer) -> int:
+def _weights(student: SentenceTransformer | CrossEncoder) -> int:
     return sum(weight.numel() for weight in student.parameters())

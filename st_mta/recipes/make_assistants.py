@@ -41,7 +41,7 @@ from st_mta.scorers.lengths import limit_length, usable_length
 from st_mta.scorers.origin import num_layers
 from st_mta.stores import Store
 from st_mta.training.student_folders import save_student
-from st_mta.training.students import prune_layers
+from st_mta.training.students import prune_layers, spread_layers
 from st_mta.types import Candidates, Collection, Scorer
 
 
@@ -85,7 +85,7 @@ def shallow(material: Material) -> Model:
     model = material.load()
     depth = num_layers(model) or 0
     kept = max(1, round(2 * depth / 3))
-    model = prune_layers(model, [round(place * (depth - 1) / max(1, kept - 1)) for place in range(kept)])
+    model = prune_layers(model, spread_layers(kept, depth))
     return material.tuned(model, MultipleNegativesRankingLoss(model))
 
 

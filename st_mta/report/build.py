@@ -24,6 +24,7 @@ from st_mta.run.results import (
     RegressionTarget,
     Scored,
     Served,
+    Taught,
     Tested,
     Trained,
     WarmedUp,
@@ -35,7 +36,8 @@ from st_mta.types import Collection, Scorer
 PACKAGES = (
     "st-mta sentence-transformers transformers torch datasets accelerate bm25s faiss-cpu ir-measures duckdb numpy"
 ).split()
-STAGES = ("mine", "score", "train", "evaluate", "promote")
+STAGES = ("mine", "teach", "score", "train", "evaluate", "promote")
+"""In their order; the second only where the teacher learns."""
 
 
 def build_report(
@@ -159,6 +161,7 @@ def _iteration(journal: Journal, index: int) -> Iteration:
     name = f"iteration-{index:02d}"
     scored, trained = journal.result(f"{name}/score", Scored), journal.result(f"{name}/train", Trained)
     mined, promoted = journal.result(f"{name}/mine", Mined), journal.result(f"{name}/promote", Promoted)
+    seconds = journal.seconds()
     entry = Iteration(
         iteration=index,
         queries=mined.queries,
@@ -171,10 +174,18 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         promoted=promoted.replaced,
         pool=promoted.pool,
         temperatures=dict(zip(scored.scorers, scored.temperatures)),
-        seconds={stage: journal.seconds()[f"{name}/{stage}"] for stage in STAGES},
+        seconds={stage: seconds[f"{name}/{stage}"] for stage in STAGES if f"{name}/{stage}" in seconds},
     )
     known = {"filter_rate": scored.filter_rate, "alpha": trained.alpha}
     entry.update({key: value for key, value in known.items() if value is not None})  # type: ignore[typeddict-item]
+    if f"{name}/teach" in journal:
+        taught = journal.result(f"{name}/teach", Taught)
+        entry["teacher"] = {
+            "name": taught.teacher,
+            "kept": taught.kept,
+            "steps": taught.steps,
+            "dev_ndcg@10": taught.dev["ndcg@10"],
+        }
     return entry
 
 

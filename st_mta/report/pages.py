@@ -55,7 +55,7 @@ def _facts(report: Report, student_path: str) -> dict[str, Any]:
         "systems": tables.summary_table(report),
         "recovered": wording.recovered(report),
         "significance": wording.significance_sentence(report["significance"]),
-        "code": wording.loading_code(student_path),
+        "code": wording.loading_code(student_path, report["student"]["kind"]),
         "iterations": tables.iteration_rows(report),
         "best_row": tables.best_row(report),
         "best": wording.best_sentence(report),

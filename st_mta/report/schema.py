@@ -147,6 +147,10 @@ class SelectedOverSteps(TypedDict):
     shares: dict[str, list[float]]
 
 
+TaughtTeacher = TypedDict("TaughtTeacher", {"name": str, "kept": bool, "steps": int, "dev_ndcg@10": float})
+"""What a teacher that learns became, and whether it took the place of the one before."""
+
+
 class Iteration(TypedDict):
     """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by stage.
 
@@ -169,6 +173,7 @@ class Iteration(TypedDict):
     filter_rate: NotRequired[float]
     alpha: NotRequired[float]
     selected_over_steps: NotRequired[SelectedOverSteps | None]
+    teacher: NotRequired[TaughtTeacher]
 
 
 class StoppedEarly(TypedDict):

@@ -88,7 +88,17 @@ def size_of(entry: ModelEntry) -> dict[str, str]:
 def iteration_rows(report: Report) -> list[dict[str, str]]:
     """One printable row per iteration; the filter's rate where any iteration has one."""
     filtered = any("filter_rate" in entry for entry in report["iterations"])
-    return [_iteration_row(entry, filtered) for entry in report["iterations"]]
+    rows = [_iteration_row(entry, filtered) for entry in report["iterations"]]
+    if any("teacher" in entry for entry in report["iterations"]):
+        rows = [{**row, "Teacher, dev": _taught(entry)} for row, entry in zip(rows, report["iterations"])]
+    return rows
+
+
+def _taught(entry: Iteration) -> str:
+    """What the teacher had become before the iteration's scoring."""
+    if (taught := entry.get("teacher")) is None:
+        return "as it came"
+    return f"{taught['dev_ndcg@10']:.3f}{'' if taught['kept'] else ', not taken'}"
 
 
 def best_row(report: Report) -> int | None:

@@ -10,6 +10,8 @@ NOTHING = "–"
 UNKNOWN = "n/a"
 """For a measure of a system that was not measured."""
 BEFORE, WARM_UP = "student-before", "warm-up"
+CROSS_ENCODER = "cross-encoder"
+"""Kind of a student that re-ranks."""
 SPLITS = ("train", "dev", "test")  # in the order of their use
 
 
@@ -205,8 +207,14 @@ def imitation_sentence(report: Report) -> str:
     return f"In the targets the teacher weighed {weights} (alpha), the selected assistant the rest."
 
 
-def loading_code(student_path: str) -> str:
+def loading_code(student_path: str, kind: str = "bi-encoder") -> str:
     """The lines of Python that load and use the student."""
+    if kind == CROSS_ENCODER:
+        return (
+            "from sentence_transformers import CrossEncoder\n\n"
+            f'student = CrossEncoder("{student_path}")\n'
+            'student.rank("a question", ["a passage", "another"])'
+        )
     return (
         "from sentence_transformers import SentenceTransformer\n\n"
         f'student = SentenceTransformer("{student_path}")\n'

@@ -47,7 +47,7 @@ WITHOUT_MANIFEST = (
     *(name for name in WRITTEN if "." in name),
 )
 """The files of versions that kept no manifest."""
-CHECKPOINTS = ("warm-up/checkpoints", "iteration-[0-9]*/checkpoints")
+CHECKPOINTS = ("warm-up/checkpoints", "iteration-[0-9]*/checkpoints", "iteration-[0-9]*/teaching/checkpoints")
 
 
 class RunFolder:
@@ -127,7 +127,8 @@ class RunFolder:
 
     def remove_checkpoints(self, stage: str = "") -> None:
         """Removes the checkpoints of a finished training, or of all; other files beside them stay."""
-        patterns = [f"{stage.partition('/')[0]}/checkpoints"] if stage else CHECKPOINTS
+        place = stage.partition("/")[0]
+        patterns = [f"{place}/checkpoints", f"{place}/teaching/checkpoints"] if stage else CHECKPOINTS
         for folder in self._found(patterns):
             remove_checkpoints(folder)
 

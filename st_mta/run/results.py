@@ -58,6 +58,16 @@ class WarmedUp(Trained):
 
 
 @dataclass(frozen=True)
+class Taught(Trained):
+    """What the teacher has learned: its name from now on if it is ``kept``, and its measures on dev."""
+
+    teacher: str = ""
+    kept: bool = False
+    dev: Measures = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
 class RegressionTarget:
     """What the student's embeddings are regressed to, and how those of another space become the student's.
 

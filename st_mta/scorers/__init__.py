@@ -14,7 +14,7 @@ from st_mta.scorers.language_model import LanguageModelReranker
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.list_functions import ListFunctionScorer, PairwiseFunctionScorer
 from st_mta.scorers.listwise import ListScorer
-from st_mta.scorers.load import KINDS, load_scorer, load_student, model_path
+from st_mta.scorers.load import KINDS, load_any_student, load_scorer, load_student, model_path
 from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.preferences import PairwiseScorer
 from st_mta.scorers.published import PublishedScores
@@ -46,6 +46,7 @@ __all__ = [
     "SparseScorer",
     "StoredScores",
     "ViewScorer",
+    "load_any_student",
     "load_scorer",
     "load_student",
     "model_path",

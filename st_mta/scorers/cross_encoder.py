@@ -45,6 +45,11 @@ class CrossEncoderScorer(HostModelScorer[CrossEncoder], PairScorer):
         """The frozen model."""
         return self._frozen.model
 
+    @property
+    def original(self) -> CrossEncoder:
+        """The model as it came, which no working copy changes."""
+        return self._frozen.original
+
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) raw logits."""
         tokens = estimated_tokens(queries, None) + estimated_tokens(passages, None) + self._template_tokens

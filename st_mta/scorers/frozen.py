@@ -76,6 +76,11 @@ class FrozenModel(Generic[Model]):
         return self._fingerprint
 
     @property
+    def original(self) -> Model:
+        """The model as it was given; in the format of the copy where nobody else uses it."""
+        return self._original
+
+    @property
     def model(self) -> Model:
         """The working copy."""
         version = _version(self._original)

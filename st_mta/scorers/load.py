@@ -23,6 +23,7 @@ from st_mta.scorers.language_model import LanguageModelReranker
 from st_mta.scorers.late_interaction import LateInteractionScorer
 from st_mta.scorers.options import ScorerOptions
 from st_mta.scorers.published import PublishedScores
+from st_mta.scorers.reranking_student import RERANKER_PREFIX, checked_reranker, new_reranker
 from st_mta.scorers.saved_kind import configuration, language_model, saved_kind
 from st_mta.scorers.sparse import SparseScorer
 from st_mta.scorers.stored import StoredScores
@@ -60,6 +61,8 @@ EXPECTED = (
     f"({', '.join((*RUN_SUFFIXES, FUSION_SUFFIX))}), '{STORED}' and a dataset of scores, or a function of queries and "
     f"passages (module:function), behind {' or '.join(f'{word}:' for word in FUNCTIONS)} one of lists or comparisons"
 )
+STUDENT_EXPECTED = "a student: a Hub id, a folder, or minilm"
+STUDENT_REMEDY = "check the spelling, the path and the network"
 REMEDY = f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind"
 
 
@@ -133,7 +136,7 @@ def load_student(spec: SentenceTransformer | str | Path, device: str | None = No
         return spec
     spec = str(spec)
     path = model_path(spec)
-    with loading("a student: a Hub id, a folder, or minilm", spec, "check the spelling, the path and the network"):
+    with loading(STUDENT_EXPECTED, spec, STUDENT_REMEDY):
         refuse_other_folders(spec, path)
         with whole_weights(spec):
             return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
@@ -145,6 +148,30 @@ def _load_searching(spec: str, options: ScorerOptions | None, changes: dict[str,
     of_scorer = {name: value for name, value in changes.items() if name not in OF_ANNCUR}
     own = {name: value for name, value in changes.items() if name in OF_ANNCUR}
     return AnnCur(load_scorer(spec, options, **of_scorer), **{**named, **own})
+
+
+def load_any_student(
+    spec: SentenceTransformer | CrossEncoder | str | Path, device: str | None = None
+) -> SentenceTransformer | CrossEncoder:
+    """As [`load_student`], where the student may be a cross-encoder too.
+
+    Args:
+        spec: "cross-encoder:" before a name makes a cross-encoder of any encoder, with a new head where it has none.
+        device: Where to load it.
+
+    Raises:
+        InputError: As for ``load_student``, or if a cross-encoder has more than one output, or is a language model.
+    """
+    if isinstance(spec, CrossEncoder):
+        return checked_reranker(spec)
+    if not isinstance(spec, (str, Path)):
+        return load_student(spec, device)
+    forced = str(spec).startswith(RERANKER_PREFIX)
+    path = model_path(str(spec).removeprefix(RERANKER_PREFIX))
+    with loading(STUDENT_EXPECTED, str(spec), STUDENT_REMEDY):
+        if not forced and saved_kind(path) != "cross-encoder":
+            return load_student(spec, device)
+        return in_full_precision(new_reranker(str(spec), path, device))
 
 
 def _load_words_and_files(spec: str, options: dict[str, Any], changes: dict[str, Any]) -> Scorer | None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
 from transformers import TrainerCallback
@@ -18,14 +18,14 @@ from st_mta.collections import load_collection, with_dev_split, with_training_qu
 from st_mta.collections.unlabelled import load_texts
 from st_mta.collections.view import View
 from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator
+from st_mta.evaluation import CollectionEvaluator, RerankingEvaluator
 from st_mta.losses.by_name import find_loss
 from st_mta.processes import processes
 from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.identity import run_identity
 from st_mta.run.journal import LOG, Journal
-from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Tested, Trained, WarmedUp
+from st_mta.run.results import Judged, Kept, Quality, RegressionTarget, Served, Taught, Tested, Trained, WarmedUp
 from st_mta.scorers import ScorerOptions, load_scorer, with_view
 from st_mta.scorers.made_of import with_parts
 from st_mta.scorers.view import check_views
@@ -36,18 +36,21 @@ from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.in_batch import check_in_batch
 from st_mta.training.judgements import unjudged
 from st_mta.training.loss import check_loss_supports, identity_of_loss, identity_of_own_functions, loss_of_run
-from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, WARM_UP, RunState
+from st_mta.training.reranker.refusals import refuse_for_rerankers
+from st_mta.training.reranker.teaching import teacher_folders
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, REGRESSION_TARGET, STUDENT, TEACH, WARM_UP, RunState
 from st_mta.training.settled import computes_in_bf16, settle
-from st_mta.training.stages import ITERATION, finish
+from st_mta.training.stages import ITERATION, finish, with_teaching
 from st_mta.training.stages.judge import judge, take_judgements
 from st_mta.training.stages.keep_student import keep_student
 from st_mta.training.stages.promote import apply_promotion
 from st_mta.training.stages.quality import measure_quality
 from st_mta.training.stages.regression_target import choose_regression_target
+from st_mta.training.stages.teach import teach_together
 from st_mta.training.stages.train import TRAIN, make_targets, train_together
 from st_mta.training.stages.warm_up import warm_up, warm_up_together
 from st_mta.training.student_folders import StudentFolders, copied
-from st_mta.types import Collection
+from st_mta.types import Collection, Scorer
 
 Result = TypeVar("Result")
 
@@ -58,7 +61,7 @@ class Distillation(RunState):
     @classmethod
     def prepare(
         cls,
-        student: SentenceTransformer,
+        student: SentenceTransformer | CrossEncoder,
         arguments: MultiAssistantTrainingArguments,
         teacher: Any,
         assistants: Sequence[Any],
@@ -96,13 +99,16 @@ class Distillation(RunState):
         check_in_batch(arguments, pool.teacher)
         students = StudentFolders(student, arguments.max_length, arguments.prompts, precision)
         _refuse_teacher_as_student(students, pool, options)
+        teachers = None if arguments.teacher_learns is None else teacher_folders(pool.teacher, precision)
+        if students.reranks:
+            refuse_for_rerankers(arguments, pool.scorers, loss)
         factory = find_loss(arguments.loss if loss is None else loss)
         settled = settle(arguments, pool.scorers, students.original, "regression_weight" in factory.supports)
         make_loss = loss_of_run(factory, arguments, settled, pool.scorers, loss)
         probe = make_loss(copied(students.original), make_targets(pool, arguments), None)
         check_loss_supports(probe, factory, arguments)
         if evaluator is None and arguments.eval_strategy != "no":
-            evaluator = CollectionEvaluator(whole, "dev")
+            evaluator = dev_evaluator(whole, pool.scorers, students.reranks)
         refuse_unknown_metric(arguments, evaluator)
         identity = run_identity(
             arguments,
@@ -125,6 +131,8 @@ class Distillation(RunState):
         )
         folder = RunFolder(Path(str(arguments.output_dir)))
         students.store = Store(folder.root / "student-embeddings", store.embeddings.stored_in)
+        if teachers is not None:
+            teachers.store = students.store
         return cls(
             arguments=arguments,
             settled=settled,
@@ -137,6 +145,7 @@ class Distillation(RunState):
             journal=Journal(folder.journal, identity, store.ledger),
             evaluator=evaluator,
             callbacks=list(callbacks),
+            teachers=teachers,
         )
 
     def run(self) -> BestSoFar:
@@ -150,7 +159,11 @@ class Distillation(RunState):
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """What every process does when rank 0 says so, for [`st_mta.processes.Processes.lead`]."""
-        return {TRAIN: partial(train_together, self), WARM_UP: partial(warm_up_together, self)}
+        return {
+            TRAIN: partial(train_together, self),
+            WARM_UP: partial(warm_up_together, self),
+            TEACH: partial(teach_together, self),
+        }
 
     def learn(self) -> BestSoFar:
         """The stages that make the student; the test split is not read.
@@ -169,6 +182,7 @@ class Distillation(RunState):
         self.folder.prepare()
         self.journal.open()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])  # as it was before any promotion
+        self.teacher_so_far = None
         self.stage("student-before", lambda: keep_student(self), Kept)
         if len(unjudged(self.collection, "dev")):
             self.stage("judge", lambda: judge(self), Judged)
@@ -184,7 +198,12 @@ class Distillation(RunState):
 
     def iterate(self, iteration: int, start_from: Path) -> float:
         """The stages of an iteration; the student's quality on the development split."""
-        results = {stage.name: self._iteration_stage(stage, iteration, start_from) for stage in ITERATION}
+        results = {}
+        teaches = iteration > 0 and self.arguments.teacher_learns is not None
+        for stage in with_teaching(ITERATION) if teaches else ITERATION:
+            results[stage.name] = self._iteration_stage(stage, iteration, start_from)
+            if stage.name == TEACH:
+                self.take_teacher(iteration, results[TEACH])
         if (replaced := results["promote"].replaced) is not None:
             apply_promotion(self, iteration, replaced)
         return float(results["evaluate"].dev[MAIN_MEASURE])
@@ -196,7 +215,7 @@ class Distillation(RunState):
     def stage(self, name: str, work: Callable[[], Result], kind: Callable[..., Result]) -> Result:
         """Works, or reads from the journal what was worked out before."""
         result = self.journal.run(name, work, kind)
-        if kind in (Trained, WarmedUp):  # only now, when the student is saved and the stage recorded
+        if kind in (Trained, WarmedUp, Taught):  # only now, when the student is saved and the stage recorded
             self.folder.remove_checkpoints(name)
         return result
 
@@ -204,6 +223,16 @@ class Distillation(RunState):
         """Name and log history of every training so far, in their order."""
         names = [self.folder.warm_up, *(self.folder.iteration(i) for i in range(self.arguments.num_iterations))]
         return ((folder.name, folder / LOG) for folder in names if (folder / LOG).exists())
+
+
+def dev_evaluator(collection: Collection, scorers: Sequence[Scorer], reranks: bool) -> CollectionEvaluator:
+    """The evaluator over the development split; a student that re-ranks gets what the first searcher finds there."""
+    if not reranks:
+        return CollectionEvaluator(collection, "dev")
+    teacher, *assistants = scorers
+    return RerankingEvaluator(
+        collection, "dev", first_stage=next((one for one in assistants if one.can_retrieve), teacher)
+    )
 
 
 def _refuse_teacher_as_student(students: StudentFolders, pool: AssistantPool, options: ScorerOptions) -> None:

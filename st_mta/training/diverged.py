@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 
 from st_mta.errors import InputError
@@ -26,7 +26,7 @@ def refuse_diverged(
         losses: Logged on the way, by any name.
 
     Raises:
-        InputError: If a weight, a loss or an embedding is not finite.
+        InputError: If a weight, a loss, an embedding or a logit is not finite.
     """
     if (what := _not_finite(model, losses or {})) is None:
         return
@@ -49,4 +49,8 @@ def _not_finite(model: Any, losses: dict[str, float]) -> str | None:
         embeddings = torch.as_tensor(model.encode(TEXTS, show_progress_bar=False))
         if not torch.isfinite(embeddings).all():
             return "an embedding that is not"
+    if isinstance(model, CrossEncoder):
+        logits = torch.as_tensor(model.predict([tuple(TEXTS)], activation_fn=nn.Identity(), show_progress_bar=False))
+        if not torch.isfinite(logits).all():
+            return "a logit that is not"
     return None

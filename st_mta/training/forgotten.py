@@ -17,8 +17,8 @@ from __future__ import annotations
 from st_mta.run.best import BestSoFar
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Kept, Promoted, Quality, WarmedUp
-from st_mta.training.run_state import BEFORE, MAIN_MEASURE, WARM_UP, RunState
+from st_mta.run.results import Evaluated, Kept, Promoted, Quality, Taught, WarmedUp
+from st_mta.training.run_state import BEFORE, MAIN_MEASURE, TEACH, WARM_UP, RunState
 
 
 def forget_losers(run: RunState, best: BestSoFar) -> None:
@@ -28,8 +28,10 @@ def forget_losers(run: RunState, best: BestSoFar) -> None:
 
 
 def forget_all(run: RunState, best: BestSoFar) -> None:
-    """Deletes everything, once the run is finished."""
-    _forget(run, set(_fingerprints(run.journal, run.folder, best.done).values()))
+    """Deletes everything, once the run is finished; of teachers that have learned, their scores."""
+    names = [f"{run.folder.iteration(iteration).name}/{TEACH}" for iteration in range(best.done)]
+    learned = {run.journal.result(name, Taught).fingerprint for name in names if name in run.journal}
+    _forget(run, learned | set(_fingerprints(run.journal, run.folder, best.done).values()))
 
 
 def lost_students(folder: RunFolder) -> dict[str, str]:

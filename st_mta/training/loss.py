@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 
 from st_mta.assistants.targets import AssistantTargets
@@ -63,9 +63,13 @@ def loss_of_run(
     of_batch = options_of_batch(arguments)
 
     def make(
-        student: SentenceTransformer, targets: AssistantTargets, regression_map: EmbeddingSpaces | None = None
+        student: SentenceTransformer | CrossEncoder,
+        targets: AssistantTargets,
+        regression_map: EmbeddingSpaces | None = None,
     ) -> nn.Module:
-        _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
+        contrastive_scale = None  # a cross-encoder's logits have the scale of its lists
+        if not isinstance(student, CrossEncoder):
+            _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
         return factory(
             student,
             targets,

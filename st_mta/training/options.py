@@ -178,6 +178,16 @@ class MethodOptions:
     select_per: str = option(
         "batch", group=TARGETS, choices=("batch", "query"), help="Select one assistant per batch or per query."
     )
+    teacher_learns: str | None = option(
+        None,
+        group=TARGETS,
+        choices=(None, "stage"),
+        help="Train the teacher too, a cross-encoder: from the second iteration on, before it scores, on the "
+        "student's distributions over the new lists and on the judgements. It is taken where it is not worse on dev.",
+    )
+    teacher_learning_rate: float | None = option(
+        None, within=POSITIVE, group=TARGETS, help="Peak learning rate of a teacher that learns; None is 1e-5."
+    )
     alpha: float | None = option(
         None,
         within=SHARE,
@@ -306,6 +316,7 @@ class MethodOptions:
         self._check_functions()
         self._check_filter()
         self._check_regression()
+        self._check_teacher()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
             parent()
 
@@ -338,6 +349,14 @@ class MethodOptions:
                 got=repr(self.regression_map),
                 consequence="side by side the bi-encoders are wider than the student",
                 remedy="leave regression_map out",
+            )
+
+    def _check_teacher(self) -> None:
+        if self.teacher_learns is None and self.teacher_learning_rate is not None:
+            raise InputError(
+                expected="teacher_learns='stage' beside a teacher_learning_rate",
+                got=f"teacher_learning_rate={self.teacher_learning_rate} and a teacher that stays as it is",
+                remedy="set teacher_learns, or leave the rate out",
             )
 
     def _check_functions(self) -> None:

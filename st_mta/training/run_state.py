@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
 from transformers import TrainerCallback
@@ -24,7 +24,7 @@ from st_mta.losses.word_level.loss import reads_layers
 from st_mta.processes import processes
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
-from st_mta.run.results import Evaluated, Measures, Promoted, Quality, RegressionTarget
+from st_mta.run.results import Evaluated, Measures, Promoted, Quality, RegressionTarget, Taught
 from st_mta.scorers import EmbeddingScorer
 from st_mta.stores.embeddings import Embeddings
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -33,12 +33,14 @@ from st_mta.training.in_batch import BatchTeacher, in_batch_teacher
 from st_mta.training.regression import regression_embeddings
 from st_mta.training.regression_target import load_target
 from st_mta.training.regression_weights import mapped_before
+from st_mta.training.reranker.collator import PairsCollator
+from st_mta.training.reranker.prompts import prompt_of
 from st_mta.training.settled import Settled
 from st_mta.training.student_folders import StudentFolders
 from st_mta.training.students import collator_inputs
 from st_mta.types import Collection, IntArray, Scorer, Texts
 
-MakeLoss = Callable[[SentenceTransformer, AssistantTargets, EmbeddingSpaces | None], nn.Module]
+MakeLoss = Callable[[Any, AssistantTargets, EmbeddingSpaces | None], nn.Module]
 """From the student, its targets, and the map of its regression where that is trained."""
 MAIN_MEASURE = "ndcg@10"
 PADDED_TOGETHER = 32
@@ -47,6 +49,8 @@ COLUMNS_ON_GPU = 4
 """Forward passes of a step's passages there, each of texts of like length: the fewest that leave little padding."""
 REGRESSION_TARGET = "regression-target"
 """Name of the stage that chooses it."""
+TEACH, TEACHER = "teach", "teacher"
+"""Name of the stage in which the teacher learns, and the folder of what it becomes."""
 BEFORE, WARM_UP, STUDENT = "student-before", "warm-up", "student"
 """Names of the untrained, the warmed-up and the trained student in runs and reports."""
 
@@ -68,6 +72,8 @@ class RunState:
         evaluator: The host's evaluator during training, or None.
         callbacks: The user's callbacks.
         unwanted_callbacks: Types of callbacks of the host that the user has removed.
+        teachers: The teacher under training and its successors on disk; None where it stays as it is.
+        teacher_so_far: Folder of the last one that was kept; None for the teacher as it came.
     """
 
     arguments: MultiAssistantTrainingArguments
@@ -82,6 +88,8 @@ class RunState:
     evaluator: BaseEvaluator | None = None
     callbacks: Sequence[TrainerCallback] = ()
     unwanted_callbacks: Sequence[type[TrainerCallback]] = ()
+    teachers: StudentFolders | None = None
+    teacher_so_far: Path | None = None
     initial_scorers: list[Scorer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,11 +101,28 @@ class RunState:
         found, measures = evaluate_scorer(scorer, self.collection, split, depth=depth, first_stage=first_stage)
         return measures_if_known(scorer, found, self.collection.qrels[split], split, measures)
 
+    @property
+    def reranks(self) -> bool:
+        """Whether the student is a cross-encoder, which only re-ranks what others find."""
+        return self.students.reranks
+
+    def first_stage(self) -> Scorer:
+        """Whose passages are re-ranked by what cannot search: the best searcher on dev."""
+        leader = self.journal.result("quality", Quality).first_stage
+        if leader == BEFORE:
+            return self.students.scorer(self.folder.student_before, BEFORE)
+        return next(scorer for scorer in self.initial_scorers if scorer.name == leader)
+
     def retrievers(self, student: Scorer) -> list[Scorer]:
         """Those who bring the candidates: the student, a teacher that mines, and the assistants that can search.
 
-        A promoted student is left out: it is of the student's own lineage, which searches once.
+        A promoted student is left out: it is of the student's own lineage, which searches once. For a student that
+        only re-ranks they are those that it began with, also where it has replaced one; the teacher where no
+        assistant can search.
         """
+        if not student.can_retrieve:
+            teacher, *assistants = self.initial_scorers
+            return [scorer for scorer in assistants if scorer.can_retrieve] or [teacher]
         searching = [scorer for scorer in self.pool.scorers if scorer.can_retrieve]
         searching = searching if self.pool.teacher.mines else [s for s in searching if s is not self.pool.teacher]
         return [student, *(scorer for scorer in searching if scorer.name not in self.pool.promoted)]
@@ -138,12 +163,14 @@ class RunState:
         best = max(found, key=lambda scorer: quality.get(scorer.name, 0.0))
         return best.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
 
-    def encode_student(self, student: EmbeddingScorer, queries: IntArray) -> None:
-        """Has the texts encoded that stages read of a student, in the order and the batches of the first time.
+    def encode_student(self, student: Scorer, queries: IntArray) -> None:
+        """Has the texts encoded that stages read of a bi-encoder, in the order and the batches of the first time.
 
         The stages that read embeddings begin with this, so that not even the last digit depends on whether they were
         deleted in between: the development queries and the corpus, as after the student's training, then ``queries``.
         """
+        if not isinstance(student, EmbeddingScorer):
+            return
         student.embed(self.collection.queries, "query", self.collection.queries_of("dev"))
         student.embed(self.collection.corpus, "document", np.arange(len(self.collection.corpus)))
         student.embed(self.collection.queries, "query", queries)
@@ -154,11 +181,20 @@ class RunState:
             return
         self.journal.follow()
         self.pool = AssistantPool(self.initial_scorers[0], self.initial_scorers[1:])
+        self.teacher_so_far = None
         for iteration in range(self.arguments.num_iterations):
             folder = self.folder.iteration(iteration)
+            if (name := f"{folder.name}/{TEACH}") in self.journal:
+                self.take_teacher(iteration, self.journal.result(name, Taught))
             name = f"{folder.name}/promote"
             if name in self.journal and (replaced := self.journal.result(name, Promoted).replaced) is not None:
                 self.pool.replace(replaced, self.students.scorer(folder / STUDENT, folder.name))
+
+    def take_teacher(self, iteration: int, taught: Taught) -> None:
+        """Puts what the teacher has become in its place, where it was kept."""
+        if taught.kept and self.teachers is not None:
+            self.teacher_so_far = self.folder.iteration(iteration) / TEACHER
+            self.pool.teacher = self.teachers.scorer(self.teacher_so_far, taught.teacher)
 
     def embeddings_to_regress_to(self) -> dict[str, Embeddings]:
         """Those of the texts of an iteration, by column; none where there is no bi-encoder."""
@@ -166,7 +202,7 @@ class RunState:
         target = self.regression_target(mapped=mapped) if self.settled.regression_weight else None
         return {} if target is None else regression_embeddings(target, self.collection)
 
-    def make_collator(self, student: SentenceTransformer, loss: nn.Module) -> FlatDocumentsCollator:
+    def make_collator(self, student: Any, loss: nn.Module) -> FlatDocumentsCollator:
         """The collator of an iteration, with embeddings to regress to where they have a weight."""
         targets = self.embeddings_to_regress_to()
         collator = listwise_collator(
@@ -182,7 +218,7 @@ class RunState:
 
 
 def listwise_collator(
-    student: SentenceTransformer,
+    student: SentenceTransformer | CrossEncoder,
     loss: nn.Module,
     arguments: MultiAssistantTrainingArguments,
     device: str,
@@ -192,7 +228,7 @@ def listwise_collator(
     """Makes the batches of a listwise training.
 
     Args:
-        student: The model to train.
+        student: The model to train; a cross-encoder gets pairs.
         loss: By which it is trained; one that reads the student's layers needs padded texts.
         arguments: Of the run.
         device: The type of the device to train on, such as "cpu".
@@ -203,11 +239,12 @@ def listwise_collator(
     packs = can_pack(student) and not reads_layers(loss) and not arguments.torch_compile
     if per_forward is None and device == "cpu" and not packs:
         per_forward = PADDED_TOGETHER
-    return FlatDocumentsCollator(
-        student.preprocess,
-        **collator_inputs(student, arguments.router_mapping),
-        corpus=corpus,
-        documents_per_forward=per_forward,
-        columns=1 if device == "cpu" else COLUMNS_ON_GPU,
-        targets=targets,
-    )
+    columns: dict[str, Any] = {
+        "corpus": corpus,
+        "documents_per_forward": per_forward,
+        "columns": 1 if device == "cpu" else COLUMNS_ON_GPU,
+    }
+    if isinstance(student, CrossEncoder):
+        return PairsCollator(student.preprocess, prompt=prompt_of(student), **columns)
+    inputs = collator_inputs(student, arguments.router_mapping)
+    return FlatDocumentsCollator(student.preprocess, **inputs, **columns, targets=targets)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from st_mta.errors import InputError
 from st_mta.precision import resolve_precision
@@ -50,7 +50,7 @@ class Settled:
 def settle(
     arguments: MultiAssistantTrainingArguments,
     scorers: Sequence[Scorer],
-    student: SentenceTransformer,
+    student: SentenceTransformer | CrossEncoder,
     uses_regression: bool,
 ) -> Settled:
     """Settles what the arguments leave open.
@@ -58,7 +58,7 @@ def settle(
     Args:
         arguments: Of the run.
         scorers: Teacher and assistants.
-        student: Without a map, its width decides who can be regressed to.
+        student: Without a map, its width decides who can be regressed to; a cross-encoder is regressed to nobody.
         uses_regression: Whether the loss has a term for it.
 
     Raises:
@@ -66,8 +66,10 @@ def settle(
             or ``batches`` a ``batch_sampler``.
     """
     order_of_batches(arguments)  # refuses two orders before anything runs
-    width, weight = student.get_embedding_dimension(), arguments.regression_weight
-    fitting = usable_bi_encoders(scorers, width, arguments.regression_map)
+    weight, width, fitting = arguments.regression_weight, None, []
+    if not isinstance(student, CrossEncoder):
+        width = student.get_embedding_dimension()
+        fitting = usable_bi_encoders(scorers, width, arguments.regression_map)
     if weight is None:
         weight = WEIGHT if fitting and uses_regression else 0.0
     if weight and not fitting:

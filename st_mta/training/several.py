@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.util import distributed as host
 from torch import nn
@@ -76,7 +76,7 @@ def refuse_other_dealing(args: Any) -> None:
         )
 
 
-def refuse_router(student: SentenceTransformer, args: Any) -> None:
+def refuse_router(student: SentenceTransformer | CrossEncoder, args: Any) -> None:
     """Raises ``InputError`` for a Router: DDP takes a tower for unused that the last forward did not use."""
     if args.world_size > 1 and routes_of(student, args.router_mapping):
         raise InputError(

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Module, Router
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -18,8 +18,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from st_mta.errors import InputError
 from st_mta.processes import processes
-from st_mta.scorers import load_student
+from st_mta.scorers import load_any_student
 
+Student = TypeVar("Student", SentenceTransformer, CrossEncoder)
 DOCUMENTS = "documents"
 """Name of the training column of passages."""
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -27,24 +28,24 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 PROBES = ["a short text", "a longer text, to compare two models by in more than one place " * 8]
 
 
-def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -> SentenceTransformer:
+def prune_layers(model: SentenceTransformer | CrossEncoder | str | Path, keep: Sequence[int]) -> Any:
     """Keeps some layers of an encoder and drops the others: a student that starts with its base's words.
 
     The saved result holds only modules of the host, so it loads anywhere without ``trust_remote_code``.
 
     Args:
-        model: A SentenceTransformer (changed in place) or the name or folder of one.
+        model: A SentenceTransformer or CrossEncoder (changed in place), or the name or folder of one.
         keep: Indices of the layers to keep, strictly ascending, counted from 0.
 
     Returns:
-        The pruned model.
+        The pruned model, of the class of the whole one.
 
     Raises:
         InputError: If an index does not exist, the order is not ascending, the encoder has no list of layers, or what
             is left is another model once it is saved and loaded (in T5 and ModernBERT, layer 0 is built unlike the
             others).
     """
-    student = load_student(model)
+    student = load_any_student(model)
     backbone = student.transformers_model
     if backbone is None:
         raise InputError(
@@ -67,8 +68,13 @@ def prune_layers(model: SentenceTransformer | str | Path, keep: Sequence[int]) -
     return student
 
 
+def spread_layers(kept: int, total: int) -> list[int]:
+    """Indices of so many layers of an encoder, spread over its depth from the first to the last."""
+    return [round(place * (total - 1) / max(1, kept - 1)) for place in range(kept)]
+
+
 @contextmanager
-def dropout_set(student: SentenceTransformer, probability: float | None) -> Iterator[None]:
+def dropout_set(student: SentenceTransformer | CrossEncoder, probability: float | None) -> Iterator[None]:
     """Within it, every dropout of the student has this probability; off, soft targets regularise enough.
 
     Modules hold it, attributes of layers that apply it as a function, and in some models the configuration, which is
@@ -88,16 +94,16 @@ def dropout_set(student: SentenceTransformer, probability: float | None) -> Iter
             setattr(thing, name, value)
 
 
-def set_dropout(student: SentenceTransformer, probability: float) -> None:
+def set_dropout(student: SentenceTransformer | CrossEncoder, probability: float) -> None:
     """Sets every dropout of the student for good; see [`dropout_set`]."""
     for thing, name in list(_dropouts(student)):
         setattr(thing, name, probability)
 
 
 @contextmanager
-def cut_as_used(student: SentenceTransformer) -> Iterator[None]:
+def cut_as_used(student: SentenceTransformer | CrossEncoder) -> Iterator[None]:
     """Within it, embeddings have the student's ``truncate_dim`` in training too; the host would give them whole."""
-    dimension = student.truncate_dim
+    dimension = getattr(student, "truncate_dim", None)  # a cross-encoder has none
 
     def cut(module: nn.Module, given: Any, features: dict[str, Any]) -> dict[str, Any]:
         return {**features, "sentence_embedding": features["sentence_embedding"][..., :dimension]}
@@ -140,7 +146,9 @@ def column_prompts(student: SentenceTransformer) -> dict[str, str]:
     return {column: prompt for column, prompt in found.items() if prompt}
 
 
-def routes_of(student: SentenceTransformer, router_mapping: dict[str, str] | None = None) -> dict[str, str]:
+def routes_of(
+    student: SentenceTransformer | CrossEncoder, router_mapping: dict[str, str] | None = None
+) -> dict[str, str]:
     """Training column -> route of an asymmetric student; by default each column takes the route of its role."""
     if router_mapping or not any(isinstance(module, Router) for module in student.children()):
         return dict(router_mapping or {})
@@ -217,17 +225,28 @@ def _number(layers: list[nn.Module]) -> None:
                 setattr(module, name, place)
 
 
-def loaded_again(student: SentenceTransformer, folder: Path | str) -> SentenceTransformer:
+def loaded_again(student: Student, folder: Path | str) -> Student:
     """A student as the host reads it from a folder it was saved in.
 
     Modules of the user's own are loaded by their classes, which have run in the student already.
     """
     kinds = {type(module).__module__.split(".")[0] for module in student.modules() if isinstance(module, Module)}
     trusted = bool(getattr(student, "trust_remote_code", False)) or not kinds <= {"sentence_transformers"}
-    return SentenceTransformer(str(folder), device=str(student.device), trust_remote_code=trusted)
+    class_ = CrossEncoder if isinstance(student, CrossEncoder) else SentenceTransformer
+    return class_(str(folder), device=str(student.device), trust_remote_code=trusted)
 
 
-def is_same_when_saved(student: SentenceTransformer) -> bool:
+def answers(model: SentenceTransformer | CrossEncoder, texts: Sequence[str]) -> list[torch.Tensor]:
+    """What a model makes of some texts: embeddings as queries and as documents, or logits of all pairs."""
+    if isinstance(model, CrossEncoder):
+        pairs = [(query, passage) for query in texts for passage in texts]
+        logits = model.predict(pairs, activation_fn=nn.Identity(), show_progress_bar=False)
+        return [torch.as_tensor(logits).float()]
+    encoders = model.encode_query, model.encode_document
+    return [torch.as_tensor(encode(list(texts), show_progress_bar=False)).float() for encode in encoders]
+
+
+def is_same_when_saved(student: SentenceTransformer | CrossEncoder) -> bool:
     """Whether the host loads the model that it saved: a layer unlike those it makes in that place loses parts.
 
     Of several processes the first judges: in the others transformers writes no weights.
@@ -238,10 +257,8 @@ def is_same_when_saved(student: SentenceTransformer) -> bool:
         student.save_pretrained(folder)
         with torch.random.fork_rng(devices=[]):
             loaded = loaded_again(student, folder)
-    ours, theirs = (
-        torch.as_tensor(model.encode(PROBES, show_progress_bar=False)).float() for model in (student, loaded)
-    )
-    return torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+    ours, theirs = answers(student, PROBES), answers(loaded, PROBES)
+    return all(torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in zip(ours, theirs))
 
 
 def _prune_per_layer_settings(config: object, keep: Sequence[int], total: int) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers import CrossEncoder, SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from torch import nn
@@ -17,17 +17,16 @@ from transformers import TrainerCallback
 
 from st_mta.collections.view import View
 from st_mta.errors import InputError
-from st_mta.evaluation import CollectionEvaluator
 from st_mta.hub import attach_lineage, push_run
 from st_mta.processes import processes
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
 from st_mta.run.lock import locked
 from st_mta.run.seen import refuse_unseen
-from st_mta.scorers import load_student
+from st_mta.scorers import load_any_student
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
-from st_mta.training.distillation import Distillation
+from st_mta.training.distillation import Distillation, dev_evaluator
 from st_mta.training.run_state import BEFORE, STUDENT
 from st_mta.training.several import refuse_other_dealing, refuse_router
 from st_mta.training.sharded import refuse_sharded
@@ -60,7 +59,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
     ``hyperparameter_search`` and the like) is refused.
 
     Args:
-        model: The student: a SentenceTransformer, or the name or folder of one.
+        model: The student: a SentenceTransformer, or the name or folder of one. A CrossEncoder is trained on its
+            logits of the lists; it is measured by re-ranking, and a scorer that searches has to bring it candidates.
         args: The arguments; ``MultiAssistantTrainingArguments("tmp_trainer")`` by default. They are not changed.
         teacher: A model, a scorer, or a name as for [`load_scorer`].
         assistants: The same for each assistant; none gives plain distillation from the teacher.
@@ -85,7 +85,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
 
     def __init__(
         self,
-        model: SentenceTransformer | str | Path,
+        model: SentenceTransformer | CrossEncoder | str | Path,
         args: MultiAssistantTrainingArguments | None = None,
         *,
         teacher: Any,
@@ -100,7 +100,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         args = args or MultiAssistantTrainingArguments("tmp_trainer")
         _refuse_other_arguments(args)
         self._refuse_overridden()
-        student = load_student(model, device=str(args.device))
+        student = load_any_student(model, device=str(args.device))
         refuse_router(student, args)
         self.distillation = Distillation.prepare(
             student,
@@ -210,7 +210,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         self._take_student(student)
         return report
 
-    def _take_student(self, student: SentenceTransformer) -> None:
+    def _take_student(self, student: Any) -> None:
         """Makes the trainer's model what was trained."""
         self.model.load_state_dict(student.state_dict())
         if self.args.max_length is not None:
@@ -233,7 +233,8 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         if eval_dataset is not None:
             self._refuse("an eval_dataset")
         if self.evaluator is None:
-            self.evaluator = CollectionEvaluator(self.collection, "dev")
+            run = self.distillation
+            self.evaluator = dev_evaluator(self.collection, run.initial_scorers, run.reranks)
         evaluator = self.evaluator
         measured = processes().on_leader(lambda: evaluator(self.model))
         measured = measured if isinstance(measured, dict) else {"score": measured}

@@ -22,6 +22,11 @@ from tests.training.toy_run import killed, toy_trainer
 # What stays, by the rule alone.
 
 
+class FakeJournal(dict):
+    def result(self, name, kind):
+        return self[name]
+
+
 def fake_run(fingerprints, pool=(), promoted=()):
     """A run after as many iterations as there are fingerprints behind those of the first student and the warm-up."""
     before, warm_up, *iterations = fingerprints
@@ -30,7 +35,7 @@ def fake_run(fingerprints, pool=(), promoted=()):
     gone: list[str] = []
     return SimpleNamespace(
         gone=gone,
-        journal=SimpleNamespace(result=lambda name, kind: results[name]),
+        journal=FakeJournal(results),
         folder=RunFolder(Path("out")),
         pool=SimpleNamespace(assistant_names=list(pool), promoted=set(promoted)),
         students=SimpleNamespace(forget=gone.append),

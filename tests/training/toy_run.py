@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import contextmanager
 
 import pytest
+from transformers import TrainerCallback
 
 from st_mta.scorers import BM25, BiEncoderScorer
 from st_mta.stores import Store
@@ -45,6 +48,29 @@ def killed(monkeypatch, stage, times=1):
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr(Distillation, "stage", dying)
         yield
+
+
+class DieAfter(TrainerCallback):
+    """Kills a training in the step after these."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.steps + 1:
+            raise RuntimeError("killed")
+
+
+def rewound(finished, folder, stage):
+    """A copy of a finished run's folder as it was before a stage of its journal."""
+    shutil.copytree(finished, folder)
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    names = list(state["stations"])
+    for name in names[names.index(stage) :]:
+        del state["stations"][name]
+    for copy in (folder / "state.json", folder / "state.json.bak"):
+        copy.write_text(json.dumps(state), encoding="utf-8")
+    return folder
 
 
 def toy_trainer(

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import CrossEncoder, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from torch import nn
 from transformers import set_seed
 
@@ -21,6 +21,7 @@ from st_mta.losses import (
     EmbeddingDistillationLoss,
     HiddenStateMSELoss,
     ListwiseKLLoss,
+    ListwiseRerankerLoss,
     MultiLevelDistillationLoss,
 )
 from st_mta.losses.by_name import find_loss
@@ -34,6 +35,7 @@ from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import FlatDocumentsCollator, listwise_dataset
 from st_mta.training.in_batch import TeacherTokens, TokenVectors
 from st_mta.training.regression import regress_embeddings, warm_up_arguments
+from st_mta.training.reranker.collator import PairsCollator
 from st_mta.training.sharing import order_of_batches
 from st_mta.types import Candidates, Texts
 from tests.tiny import WORDS, tiny_cross_encoder, tiny_sentence_transformer
@@ -48,6 +50,7 @@ PER_PROCESS: list[int] = []
 # Made before there is a process group, in which rank 0 alone would write the files that they are read from.
 STUDENT = tiny_sentence_transformer(seed=1)
 CROSS_ENCODER = tiny_cross_encoder(seed=3, dim=48)
+RERANKER = tiny_cross_encoder(seed=5)
 BI_ENCODER = tiny_sentence_transformer(seed=4, dim=48)
 ROUTER = static_queries()
 """A student of which a batch of queries or of passages passes through one half."""
@@ -176,8 +179,22 @@ LOSSES = {
     ),
     "margin-mse": (margin_mse, {}),
     "multi-level": (multi_level, {}),
+    "cross-encoder": (
+        lambda student, targets: ListwiseRerankerLoss(student, targets=targets, alpha=0.4, contrastive_weight=0.5),
+        {},
+    ),
     "embedding": (lambda student, _: EmbeddingDistillationLoss(student, terms=TERMS, map="none"), {}),
 }
+
+
+def student_is_reranker(student):
+    return isinstance(student, CrossEncoder)
+
+
+def student_of(name):
+    if name == "cross-encoder":
+        return RERANKER
+    return ROUTER if "router" in name else STUDENT
 
 
 def train_lists(
@@ -198,7 +215,9 @@ def train_lists(
         student,
         arguments,
         listwise_dataset(scored, queries),
-        FlatDocumentsCollator(student.preprocess, corpus=corpus, targets=regressed, teacher=teacher_of_batches()),
+        PairsCollator(student.preprocess, corpus=corpus)
+        if student_is_reranker(student)
+        else FlatDocumentsCollator(student.preprocess, corpus=corpus, targets=regressed, teacher=teacher_of_batches()),
         loss,
         targets=chosen,
         **(hosted or {}),
@@ -265,7 +284,9 @@ def with_terms(student):
 def trained(folder, num_processes, name):
     """Weights, loss's own weights and counts of one training by its name."""
     if name in LOSSES:
-        student, loss, done = train_lists(f"{folder}/{name}/checkpoints", num_processes, name)
+        student, loss, done = train_lists(
+            f"{folder}/{name}/checkpoints", num_processes, name, student=student_of(name)
+        )
     elif name == "sharing":
         arguments = arguments_of(folder, 1, batches="sharing")
         student, loss, done = train_lists(
@@ -281,11 +302,10 @@ def trained(folder, num_processes, name):
     elif name.startswith("warm-up"):
         steps = {"max_steps": -1, "num_train_epochs": 1.0} if "epoch" in name else {}
         loss = {"warm-up terms": with_terms, "warm-up own loss": own_loss}.get(name)
-        begin = ROUTER if "router" in name else STUDENT
-        student, loss, done = warm_up(f"{folder}/{name}/checkpoints", num_processes, loss, begin, **steps)
+        student, loss, done = warm_up(f"{folder}/{name}/checkpoints", num_processes, loss, student_of(name), **steps)
     weights = {key: value.clone() for key, value in student.state_dict().items()}
     own = {} if loss is None else {k: v.clone() for k, v in loss.state_dict().items() if "projection" in k}
-    before = (ROUTER if "router" in name else STUDENT).state_dict()
+    before = student_of(name).state_dict()
     moved = {key: float((value - before[key]).abs().max()) for key, value in weights.items()}
     return {"weights": weights, "own": own, "done": done, "moved": moved}
 

@@ -1,7 +1,8 @@
 """The stages of a run, one file each, in the order of the flow.
 
 Before the iterations: `keep_student`, `judge`, `quality`, `regression_target`, `warm_up`. Every iteration: `mine`,
-`score`, `train`, `evaluate`, `promote`. At the end: `test`, `speed`, `serve`.
+`score`, `train`, `evaluate`, `promote`; where the teacher learns too, `teach` before `score`. At the end: `test`,
+`speed`, `serve`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from st_mta.run.results import Evaluated, Mined, Promoted, Scored, Trained
-from st_mta.training.run_state import RunState
+from st_mta.run.results import Evaluated, Mined, Promoted, Scored, Taught, Trained
+from st_mta.training.run_state import TEACH, RunState
 from st_mta.training.stages.evaluate import evaluate_student
 from st_mta.training.stages.mine import mine_candidates
 from st_mta.training.stages.promote import promote_student
 from st_mta.training.stages.score import score_candidates
+from st_mta.training.stages.teach import teach_teacher
 from st_mta.training.stages.train import train_student
 
 
@@ -41,3 +43,12 @@ ITERATION = (
     Stage("promote", promote_student, Promoted),
 )
 """Every iteration's stages; another one is one file and one line here."""
+TEACHING = Stage(TEACH, teach_teacher, Taught)
+"""Before the scoring of every iteration but the first, where the teacher learns too: an untrained student has nothing
+to teach."""
+
+
+def with_teaching(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages of an iteration in which the teacher learns before it scores."""
+    place = [stage.name for stage in stages].index("score")
+    return (*stages[:place], TEACHING, *stages[place:])

@@ -14,6 +14,9 @@ def evaluate_student(run: RunState, iteration: int, start_from: Path) -> Evaluat
     """Measures the iteration's student and writes its run file."""
     folder = run.folder.iteration(iteration)
     student = run.students.scorer(folder / STUDENT, STUDENT)
-    found, dev = evaluate_scorer(student, run.collection, "dev", depth=run.arguments.eval_depth)
+    first_stage = None if student.can_retrieve else run.first_stage()
+    found, dev = evaluate_scorer(
+        student, run.collection, "dev", depth=run.arguments.eval_depth, first_stage=first_stage
+    )
     write_run(folder / "dev.trec", found, tag=folder.name)
     return Evaluated(dev, student.fingerprint)

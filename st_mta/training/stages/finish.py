@@ -37,12 +37,16 @@ def speed(run: RunState, best: Path) -> dict[str, float | None]:
     for iteration in range(run.arguments.num_iterations):
         if (name := f"{run.folder.iteration(iteration).name}/score") in run.journal:
             known |= run.journal.result(name, Scored).pairs_per_second
+    if run.reranks and STUDENT not in known and BEFORE in known:
+        known[STUDENT] = known[BEFORE]  # of one architecture; it was not timed where a scale was given
     return queries_per_second(_all_systems(run, best), run.collection, run.arguments.eval_depth, known)
 
 
 def serve(run: RunState, best: Path) -> Served:
     """The student's quality with compressed passages, and with those of the models that share its space."""
     split = run.journal.result("test", Tested).split
+    if run.reranks:  # it stores no passages
+        return Served([])
     student, target = run.students.scorer(best, STUDENT), run.regression_target()
     mapped = [] if target is None or target in run.initial_scorers else [target]
     depth = run.arguments.eval_depth

@@ -35,4 +35,4 @@ def take_judgements(run: RunState) -> None:
     dev = {query_id: grades for query_id, grades in dev.items() if grades}
     run.collection = replace(before, qrels={**before.qrels, "dev": dev})
     if isinstance(run.evaluator, CollectionEvaluator) and run.evaluator.collection is before:
-        run.evaluator = CollectionEvaluator(run.collection, "dev")
+        run.evaluator = run.evaluator.over(run.collection)

@@ -10,6 +10,7 @@ from st_mta.atomic import atomic_path
 from st_mta.mining import mine, positive_ranks, save_candidates, searched_depth
 from st_mta.run.results import Mined
 from st_mta.training.curriculum import count_hard, draw_queries, training_positives, training_queries
+from st_mta.training.reranker.ranks import ranks_in_lists
 from st_mta.training.run_state import STUDENT, RunState
 from st_mta.types import IntArray, Qrels, Retrieved, Scorer
 
@@ -50,6 +51,10 @@ def mine_candidates(run: RunState, iteration: int, start_from: Path) -> Mined:
 
 def _student_ranks(run: RunState, student: Scorer, available: IntArray, positives: Qrels) -> IntArray:
     """At which rank the student finds the first positive of every training query; 0 where it does not."""
+    if not student.can_retrieve:
+        return ranks_in_lists(
+            student, run.collection, available, run.retrievers(student), positives, run.settled.num_candidates
+        )
     # One more than asked for, since the query's own passage may be dropped.
     depth = min(run.arguments.eval_depth + 1, len(run.collection.corpus))
     deepest = max(depth, _mined_depth(run, available, positives))

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 def choose_regression_target(run: RunState) -> RegressionTarget:
     """By quality on dev; none where there is no bi-encoder, or nothing is regressed."""
     arguments = run.arguments
+    if run.reranks:
+        return RegressionTarget()
     width = run.students.original.get_embedding_dimension()
     usable = usable_bi_encoders(run.initial_scorers, width, arguments.regression_map)
     if not usable or not (arguments.regression_epochs or run.settled.regression_weight):

@@ -44,7 +44,7 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
     complete = score_lists(run, score_all(run.collection, mined, run.pool.scorers))
     lists, filtered = filter_lists(run, complete, iteration, start_from)
     save_scored(folder, lists)
-    sample = lists.select(_calibration_rows(lists))
+    sample = lists.select(calibration_rows(lists))
     scores, mask, _ = sample.dense()
     temperatures = fit_temperatures(
         scores, mask, run.arguments.calibration, run.arguments.target_entropy, list(lists.scorers)
@@ -125,10 +125,13 @@ def _fit_student_scale(run: RunState, sample: ScoredCandidates, student: Scorer)
     if run.arguments.scale is not None:
         return None
     scores, mask, _ = score_all(run.collection, sample.candidates, [student]).dense()
-    return 1 / fit_temperature(scores[:, 0], mask, run.arguments.target_entropy, student.name)
+    scale = 1 / fit_temperature(scores[:, 0], mask, run.arguments.target_entropy, student.name)
+    # Nothing bounds a cross-encoder's logits: it becomes surer by itself, and a new head's noise is not enlarged.
+    return min(1.0, scale) if run.reranks else scale
 
 
-def _calibration_rows(lists: ScoredCandidates) -> IntArray:
+def calibration_rows(lists: ScoredCandidates) -> IntArray:
+    """Rows of the lists on which temperatures are fitted, spread evenly."""
     return np.unique(np.linspace(0, len(lists) - 1, CALIBRATION_QUERIES).astype(np.int64))
 
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def warm_up(run: RunState) -> WarmedUp:
     """Has trained on unlabelled text, by all processes, or says why it does not."""
-    columns = trainable_columns(run.students.original, run.arguments.router_mapping)
+    columns = [] if run.reranks else trainable_columns(run.students.original, run.arguments.router_mapping)
     target = run.regression_target()
     if (reason := _reason_to_skip(run, columns)) is not None or target is None:
         logger.info("No warm-up: %s.", reason)
@@ -69,6 +69,8 @@ def warm_up_together(run: RunState) -> Trained:
 def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:
     if run.arguments.regression_epochs == 0:
         return "regression_epochs is 0"
+    if run.reranks:
+        return "a cross-encoder has no embeddings to regress"
     if not columns:
         return "no weight that the student's embeddings depend on is trainable"
     if run.regression_target() is None:
