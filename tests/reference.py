@@ -682,3 +682,29 @@ def bradley_terry(wins, prior):
         if moved < 1e-12:
             break
     return scores
+
+
+# --- labels and texts --------------------------------------------------------------------------------------------
+
+
+def relabelled(rows, margin):
+    """Lists of (passage, grade, score) with the teacher's positive first where it is surer than of every label.
+
+    Args:
+        rows: Lists of (passage, grade, teacher's score); a grade of 0 is no positive.
+        margin: By which it has to be surer.
+
+    Returns:
+        The lists as (passage, grade), and the numbers of those that changed.
+    """
+    lists, changed = [], []
+    for number, row in enumerate(rows):
+        labels = [(score, grade) for _, grade, score in row if grade > 0]
+        best = max(range(len(row)), key=lambda place: (row[place][2], -place))
+        plain = [(passage, grade) for passage, grade, _ in row]
+        if labels and row[best][1] == 0 and row[best][2] > max(score for score, _ in labels) + margin:
+            changed.append(number)
+            taken = (row[best][0], max(grade for _, grade in labels))
+            plain = [taken, *plain[:best], *plain[best + 1 :]]
+        lists.append(plain)
+    return lists, changed

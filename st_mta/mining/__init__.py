@@ -7,6 +7,7 @@ from st_mta.mining.false_negatives import drop_false_negatives
 from st_mta.mining.files import load_candidates, load_scored, save_candidates, save_scored
 from st_mta.mining.near_positives import similarity_to_positives
 from st_mta.mining.positives import positive_ranks
+from st_mta.mining.relabelling import relabel
 from st_mta.mining.sampling import SAMPLING_STRATEGIES
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "load_scored",
     "mine",
     "positive_ranks",
+    "relabel",
     "save_candidates",
     "save_scored",
     "searched_depth",

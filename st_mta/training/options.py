@@ -88,11 +88,45 @@ class MethodOptions:
         help="That margin for each iteration, the last for all that follow; negative ones filter less. None is 0, and "
         "0.15 for similarity.",
     )
+    relabel: float | None = option(
+        None,
+        within=NOT_NEGATIVE,
+        group=CANDIDATES,
+        help="Where the teacher scores a candidate above every labelled positive by more than this margin (in its raw "
+        "scores), take the candidate as the positive of the list; the labelled ones stay in it. None believes the "
+        "labels.",
+    )
     num_crops: int = option(
         4000,
         within=count_from(1),
         group=CANDIDATES,
-        help="Training queries cropped from passages where the collection brings none.",
+        help="Training queries cropped from passages where the collection brings none, or made by query_generator.",
+    )
+    query_generator: str | None = option(
+        None,
+        group=CANDIDATES,
+        help="Make training queries from passages, besides those of the collection: a sequence-to-sequence model (a "
+        "folder or Hub id), your own module:function (passages -> a list of queries for each), or a file of generated "
+        "queries (.jsonl, .tsv, .parquet with passage id and query).",
+    )
+    query_generator_options: dict[str, Any] | None = option(
+        None,
+        group=CANDIDATES,
+        help="How that model generates, as JSON: prompt (with {passage} in it), beams, temperature, top_k, top_p, "
+        "max_new_tokens, max_length, batch_size. None samples with top_k 25 and top_p 0.95.",
+    )
+    queries_per_passage: int | None = option(
+        None, within=count_from(1), group=CANDIDATES, help="Queries generated from a passage at most; None is 3."
+    )
+    round_trip: int | None = option(
+        None,
+        within=count_from(0),
+        group=CANDIDATES,
+        help="Keep a generated query only where its passage is among so many that round_trip_with finds; 0 keeps all, "
+        "None is 20.",
+    )
+    round_trip_with: str | None = option(
+        None, group=CANDIDATES, help="The retriever for that, named like an assistant; None is bm25."
     )
     regression_epochs: float = option(
         2.0,
@@ -287,6 +321,7 @@ class MethodOptions:
         check_ranks(self.range_min, self.range_max)
         self._check_functions()
         self._check_filter()
+        self._check_generation()
         self._check_regression()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
             parent()
@@ -308,6 +343,16 @@ class MethodOptions:
                 expected="filter_false_negatives to say what the margins are: 'relative', 'absolute' or 'similarity'",
                 got=f"filter_margins={self.filter_margins} and no filter",
                 remedy="set filter_false_negatives, or leave the margins out",
+            )
+
+    def _check_generation(self) -> None:
+        names = ("query_generator_options", "queries_per_passage", "round_trip", "round_trip_with")
+        given = [name for name in names if getattr(self, name) is not None]
+        if self.query_generator is None and given:
+            raise InputError(
+                expected="query_generator to say what makes the queries",
+                got=f"{given[0]}={getattr(self, given[0])!r} and no query_generator",
+                remedy=f"set query_generator, or leave {given[0]} out",
             )
 
     def _check_regression(self) -> None:

@@ -18,6 +18,7 @@ OPTIONS = {
     "regression_weight": 0.5,
     "target_entropy": 0.6,
     "batches": "sharing",
+    "relabel": 0.01,
 }
 
 
