@@ -708,3 +708,19 @@ def relabelled(rows, margin):
             plain = [taken, *plain[:best], *plain[best + 1 :]]
         lists.append(plain)
     return lists, changed
+
+
+def document_score(scores, best):
+    """A document's score: the sum of the ``best`` highest of its windows' scores; None of a window counts nothing."""
+    known = sorted((score for score in scores if score is not None), reverse=True)
+    return sum(known[:best]) if known else None
+
+
+def windows(words, size, stride):
+    """The windows of a list of words: each of ``size`` words at most, the last one ends with the text."""
+    found, start = [], 0
+    while True:
+        found.append(words[start : start + size])
+        if start + size >= len(words):
+            return found
+        start += stride

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from st_mta.collections import with_dev_split, with_training_queries
+from st_mta.collections import with_dev_split, with_training_queries, with_windows
 from st_mta.generators import load_generator, with_generated_queries
 from st_mta.generators.load import QUERIES_PER_PASSAGE
 from st_mta.scorers import ScorerOptions, load_scorer
@@ -19,14 +19,23 @@ ROUND_TRIP = 20
 def collection_of_run(
     collection: Collection, arguments: MultiAssistantTrainingArguments, options: ScorerOptions
 ) -> Collection:
-    """The collection with a train and a dev split.
+    """The collection with a train and a dev split, cut into windows where the arguments say so.
 
     Queries are generated where the arguments name a generator, into the store of ``options``; the dev split is of the
     collection's own queries where it has enough of them.
 
     Raises:
-        InputError: If no training query can be had.
+        InputError: If no training query can be had, or the collection is cut already and is to be cut again.
     """
+    collection = _with_queries(collection, arguments, options)
+    if arguments.windows is None:
+        return collection
+    return with_windows(collection, arguments.windows, arguments.window_stride, arguments.best_windows or 1)
+
+
+def _with_queries(
+    collection: Collection, arguments: MultiAssistantTrainingArguments, options: ScorerOptions
+) -> Collection:
     with_dev = partial(with_dev_split, seed=arguments.seed, max_queries=arguments.max_eval_queries)
     if arguments.query_generator is None:
         return with_dev(with_training_queries(collection, arguments.seed, arguments.num_crops))

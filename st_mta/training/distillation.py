@@ -19,6 +19,7 @@ from st_mta.collections.unlabelled import load_texts
 from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator
+from st_mta.evaluation.documents import refuse_finished
 from st_mta.losses.by_name import find_loss
 from st_mta.processes import processes
 from st_mta.run.best import BestSoFar
@@ -87,6 +88,7 @@ class Distillation(RunState):
             [load_scorer(assistant, options) for assistant in _several(assistants)],
         )
         whole = collection_of_run(loaded, arguments, options)
+        refuse_finished(pool.scorers, whole)
         viewed = check_views(
             pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
         )

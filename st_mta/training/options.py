@@ -128,6 +128,25 @@ class MethodOptions:
     round_trip_with: str | None = option(
         None, group=CANDIDATES, help="The retriever for that, named like an assistant; None is bm25."
     )
+    windows: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Cut every document into windows of so many words, for teacher, assistants and student; documents are "
+        "ranked and judged, each by its best window (MaxP). None reads passages as they are.",
+    )
+    window_stride: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Words from the beginning of a window to that of the next; None is half a window.",
+    )
+    best_windows: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="A document's score is the sum of those of so many of its windows, the best ones; None is 1.",
+    )
     regression_epochs: float = option(
         2.0,
         within=NOT_NEGATIVE,
@@ -322,6 +341,7 @@ class MethodOptions:
         self._check_functions()
         self._check_filter()
         self._check_generation()
+        self._check_windows()
         self._check_regression()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
             parent()
@@ -353,6 +373,22 @@ class MethodOptions:
                 expected="query_generator to say what makes the queries",
                 got=f"{given[0]}={getattr(self, given[0])!r} and no query_generator",
                 remedy=f"set query_generator, or leave {given[0]} out",
+            )
+
+    def _check_windows(self) -> None:
+        given = [name for name in ("window_stride", "best_windows") if getattr(self, name) is not None]
+        if self.windows is None and given:
+            raise InputError(
+                expected="windows to say how many words a window has",
+                got=f"{given[0]}={getattr(self, given[0])} and no windows",
+                remedy=f"set windows, or leave {given[0]} out",
+            )
+        if self.windows is not None and (self.window_stride or 1) > self.windows:
+            raise InputError(
+                expected=f"a window_stride of at most {self.windows}, the words of a window",
+                got=str(self.window_stride),
+                consequence="words between two windows would never be read",
+                remedy="choose a smaller stride",
             )
 
     def _check_regression(self) -> None:

@@ -191,7 +191,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         report = build_report(
             journal=run.journal,
             folder=run.folder,
-            collection=run.collection,
+            collection=run.collection.over_documents,
             scorers=run.initial_scorers,
             before=run.students.scorer(run.folder.student_before, BEFORE),
             student=run.students.scorer(best.folder, STUDENT),
@@ -207,7 +207,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         attach_lineage(student, report, made_from=self.model)
         with run.folder.manifest.recording("report"):
             run.students.save(student, run.folder.student)
-            write_report(run.folder.root, report, collection=run.collection)
+            write_report(run.folder.root, report, collection=run.collection.over_documents)
         self._take_student(student)
         return report
 

@@ -19,6 +19,8 @@ OPTIONS = {
     "target_entropy": 0.6,
     "batches": "sharing",
     "relabel": 0.01,
+    "windows": 6,
+    "best_windows": 2,
 }
 
 

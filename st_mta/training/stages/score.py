@@ -13,6 +13,7 @@ from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.mining import (
+    best_windows,
     drop_false_negatives,
     in_corpus_order,
     load_candidates,
@@ -42,6 +43,7 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
     folder = run.folder.iteration(iteration)
     mined = in_corpus_order(load_candidates(folder / "candidates.parquet"))
     _encode_students(run, mined.queries, iteration, start_from)
+    mined = best_windows(run.collection, mined, run.pool.teacher)
     complete = score_lists(run, score_all(run.collection, mined, run.pool.scorers))
     labelled, relabelled = relabel_lists(run, complete)
     lists, filtered = filter_lists(run, labelled, iteration, start_from)
@@ -195,7 +197,7 @@ def fit_dev_weights(
         depth=arguments.range_max,
     )
     lists = lists.select(np.flatnonzero(lists.lengths))
-    scored = score_all(collection, lists, assistants)
+    scored = score_all(collection, best_windows(collection, lists, retrievers[0]), assistants)
     known = torch.from_numpy(~np.isnan(scored.scores).all(axis=1))
     scores, mask, positive = scored.filled().dense()
     log_probs = masked_log_softmax(calibrate(scores, mask, temperatures, arguments.calibration), mask[:, None])
