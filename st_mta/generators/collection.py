@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from st_mta.errors import InputError
 from st_mta.generators.base import QueryGenerator
-from st_mta.mining.copies import first_copies
+from st_mta.mining.copies import first_of_same
 from st_mta.ranges import check_number, count_from
 from st_mta.types import BoolArray, Collection, IntArray, Qrels, Scorer, Texts, by_query
 
@@ -133,14 +133,14 @@ def _finds_back(collection: Collection, found: Generated, depth: int, retriever:
         return np.zeros(0, dtype=np.bool_)
     numbers, k = np.arange(len(found.queries)), min(depth, len(collection.corpus))
     best = retriever.retrieve(found.queries, collection.corpus, numbers, k).passages[found.query]
-    first = first_copies(collection.corpus)
+    first = first_of_same(collection)
     same = (best >= 0) & (first[best] == first[found.passage][:, None])
     return np.asarray(same.any(axis=1))
 
 
 def _added(collection: Collection, found: Generated, notes: list[str]) -> Collection:
     query_ids = found.queries.take_ids(found.query)
-    qrels: Qrels = by_query(query_ids, collection.corpus.take_ids(found.passage), [1] * len(query_ids))
+    qrels: Qrels = by_query(query_ids, collection.judged_ids(found.passage), [1] * len(query_ids))
     before = collection.queries
     texts = pa.chunked_array([*before.column.chunks, *found.queries.column.chunks], pa.large_string())
     return replace(

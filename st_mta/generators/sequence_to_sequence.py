@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class SequenceToSequenceGenerator(StoringGenerator):
         seed: Of the sampling; no part of a search by beams.
         generation: How it generates.
         options: Store, precision and device.
-        name: For reports; the path by default.
+        name: For reports; the Hub id or the name of the folder by default.
 
     Raises:
         InputError: If no such model can be loaded, or there are fewer beams than queries.
@@ -97,7 +98,8 @@ class SequenceToSequenceGenerator(StoringGenerator):
         name: str | None = None,
     ) -> None:
         options = options or ScorerOptions()
-        self.name, self.count, self.seed = name or path, queries_per_passage, seed
+        self.name = name or (Path(path).name if Path(path).is_dir() else path)
+        self.count, self.seed = queries_per_passage, seed
         self.generation = generation or GenerationOptions()
         self.part_size = self.generation.batch_size
         _refuse_few_beams(self.generation.beams, queries_per_passage)

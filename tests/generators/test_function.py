@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from st_mta.errors import InputError
@@ -93,11 +95,16 @@ def test_of_two_at_a_time_one_waits_for_the_other(tmp_path, monkeypatch):
     assert made == [ask(["one", "two words"])] * 2 and asked == [2]
 
 
-def test_what_is_damaged_is_made_again(tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "other rows"])
+def test_what_is_damaged_is_made_again(tmp_path, damage):
     generator = FunctionGenerator(Billed(), store=Store(tmp_path))
     generator.queries(CORPUS, np.array([0, 1]))
     (part,) = (tmp_path / "queries" / generator.fingerprint).glob("*.parquet")
-    part.write_bytes(part.read_bytes()[:-3])
+    if damage == "cut":
+        part.write_bytes(part.read_bytes()[:-3])
+    else:
+        table = pq.read_table(part)
+        pq.write_table(table.set_column(1, "queries", pa.array([["other"]] * 2)), part)
     service = Billed()
     assert FunctionGenerator(service, store=Store(tmp_path)).queries(CORPUS, np.array([1])) == ask(["two words"])
     assert service.asked == Counter(["two words"])

@@ -42,6 +42,11 @@ def test_a_sample_depends_on_passage_and_seed_alone(path, tmp_path):
     assert made_by(path, tmp_path / "b", batch_size=2) == whole
     assert [queries[:2] for queries in made_by(path, tmp_path / "c", count=3)] == whole
     assert made_by(path, tmp_path / "d", seed=2) != whole
+    alike = Texts(["a", "b"], ["cat dog", "cat  dog"])  # the same tokens
+    first, second = load_generator(
+        path, generation=SHORT, options=ScorerOptions(Store(tmp_path / "e"), "fp32", "cpu")
+    ).queries(alike, np.arange(2))
+    assert first != second
 
 
 def test_noise_makes_samples_of_the_distribution():
