@@ -11,15 +11,19 @@ from st_mta.types import (
     Collection,
     FloatArray,
     IntArray,
+    Lists,
     Retrieved,
     Scorer,
     Texts,
     Windows,
     numbers_within,
+    offsets_of,
     starts_of,
 )
 
 AHEAD = 4  # windows searched for each document wanted, at first
+TAKEN = "name kind can_retrieve bounded partial listwise ordered parameters layers timed".split()
+"""Attributes of a scorer of documents that are those of the scorer of their windows."""
 
 
 def documents_of(found: Retrieved, windows: Windows, k: int) -> Retrieved:
@@ -79,7 +83,7 @@ class DocumentScorer(Scorer):
     def __init__(self, scorer: Scorer, collection: Collection) -> None:
         assert collection.windows is not None
         self.scorer, self.corpus, self.windows = scorer, collection.corpus, collection.windows
-        for attribute in ("name", "kind", "can_retrieve", "bounded", "partial", "parameters", "layers", "timed"):
+        for attribute in TAKEN:
             setattr(self, attribute, getattr(scorer, attribute))
 
     @property
@@ -91,10 +95,16 @@ class DocumentScorer(Scorer):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) scores of documents."""
-        lengths = self.windows.lengths[passage_positions]
-        windows = np.repeat(self.windows.offsets[passage_positions], lengths) + numbers_within(lengths)
+        lengths, windows = self.windows.lengths[passage_positions], self.windows.of(passage_positions)
         scores = self.scorer.score(queries, self.corpus, np.repeat(query_positions, lengths), windows)
         return sum_of_best(scores, lengths, self.windows.best)
+
+    def score_lists(self, queries: Texts, corpus: Texts, lists: Lists) -> FloatArray:
+        """(P,) scores of the documents of whole lists: the windows of all of a list's documents are one list."""
+        lengths = self.windows.lengths[lists.passages]
+        whole = np.bincount(np.repeat(lists.rows, lengths), minlength=len(lists))
+        windows = Lists(lists.queries, offsets_of(whole), self.windows.of(lists.passages))
+        return sum_of_best(self.scorer.score_lists(queries, self.corpus, windows), lengths, self.windows.best)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The k best documents; where a sum counts, among the k documents whose found windows are best."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from st_mta.types import Candidates, Collection, Scorer, numbers_within, offsets_of
+from st_mta.types import Candidates, Collection, Lists, Scorer, numbers_within, offsets_of
 
 
 def best_windows(collection: Collection, lists: Candidates, scorer: Scorer) -> Candidates:
@@ -25,8 +25,9 @@ def best_windows(collection: Collection, lists: Candidates, scorer: Scorer) -> C
     document = windows.document[lists.passages]
     lengths = windows.lengths[document]
     pair = np.repeat(np.arange(len(document)), lengths)
-    passages = windows.offsets[document][pair] + numbers_within(lengths)
-    scores = scorer.score(collection.queries, collection.corpus, lists.pair_queries[pair], passages)
+    passages = windows.of(document)
+    whole = Lists(lists.queries, offsets_of(np.bincount(lists.rows[pair], minlength=len(lists))), passages)
+    scores = scorer.score_lists(collection.queries, collection.corpus, whole)
     kept = np.lexsort((-scores, pair))[numbers_within(lengths) < windows.best]
     of = pair[kept]
     return Candidates(

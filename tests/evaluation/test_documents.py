@@ -10,7 +10,7 @@ from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator, best_passages, evaluate_scorer
 from st_mta.evaluation.documents import DocumentScorer, documents_of, refuse_finished, sum_of_best
 from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, StoredScores
-from st_mta.types import Retrieved, Scorer
+from st_mta.types import Lists, Retrieved, Scorer
 from tests import reference
 from tests.tiny import WORDS, tiny_cross_encoder, tiny_sentence_transformer
 
@@ -92,6 +92,9 @@ def test_scores_and_searches_are_of_one_mind(best):
     of = collection.windows.document
     by_loops = [[reference.document_score(row[of == one].tolist(), best) for one in range(12)] for row in scores]
     np.testing.assert_allclose(found, by_loops, rtol=1e-6)
+    lists = Lists(np.array([1, 0]), np.array([0, 3, 15]), np.array([4, 2, 11, *range(12)]))
+    in_lists = scorer.score_lists(collection.queries, documents, lists)
+    np.testing.assert_array_equal(in_lists, [*found[1, [4, 2, 11]], *found[0]])
     ranked = scorer.retrieve(collection.queries, documents, np.array([0, 1]), 12)
     np.testing.assert_array_equal(ranked.passages, np.argsort(-found, axis=1, kind="stable"))
     np.testing.assert_allclose(ranked.scores, -np.sort(-found, axis=1))
