@@ -808,3 +808,45 @@ def exp3(count, draws, divergences, explore=0.2, memory=0.9):
         before = choice, shares[choice]
         choices.append(choice)
     return choices, [(1 - explore) * weight / sum(weights) + explore / count for weight in weights]
+
+
+# --- labels and texts --------------------------------------------------------------------------------------------
+
+
+def relabelled(rows, margin):
+    """Lists of (passage, grade, score) with the teacher's positive first where it is surer than of every label.
+
+    Args:
+        rows: Lists of (passage, grade, teacher's score); a grade of 0 is no positive.
+        margin: By which it has to be surer.
+
+    Returns:
+        The lists as (passage, grade), and the numbers of those that changed.
+    """
+    lists, changed = [], []
+    for number, row in enumerate(rows):
+        labels = [(score, grade) for _, grade, score in row if grade > 0]
+        best = max(range(len(row)), key=lambda place: (row[place][2], -place))
+        plain = [(passage, grade) for passage, grade, _ in row]
+        if labels and row[best][1] == 0 and row[best][2] > max(score for score, _ in labels) + margin:
+            changed.append(number)
+            taken = (row[best][0], max(grade for _, grade in labels))
+            plain = [taken, *plain[:best], *plain[best + 1 :]]
+        lists.append(plain)
+    return lists, changed
+
+
+def document_score(scores, best):
+    """A document's score: the sum of the ``best`` highest of its windows' scores; None of a window counts nothing."""
+    known = sorted((score for score in scores if score is not None), reverse=True)
+    return sum(known[:best]) if known else None
+
+
+def windows(words, size, stride):
+    """The windows of a list of words: each of ``size`` words at most, the last one ends with the text."""
+    found, start = [], 0
+    while True:
+        found.append(words[start : start + size])
+        if start + size >= len(words):
+            return found
+        start += stride

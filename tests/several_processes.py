@@ -16,7 +16,7 @@ from torch import distributed
 
 from st_mta.errors import InputError
 from st_mta.processes import processes
-from st_mta.run.seen import refuse_unseen
+from st_mta.run.seen import refuse_other_texts, refuse_unseen
 from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, ListFunctionScorer, SparseScorer
 from st_mta.scorers import sparse as sparse_scorer
 from st_mta.stores import Store
@@ -133,6 +133,11 @@ def talk(rank: int, count: int, folder: str) -> None:
         except InputError as error:
             seen["unseen"] = str(error)
     team.barrier()
+    refuse_other_texts("the same")
+    try:
+        refuse_other_texts("other" if rank == 1 else "the same")
+    except InputError as error:
+        seen["other texts"] = str(error)
     Path(folder, f"talk-{rank}-of-{count}").write_bytes(pickle.dumps(seen))
 
 

@@ -24,6 +24,7 @@ BELOW_BASE = {
     "backbones": [],
     "scorers": ["collections", "stores", "search", "backbones"],
     "mining": ["collections", "stores"],
+    "generators": ["collections", "stores", "scorers", "mining"],
     "assistants": [],
     "losses": ["stores", "backbones"],
     "evaluation": ["collections", "stores", "search"],

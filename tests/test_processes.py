@@ -78,6 +78,11 @@ def test_an_output_folder_has_to_be_seen_by_all(heard):
     assert all("an output folder that all 3 processes see" in seen["unseen"] for seen in heard[3])
 
 
+def test_a_collection_that_is_not_everywhere_the_same_is_refused_by_all(heard):
+    assert "other texts" not in heard[1][0]
+    assert all("the same collection on all 3 processes" in seen["other texts"] for seen in heard[3])
+
+
 def test_where_rank_0_fails_in_a_training_the_others_end(tmp_path):
     run_in_processes(2, fail_in_training, str(tmp_path))
     assert (tmp_path / "failed-0").read_text() == "ValueError: the disk is full"

@@ -27,6 +27,12 @@ class Config(TuningConfig):
         basic=True,
         help="Scorers to fuse the cross-encoder with, by weights fitted on dev: named as for distill.",
     )
+    labels_from: str | None = option(
+        None,
+        group=INPUTS,
+        basic=True,
+        help="A scorer that labels queries without judgements, named as for distill.",
+    )
     num_candidates: int = option(64, within=count_from(2), help="Passages per development query to compare on.")
 
 

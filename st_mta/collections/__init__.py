@@ -10,6 +10,7 @@ from st_mta.collections.load import load_collection
 from st_mta.collections.pydocs import pydocs
 from st_mta.collections.splits import crop_queries, with_dev_split, with_training_queries
 from st_mta.collections.view import View, read_view
+from st_mta.collections.windows import with_windows
 
 __all__ = [
     "BENCHMARKS",
@@ -25,4 +26,5 @@ __all__ = [
     "read_view",
     "with_dev_split",
     "with_training_queries",
+    "with_windows",
 ]

@@ -150,7 +150,7 @@ def _one_of_each(corpus: Texts, generator: np.random.Generator) -> Iterator[tupl
         block = order[start : start + BLOCK]
         draws = generator.random((len(block), 2))
         for passage_id, passage, draw in zip(corpus.take_ids(block), corpus.take(block), draws):
-            words = _words(passage)
+            words = word_spans(passage)
             longest = min(MAX_WORDS, len(words) // 2)
             if longest < MIN_WORDS:
                 continue
@@ -160,9 +160,9 @@ def _one_of_each(corpus: Texts, generator: np.random.Generator) -> Iterator[tupl
             yield f"crop:{passage_id}:{first}:{length}", " ".join(passage[start:end].split())
 
 
-def _words(passage: str) -> list[tuple[int, int]]:
-    """Begin and end of every word."""
-    return [word.span() for word in _word_pattern().finditer(passage)]
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Begin and end of every word; without blanks between words, of every two characters."""
+    return [word.span() for word in _word_pattern().finditer(text)]
 
 
 @cache

@@ -10,6 +10,7 @@ import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer import SentenceTransformer
 
+from st_mta.evaluation.documents import documents_of
 from st_mta.evaluation.measures import MEASURES, evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
 from st_mta.progress import progress
@@ -27,7 +28,7 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
     names its values without a similarity ("scifact_dev_ndcg@10"), so that the two are not confused.
 
     Args:
-        collection: Corpus, queries and judgements.
+        collection: Corpus, queries and judgements; where passages are windows, documents are ranked and measured.
         split: The judged split to search for.
         name: Prefix of the values; by default collection and split.
         measures: Names from ``MEASURES``; the first is the primary metric.
@@ -64,7 +65,7 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         self.relevance_level = relevance_level
         self.write_predictions = write_predictions
         self.queries = judged_queries(collection, split)
-        self.own = own_passages(collection, self.queries)
+        self.own = own_passages(collection.over_documents, self.queries)
         self.primary_metric = f"{self.name}_{self.measures[0]}" if self.name else self.measures[0]
 
     def __call__(
@@ -82,11 +83,14 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
 
     def search(self, model: SentenceTransformer) -> Run:
         """The model's ranking of the corpus for each query of the split."""
-        wanted = min(self.depth + int((self.own >= 0).any()), len(self.collection.corpus))
+        over, windows = self.collection.over_documents, self.collection.windows
+        wanted = min(self.depth + int((self.own >= 0).any()), len(over.corpus))
+        most = wanted if windows is None else wanted * int(windows.lengths.max())  # then they are of enough documents
         queries = self._encode(model.encode_query, self.collection.queries.take(self.queries))
-        scores, positions = self._nearest(model, queries, wanted)
+        scores, positions = self._nearest(model, queries, min(most, len(self.collection.corpus)))
         found = Retrieved(self.queries, positions.cpu().numpy(), scores.cpu().numpy())
-        return cut(found, self.depth, self.own).to_run(self.collection.queries, self.collection.corpus)
+        found = found if windows is None else documents_of(found, windows, wanted)
+        return cut(found, self.depth, self.own).to_run(over.queries, over.corpus)
 
     def over(self, collection: Collection) -> CollectionEvaluator:
         """The evaluator of a run over another collection: the same split, all measures."""

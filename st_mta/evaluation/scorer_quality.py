@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from st_mta.errors import InputError
+from st_mta.evaluation.documents import over_documents
 from st_mta.evaluation.measures import evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
 from st_mta.types import Collection, IntArray, Lists, Retrieved, Run, Scorer, offsets_of
@@ -28,7 +29,7 @@ def evaluate_scorer(
 
     Args:
         scorer: A teacher or an assistant.
-        collection: Corpus, queries and judgements.
+        collection: Corpus, queries and judgements; where passages are windows, documents are ranked and measured.
         split: "dev", "test" or whatever the collection has.
         depth: Passages per query that are ranked and measured.
         first_stage: For scorers that cannot search, a scorer whose passages they re-rank, or these passages (see
@@ -42,6 +43,9 @@ def evaluate_scorer(
         InputError: If the split has no judgements, or a first stage is needed and missing, incomplete or unable to
             search.
     """
+    if collection.windows is not None:
+        first_stage = over_documents(first_stage, collection) if isinstance(first_stage, Scorer) else first_stage
+        scorer, collection = over_documents(scorer, collection), collection.over_documents
     queries, qrels = judged_queries(collection, split), collection.qrels[split]
     own = own_passages(collection, queries)
     finished = scorer.ranking(collection.queries, collection.corpus, queries, depth + 1)
@@ -80,7 +84,11 @@ def _warn_of_gaps(run: Run, scorer: str, collection: str, split: str) -> None:
 
 
 def best_passages(searcher: Scorer, collection: Collection, queries: IntArray, depth: int) -> Retrieved:
-    """The ``depth`` best passages of each query, and one more: the passage with the query's id may be dropped."""
+    """The ``depth`` best passages of each query, and one more: the passage with the query's id may be dropped.
+
+    Where passages are windows these are positions of documents.
+    """
+    searcher, collection = over_documents(searcher, collection), collection.over_documents
     wanted = min(depth + 1, len(collection.corpus))
     return searcher.retrieve(collection.queries, collection.corpus, queries, wanted)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice
-from st_mta.mining.copies import first_copies, loose_keys, repeated
+from st_mta.mining.copies import first_of_same, loose_keys, repeated
 from st_mta.mining.listing import Listing
 from st_mta.mining.positives import Positives, find_positives
 from st_mta.mining.sampling import SAMPLING_STRATEGIES, top
@@ -96,7 +96,7 @@ def mine(
             picks.append(picking.pick(found, (range_min, depth), random, listed=listed))
         else:  # a search would bring nothing
             picks.append(np.zeros((len(query_positions), 0), dtype=np.int64))
-    sources, first = (QRELS, *(retriever.name for retriever in retrievers)), first_copies(collection.corpus)
+    sources, first = (QRELS, *(retriever.name for retriever in retrievers)), first_of_same(collection)
     return _assemble(query_positions, labelled, picks, shares, num_candidates, sources, first)
 
 
@@ -124,8 +124,9 @@ def searched_depth(collection: Collection, query_positions: IntArray, positives:
 
 def _searched(collection: Collection, labelled: Positives, depth: int) -> int:
     """So many ranks that ``depth`` are left without the positives; more positives than that are not worth it."""
-    room = min(_most_taken_out(labelled, first_copies(collection.corpus)), depth)
-    return min(depth + room, len(collection.corpus))
+    room, total = min(_most_taken_out(labelled, first_of_same(collection)), depth), len(collection.corpus)
+    spread = 1 if collection.windows is None else -(-total // len(collection.windows.documents))
+    return min((depth + room) * spread, total)  # several windows of a document take several ranks
 
 
 def _most_taken_out(labelled: Positives, first: IntArray) -> int:
@@ -157,7 +158,7 @@ class _Picking:
 
     def eligible(self, found: Retrieved, rows: slice) -> BoolArray:
         """Which entries of these rows may become negatives."""
-        passages, first = found.passages[rows], first_copies(self.collection.corpus)
+        passages, first = found.passages[rows], first_of_same(self.collection)
         query_keys = loose_keys(self.collection.queries)[found.queries[rows], None]
         # A passage with the query's own text comes where questions are to be matched with questions.
         excluded = loose_keys(self.collection.corpus)[passages] == query_keys

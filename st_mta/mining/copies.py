@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from st_mta.stores.keys import KeyArray
-from st_mta.types import BoolArray, IntArray, Texts, numbers_within
+from st_mta.types import BoolArray, Collection, IntArray, Texts, numbers_within
 
 BLANKS = r"[\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{200B}\x{FEFF}]+"
 """White space of every script, and the marks of width zero that exports leave behind."""
@@ -41,6 +41,13 @@ def first_copies(corpus: Texts) -> IntArray:
         _, first, group = np.unique(loose_keys(corpus), return_index=True, return_inverse=True)
         _firsts[corpus] = first[group].astype(np.int64)
     return _firsts[corpus]
+
+
+def first_of_same(collection: Collection) -> IntArray:
+    """(n,) for every passage the first one judged alike: with its text, or of a document with the same text."""
+    if (windows := collection.windows) is None:
+        return first_copies(collection.corpus)
+    return windows.offsets[first_copies(windows.documents)][windows.document]
 
 
 def with_copies(passages: IntArray, first: IntArray) -> tuple[IntArray, IntArray]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from st_mta.mining.copies import first_copies
+from st_mta.mining.copies import first_of_same, repeated
 from st_mta.types import BoolArray, Collection, IntArray, Qrels, Ragged, Retrieved, offsets_of
 
 
@@ -40,7 +40,7 @@ class Positives(Ragged):
 
         Args:
             passages: (Q, K), -1 is padding.
-            first: (n,) as of [`first_copies`].
+            first: (n,) as of [`first_of_same`].
         """
         if len(self.passages) == 0:
             return np.zeros(passages.shape, dtype=bool)
@@ -53,13 +53,13 @@ class Positives(Ragged):
 def find_positives(collection: Collection, query_positions: IntArray, qrels: Qrels | None) -> Positives:
     """The passages of grade 1 and above of each query, best grade first, equal grades in the order of the qrels.
 
-    Passages that the corpus does not have are left out.
+    Passages that the corpus does not have are left out; of a document that is cut its first window is named.
     """
     judged = [(qrels or {}).get(query_id, {}) for query_id in collection.queries.take_ids(query_positions)]
     lengths = np.asarray([len(grades) for grades in judged], dtype=np.int64)
     rows = np.repeat(np.arange(len(judged), dtype=np.int64), lengths)
     grades = np.asarray([grade for grades in judged for grade in grades.values()], dtype=np.int64)
-    passages = collection.corpus.find([passage_id for grades in judged for passage_id in grades])
+    passages = collection.find_judged([passage_id for grades in judged for passage_id in grades])
     kept = (grades >= 1) & (passages >= 0)
     rows, grades, passages = rows[kept], grades[kept], passages[kept]
     order = np.lexsort((-grades, rows))
@@ -69,10 +69,13 @@ def find_positives(collection: Collection, query_positions: IntArray, qrels: Qre
 def positive_ranks(retrieved: Retrieved, collection: Collection, qrels: Qrels) -> IntArray:
     """(Q,) the rank, from 1, of each query's first passage of grade 1 and above; 0 where none was retrieved.
 
-    A passage with the text of one of grade 1 counts as that one.
+    A passage with the text of one of grade 1 counts as that one. Where passages are windows, documents are counted.
     """
-    positives = find_positives(collection, retrieved.queries, qrels)
-    hits = positives.mark(retrieved.passages, first_copies(collection.corpus))
+    passages, first = retrieved.passages, first_of_same(collection)
+    hits = find_positives(collection, retrieved.queries, qrels).mark(passages, first)
     if hits.shape[1] == 0:
         return np.zeros(len(hits), dtype=np.int64)
-    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
+    ranks = np.arange(1, hits.shape[1] + 1)[None].repeat(len(hits), axis=0)
+    if collection.windows is not None:
+        ranks = np.cumsum(~repeated(np.where(passages >= 0, first[passages], -1)), axis=1)
+    return np.where(hits.any(axis=1), ranks[np.arange(len(hits)), hits.argmax(axis=1)], 0)

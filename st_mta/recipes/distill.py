@@ -142,6 +142,7 @@ def distill(config: DistillConfig) -> Report:
         config.student,
         *config.assistants,
         *([config.teacher_view] if config.teacher_view else []),
+        *([config.query_generator] if config.query_generator else []),
         str(config.store or default_folder()),
     ]
     if config.overwrite and config.config_file is not None:

@@ -17,10 +17,12 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 
 from st_mta.assistants.weights import fit_log_linear
 from st_mta.atomic import atomic_write_text
+from st_mta.collections import load_collection
 from st_mta.evaluation import evaluate_run
 from st_mta.mining import mine
 from st_mta.outputs import check_output_folder
 from st_mta.ranges import check_number, count_from
+from st_mta.recipes.labelling import labelled_by, soft_labels
 from st_mta.recipes.tune import TuningSettings, remove_checkpoints, tunable_collection, tune, tuning_lists
 from st_mta.run.identity import refuse_other_configuration
 from st_mta.run.lock import one_at_a_time
@@ -31,7 +33,7 @@ from st_mta.scorers.lengths import limit_length, usable_length
 from st_mta.scorers.saved_kind import saved_kind
 from st_mta.stores import Store
 from st_mta.training.student_folders import save_student
-from st_mta.types import Candidates, Collection, FloatArray, Scorer
+from st_mta.types import Candidates, Collection, FloatArray, IntArray, Scorer
 
 RELEVANT = 10.0
 """Label of a relevant passage; ListNet takes a softmax over the labels, which so is one-hot to four digits."""
@@ -72,6 +74,7 @@ def make_teacher(
     num_candidates: int = 64,
     settings: TuningSettings | None = None,
     store: Store | str | Path | None = None,
+    labels_from: str | None = None,
 ) -> TeacherChoice:
     """Fine-tunes a cross-encoder with mined negatives, fits its fusion with others on dev, and takes the better one.
 
@@ -83,26 +86,38 @@ def make_teacher(
         num_candidates: Passages per development query on which everything is compared.
         settings: How to train.
         store: Where scores and embeddings are kept.
+        labels_from: A scorer, named likewise, that labels what has no judgements: its distributions over the lists of
+            such training queries (spans of passages where there are none) are what the cross-encoder learns, and its
+            best passages are the judgements of a dev split that has none. So a bi-encoder labels for a cross-encoder
+            in Trans-Encoder (Liu et al. 2022), by scores of given pairs there.
 
     Raises:
-        InputError: If the folder holds another configuration, or the collection has no judged training queries.
+        InputError: If the folder holds another configuration, or there are neither judged training queries nor
+            ``labels_from``.
     """
     check_number("num_candidates", num_candidates, count_from(2))
     folder, settings = check_output_folder(output_dir), settings or TuningSettings()
-    collection = tunable_collection(collection, settings)
     store = Store.at(store)
     options = settings.scorer_options(store)
+    if labels_from is None:
+        collection = tunable_collection(collection, settings)
     others = [load_scorer(name, options) for name in fuse_with]
     searchers = [scorer for scorer in others if scorer.can_retrieve]
     if not searchers:
         encodes = saved_kind(model_path(base)) != "cross-encoder"
         searchers = [load_scorer(load_student(base), options, name=base)] if encodes else []
         searchers.append(BM25(store=store))
-    refuse_other_configuration(folder, {"base": base, "collection": collection.fingerprint, **asdict(settings)})
+    labeller = None if labels_from is None else load_scorer(labels_from, options)
+    source = load_collection(collection)
+    collection = source if labeller is None else labelled_by(labeller, source, searchers, settings)
+    known = {"base": base, "collection": collection.fingerprint, **asdict(settings)}
+    refuse_other_configuration(folder, known | ({} if labeller is None else {"labels_from": labeller.fingerprint}))
     tuned = folder / "cross-encoder"
     if not tuned.exists():
         checkpoints = folder / "cross-encoder.tuning"
-        save_student(_tuned_cross_encoder(base, collection, searchers, settings, checkpoints), tuned)
+        lists = tuning_lists(collection, searchers, settings)
+        labels = _labels(collection, lists, labeller, source.queries_of("train"))
+        save_student(_tuned_cross_encoder(base, collection, lists, labels, settings, checkpoints), tuned)
         remove_checkpoints(checkpoints)
     scorers = [load_scorer(str(tuned), options), *others]
     choice = choose_teacher(collection, scorers, searchers, [str(tuned), *fuse_with], folder, num_candidates)
@@ -145,21 +160,33 @@ def choose_teacher(
     return TeacherChoice(best, ndcg, weights, len(lists), len(lists.passages) / max(1, len(lists)))
 
 
+def _labels(collection: Collection, lists: Candidates, labeller: Scorer | None, judged: IntArray) -> FloatArray:
+    """(P,) what a softmax makes the distributions to learn of: one-hot for judged queries, else the labeller's."""
+    labels = (RELEVANT * lists.positive).astype(np.float32)
+    if labeller is None:
+        return labels
+    return np.where(np.isin(lists.pair_queries, judged), labels, soft_labels(labeller, collection, lists))
+
+
 def _tuned_cross_encoder(
-    base: str, collection: Collection, searchers: list[Scorer], settings: TuningSettings, folder: Path
+    base: str,
+    collection: Collection,
+    lists: Candidates,
+    labels: FloatArray,
+    settings: TuningSettings,
+    folder: Path,
 ) -> CrossEncoder:
-    """A cross-encoder with a fresh head, tuned by the softmax cross-entropy of each positive among its negatives."""
+    """A cross-encoder with a fresh head, tuned by the cross-entropy with the softmax of each list's labels (P,)."""
     torch.manual_seed(settings.seed)
     model = CrossEncoder(model_path(base), num_labels=1, device=settings.device)
     length = usable_length(model, settings.max_length, base)
     limit_length(model, None if length is None else 2 * length)
-    lists = tuning_lists(collection, searchers, settings)
     rows = list(pairwise(lists.offsets.tolist()))
-    texts, labels = collection.corpus.take(lists.passages), (RELEVANT * lists.positive).tolist()
+    texts = collection.corpus.take(lists.passages)
     columns = {
         "query": collection.queries.take(lists.queries),
         "passages": [texts[start:end] for start, end in rows],
-        "labels": [labels[start:end] for start, end in rows],
+        "labels": [labels[start:end].tolist() for start, end in rows],
     }
     loss = ListNetLoss(model, mini_batch_size=PAIRS_AT_ONCE)
     tune(model, Dataset.from_dict(columns), loss, settings, folder)

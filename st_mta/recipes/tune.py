@@ -107,7 +107,8 @@ def tunable_collection(source: Collection | str | Path, settings: TuningSettings
     raise InputError(
         expected="training queries with a relevant passage each",
         got=f"none in {collection.name}",
-        remedy="add qrels/train.tsv; without judgements, distil from ready models (st-mta distill) instead",
+        remedy="add qrels/train.tsv; without judgements, have a ready model label (st-mta teacher --labels-from), or "
+        "distil from one (st-mta distill)",
     )
 
 

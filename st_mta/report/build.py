@@ -176,7 +176,11 @@ def _iteration(journal: Journal, index: int) -> Iteration:
         temperatures=dict(zip(scored.scorers, scored.temperatures)),
         seconds={stage: seconds[f"{name}/{stage}"] for stage in STAGES if f"{name}/{stage}" in seconds},
     )
-    known = {"filter_rate": scored.filter_rate, "alpha": trained.alpha}
+    known = {
+        "filter_rate": scored.filter_rate,
+        "relabelled_queries": scored.relabelled_queries,
+        "alpha": trained.alpha,
+    }
     entry.update({key: value for key, value in known.items() if value is not None})  # type: ignore[typeddict-item]
     if f"{name}/teach" in journal:
         taught = journal.result(f"{name}/teach", Taught)

@@ -154,9 +154,10 @@ TaughtTeacher = TypedDict("TaughtTeacher", {"name": str, "kept": bool, "steps": 
 class Iteration(TypedDict):
     """One iteration; ``selected`` and ``temperatures`` are keyed by (fused) assistant, ``seconds`` by stage.
 
-    ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives, ``alpha`` the weight
-    of the teacher beside the selected assistant (at the end of the iteration, where it moves), ``loss`` has the
-    "first" and the "last" logged.
+    ``filter_rate`` is the share of mined candidates that were dropped as likely false negatives,
+    ``relabelled_queries`` the number of queries whose positive the teacher chose, ``alpha`` the weight of the teacher
+    beside the selected assistant (at the end of the iteration, where it moves), ``loss`` has the "first" and "last"
+    logged.
     """
 
     iteration: int
@@ -172,6 +173,7 @@ class Iteration(TypedDict):
     seconds: dict[str, float]
     filter_rate: NotRequired[float]
     alpha: NotRequired[float]
+    relabelled_queries: NotRequired[int]
     selected_over_steps: NotRequired[SelectedOverSteps | None]
     teacher: NotRequired[TaughtTeacher]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,8 @@ from st_mta.report.wording import NOTHING, count, duration, measure, most_select
 from st_mta.visible import visible
 
 Row = Mapping[str, object]
+FILTERED_OR_RELABELLED = {"filter_rate": ("Filtered", "{:.1%}"), "relabelled_queries": ("Relabelled", "{:,}")}
+"""What only some runs say of an iteration: the column's title, and how its value is printed."""
 
 
 def markdown_table(rows: Sequence[Row], strong: int | None = None) -> str:
@@ -86,9 +89,9 @@ def size_of(entry: ModelEntry) -> dict[str, str]:
 
 
 def iteration_rows(report: Report) -> list[dict[str, str]]:
-    """One printable row per iteration; the filter's rate where any iteration has one."""
-    filtered = any("filter_rate" in entry for entry in report["iterations"])
-    rows = [_iteration_row(entry, filtered) for entry in report["iterations"]]
+    """One printable row per iteration; what was filtered, relabelled or taught where any iteration says so."""
+    shown = [name for name in FILTERED_OR_RELABELLED if any(name in entry for entry in report["iterations"])]
+    rows = [_iteration_row(entry, shown) for entry in report["iterations"]]
     if any("teacher" in entry for entry in report["iterations"]):
         rows = [{**row, "Teacher, dev": _taught(entry)} for row, entry in zip(rows, report["iterations"])]
     return rows
@@ -107,8 +110,8 @@ def best_row(report: Report) -> int | None:
     return numbers.index(report["best_iteration"]) if report["best_iteration"] in numbers else None
 
 
-def _iteration_row(entry: Iteration, filtered: bool) -> dict[str, str]:
-    loss, dropped = entry["loss"], entry.get("filter_rate")
+def _iteration_row(entry: Iteration, shown: Sequence[str]) -> dict[str, str]:
+    loss = entry["loss"]
     row = {
         "Iteration": str(entry["iteration"]),
         "Queries": f"{entry['queries']:,}",
@@ -120,7 +123,12 @@ def _iteration_row(entry: Iteration, filtered: bool) -> dict[str, str]:
         "Time": duration(sum(entry["seconds"].values())),
         "nDCG@10 (dev)": f"{entry['dev']['ndcg@10']:.3f}",
     }
-    return row | ({"Filtered": NOTHING if dropped is None else f"{dropped:.1%}"} if filtered else {})
+    more: Mapping[str, Any] = entry
+    columns = {name: FILTERED_OR_RELABELLED[name] for name in shown}
+    return row | {
+        title: form.format(more[name]) if more.get(name) is not None else NOTHING
+        for name, (title, form) in columns.items()
+    }
 
 
 def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:

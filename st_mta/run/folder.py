@@ -26,6 +26,7 @@ WRITTEN = (
     "dev-qrels.tsv",
     "config.yaml",
     "regression-map.safetensors",
+    "windows.parquet",
     "state.json",
     "state.json.bak",
     "manifest.jsonl",
@@ -64,6 +65,7 @@ class RunFolder:
         student_embeddings: The store of what is computed of the run's students.
         judgements: The teacher's judgements of development queries that came without any.
         regression_map: The map from the space of the bi-encoders that the student is regressed to, to the student's.
+        windows: Which window is of which document, where documents are cut.
         warm_up: The warm-up's student and checkpoints.
         runs: TREC run files of the test split.
         report: The report as JSON.
@@ -78,6 +80,7 @@ class RunFolder:
         self.student_embeddings = root / "student-embeddings"
         self.judgements = root / "dev-qrels.tsv"
         self.regression_map = root / "regression-map.safetensors"
+        self.windows = root / "windows.parquet"
         self.warm_up = root / "warm-up"
         self.runs = root / "runs"
         self.report = root / "report.json"

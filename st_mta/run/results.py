@@ -111,6 +111,7 @@ class Scored:
     filter_rate: float | None = None
     rescued_queries: float | None = None
     pairs_per_second: dict[str, float] = field(default_factory=dict)
+    relabelled_queries: int | None = None
 
 
 @dataclass(frozen=True)

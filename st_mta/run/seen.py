@@ -1,4 +1,4 @@
-"""Whether every process of a run sees its output folder."""
+"""Whether every process of a run sees its output folder, and the same texts."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def refuse_unseen(folder: Path) -> None:
             got=f"{folder}, in which some of them do not find what the first one has written",
             consequence="they could not read the lists to train on",
             remedy="name a folder on a file system that all machines share",
+        )
+
+
+def refuse_other_texts(fingerprint: str) -> None:
+    """Raises ``InputError`` on every process where some of them have made another collection of the same inputs.
+
+    Args:
+        fingerprint: Of this process's collection.
+    """
+    if processes().any(processes().share(fingerprint) != fingerprint):
+        raise InputError(
+            expected=f"the same collection on all {processes().size} processes",
+            got="another one on some of them, as machines with a store each generate queries of their own",
+            consequence="they would train on different texts",
+            remedy="name a store that all machines share (--store)",
         )
 
 

@@ -73,3 +73,8 @@ def mix(keys: KeyArray) -> KeyArray:
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return keys ^ (keys >> np.uint64(31))
+
+
+def keys_of_texts(texts: list[str]) -> KeyArray:
+    """The content keys of a few texts."""
+    return keys_of_column(pa.chunked_array([pa.array(texts, pa.large_string())]))

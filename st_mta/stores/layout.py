@@ -18,7 +18,7 @@ from st_mta.stores.spill import SPILL, may_be_running
 from st_mta.stores.uses import USED, mark_of
 
 DESCRIPTION = "scorer.json"
-ROOMS = ("searches", "scores", "embeddings", "tensors", "scorers")
+ROOMS = ("searches", "scores", "embeddings", "tensors", "queries", "scorers")
 """Searches go first: what is left of a deletion that was killed are then no results of embeddings that are gone."""
 DAY = 24 * 60 * 60.0
 

@@ -20,6 +20,7 @@ from st_mta.stores.eviction import Eviction, evict
 from st_mta.stores.layout import DESCRIPTION as DESCRIPTION
 from st_mta.stores.layout import files_of, fingerprints, last_use_of, spilled
 from st_mta.stores.ledger import Ledger
+from st_mta.stores.queries import QueryStore
 from st_mta.stores.scores import ScoreStore
 from st_mta.stores.searches import SearchStore
 from st_mta.stores.tensors import TensorStore
@@ -58,7 +59,7 @@ class StoredScorer:
 
 
 class Store:
-    """Scores, embeddings, token states and results of searches under one folder, shared by all collections and runs.
+    """Scores, embeddings, token states, searches and generated queries in one folder, for all collections and runs.
 
     Files get the permissions that the user's umask leaves, so that a group can share a store.
 
@@ -81,6 +82,7 @@ class Store:
         self.embeddings = EmbeddingStore(self.folder / "embeddings", self.ledger, self.uses, embeddings)
         self.tensors = TensorStore(self.folder / "tensors", self.uses)
         self.searches = SearchStore(self.folder / "searches", self.ledger, self.uses)
+        self.queries = QueryStore(self.folder / "queries", self.uses)
 
     @classmethod
     def at(cls, store: Store | Path | str | None) -> Store:

@@ -32,8 +32,9 @@ def training_positives(collection: Collection, folder: RunFolder, iteration: int
     for earlier in range(iteration):
         lists = load_candidates(folder.iteration(earlier) / "lists.parquet")
         marked = lists.keep(lists.positive & np.isin(lists.pair_queries, collection.unlabelled))
-        query_ids = collection.queries.take_ids(marked.pair_queries)
-        passage_ids = collection.corpus.take_ids(marked.passages)
+        first = marked.offsets[:-1][marked.lengths > 0]  # the others were its best of iterations before
+        query_ids = collection.queries.take_ids(marked.pair_queries[first])
+        passage_ids = collection.judged_ids(marked.passages[first])
         positives |= {query_id: {passage_id: 1} for query_id, passage_id in zip(query_ids, passage_ids)}
     return positives
 

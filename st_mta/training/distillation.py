@@ -14,11 +14,12 @@ from torch import nn
 from transformers import TrainerCallback
 
 from st_mta.assistants.pool import AssistantPool
-from st_mta.collections import load_collection, with_dev_split, with_training_queries
+from st_mta.collections import load_collection
 from st_mta.collections.unlabelled import load_texts
 from st_mta.collections.view import View
 from st_mta.errors import InputError
 from st_mta.evaluation import CollectionEvaluator, RerankingEvaluator
+from st_mta.evaluation.documents import refuse_finished
 from st_mta.losses.by_name import find_loss
 from st_mta.processes import processes
 from st_mta.run.best import BestSoFar
@@ -32,6 +33,7 @@ from st_mta.scorers.view import check_views
 from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
+from st_mta.training.collection_of_run import collection_of_run
 from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.in_batch import check_in_batch
 from st_mta.training.judgements import unjudged
@@ -73,24 +75,24 @@ class Distillation(RunState):
         callbacks: Sequence[TrainerCallback] = (),
         teacher_view: View | str | Path | None = None,
     ) -> Distillation:
-        """Loads and checks everything; nothing is written, and neither arguments nor student are changed.
+        """Loads and checks everything; neither arguments nor student are changed.
+
+        Nothing is written, but for generated queries, which go to the store.
 
         The arguments, and what is raised, are those of [`MultiAssistantTrainer`]; the student is copied.
         """
         store = Store.at(store)
         precision = "bf16" if computes_in_bf16(arguments) else "fp32"
         options = ScorerOptions(store, precision, str(arguments.device), arguments.max_length)
-        whole = with_dev_split(
-            with_training_queries(load_collection(collection), arguments.seed, arguments.num_crops),
-            arguments.seed,
-            max_queries=arguments.max_eval_queries,
-        )
+        loaded = load_collection(collection)
         unlabelled = None if arguments.regression_texts is None else load_texts(arguments.regression_texts)
         reader = load_scorer(teacher, options)
         pool = AssistantPool(
             reader if teacher_view is None else with_view(reader, teacher_view),
             [load_scorer(assistant, options) for assistant in _several(assistants)],
         )
+        whole = collection_of_run(loaded, arguments, options)
+        refuse_finished(pool.scorers, whole)
         viewed = check_views(
             pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
         )

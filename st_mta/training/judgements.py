@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from st_mta.mining import mine
-from st_mta.mining.copies import first_copies, with_copies
+from st_mta.mining import best_windows, mine
+from st_mta.mining.copies import first_of_same, with_copies
 from st_mta.types import Collection, IntArray, Qrels, Scorer, by_query
 
 RELEVANT = 10
@@ -37,12 +37,13 @@ def judge_by_teacher(
     """
     searching = [teacher] if teacher.can_retrieve else retrievers
     lists = mine(collection, queries, searching, None, num_candidates=max(2, depth), depth=max(2, depth))
+    lists = best_windows(collection, lists, teacher)
     scores = teacher.score_lists(collection.queries, collection.corpus, lists)
     lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
     order = np.lexsort((lists.passages, -scores, lists.rows))
     rank = np.arange(len(order)) - lists.offsets[lists.rows]
     best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1)
     # A list holds a text once; its copies are as relevant.
-    of, passages = with_copies(lists.passages[best], first_copies(collection.corpus))
+    of, passages = with_copies(lists.passages[best], first_of_same(collection))
     query_ids = collection.queries.take_ids(lists.pair_queries[best][of])
-    return by_query(query_ids, collection.corpus.take_ids(passages), grades[of].tolist())
+    return by_query(query_ids, collection.judged_ids(passages), grades[of].tolist())

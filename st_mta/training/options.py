@@ -89,11 +89,64 @@ class MethodOptions:
         help="That margin for each iteration, the last for all that follow; negative ones filter less. None is 0, and "
         "0.15 for similarity.",
     )
+    relabel: float | None = option(
+        None,
+        within=NOT_NEGATIVE,
+        group=CANDIDATES,
+        help="Where the teacher scores a candidate above every labelled positive by more than this margin (in its raw "
+        "scores), take the candidate as the positive of the list; the labelled ones stay in it. None believes the "
+        "labels.",
+    )
     num_crops: int = option(
         4000,
         within=count_from(1),
         group=CANDIDATES,
-        help="Training queries cropped from passages where the collection brings none.",
+        help="Training queries cropped from passages where the collection brings none, or made by query_generator.",
+    )
+    query_generator: str | None = option(
+        None,
+        group=CANDIDATES,
+        help="Make training queries from passages, besides those of the collection: a sequence-to-sequence model (a "
+        "folder or Hub id), your own module:function (passages -> a list of queries for each), or a file of generated "
+        "queries (.jsonl, .tsv, .parquet with passage id and query).",
+    )
+    query_generator_options: dict[str, Any] | None = option(
+        None,
+        group=CANDIDATES,
+        help="How that model generates, as JSON: prompt (with {passage} in it), beams, temperature, top_k, top_p, "
+        "max_new_tokens, max_length, batch_size. None samples with top_k 25 and top_p 0.95.",
+    )
+    queries_per_passage: int | None = option(
+        None, within=count_from(1), group=CANDIDATES, help="Queries generated from a passage at most; None is 3."
+    )
+    round_trip: int | None = option(
+        None,
+        within=count_from(0),
+        group=CANDIDATES,
+        help="Keep a generated query only where its passage is among so many that round_trip_with finds; 0 keeps all, "
+        "None is 20.",
+    )
+    round_trip_with: str | None = option(
+        None, group=CANDIDATES, help="The retriever for that, named like an assistant; None is bm25."
+    )
+    windows: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Cut every document into windows of so many words, for teacher, assistants and student; documents are "
+        "ranked and judged, each by its best window (MaxP). None reads passages as they are.",
+    )
+    window_stride: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="Words from the beginning of a window to that of the next; None is half a window.",
+    )
+    best_windows: int | None = option(
+        None,
+        within=count_from(1),
+        group=CANDIDATES,
+        help="A document's score is the sum of those of so many of its windows, the best ones; None is 1.",
     )
     regression_epochs: float = option(
         2.0,
@@ -315,6 +368,8 @@ class MethodOptions:
         check_ranks(self.range_min, self.range_max)
         self._check_functions()
         self._check_filter()
+        self._check_generation()
+        self._check_windows()
         self._check_regression()
         self._check_teacher()
         if (parent := getattr(super(), "__post_init__", None)) is not None:  # the host's arguments
@@ -337,6 +392,32 @@ class MethodOptions:
                 expected="filter_false_negatives to say what the margins are: 'relative', 'absolute' or 'similarity'",
                 got=f"filter_margins={self.filter_margins} and no filter",
                 remedy="set filter_false_negatives, or leave the margins out",
+            )
+
+    def _check_generation(self) -> None:
+        names = ("query_generator_options", "queries_per_passage", "round_trip", "round_trip_with")
+        given = [name for name in names if getattr(self, name) is not None]
+        if self.query_generator is None and given:
+            raise InputError(
+                expected="query_generator to say what makes the queries",
+                got=f"{given[0]}={getattr(self, given[0])!r} and no query_generator",
+                remedy=f"set query_generator, or leave {given[0]} out",
+            )
+
+    def _check_windows(self) -> None:
+        given = [name for name in ("window_stride", "best_windows") if getattr(self, name) is not None]
+        if self.windows is None and given:
+            raise InputError(
+                expected="windows to say how many words a window has",
+                got=f"{given[0]}={getattr(self, given[0])} and no windows",
+                remedy=f"set windows, or leave {given[0]} out",
+            )
+        if self.windows is not None and (self.window_stride or 1) > self.windows:
+            raise InputError(
+                expected=f"a window_stride of at most {self.windows}, the words of a window",
+                got=str(self.window_stride),
+                consequence="words between two windows would never be read",
+                remedy="choose a smaller stride",
             )
 
     def _check_regression(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from st_mta.assistants.weights import fit_log_linear
 from st_mta.evaluation import evaluate_scorer
-from st_mta.mining import mine
+from st_mta.mining import best_windows, mine
 from st_mta.scored import score_all
 from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.joined import JoinedScorer
@@ -85,7 +85,7 @@ def _fit_weights(scorers: Sequence[EmbeddingScorer], collection: Collection) -> 
         num_candidates=DEPTH * len(scorers),
         depth=DEPTH,
     )
-    scores, mask, positive = score_all(collection, lists, scorers).dense()
+    scores, mask, positive = score_all(collection, best_windows(collection, lists, scorers[0]), scorers).dense()
     found = np.asarray(fit_log_linear(SCALE * scores, positive, mask))
     shares = found / max(found.sum(), np.finfo(np.float64).tiny)
     return np.where(shares < LEAST, 0.0, shares).tolist()

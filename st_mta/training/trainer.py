@@ -22,7 +22,7 @@ from st_mta.processes import processes
 from st_mta.report import Report, write_report
 from st_mta.report.build import build_report
 from st_mta.run.lock import locked
-from st_mta.run.seen import refuse_unseen
+from st_mta.run.seen import refuse_other_texts, refuse_unseen
 from st_mta.scorers import load_any_student
 from st_mta.stores import Store
 from st_mta.training.arguments import MultiAssistantTrainingArguments
@@ -158,6 +158,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
             self._refuse("hyperparameter_search and ignore_keys_for_eval")
         run = self.distillation
         refuse_unseen(run.folder.root)
+        refuse_other_texts(run.collection.fingerprint)
         report = processes().lead(lambda: self._lead(resume_from_checkpoint), run.calls())
         if not processes().leads:
             student = run.students.load(run.folder.student)
@@ -190,7 +191,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         report = build_report(
             journal=run.journal,
             folder=run.folder,
-            collection=run.collection,
+            collection=run.collection.over_documents,
             scorers=run.initial_scorers,
             before=run.students.scorer(run.folder.student_before, BEFORE),
             student=run.students.scorer(best.folder, STUDENT),
@@ -206,7 +207,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         attach_lineage(student, report, made_from=self.model)
         with run.folder.manifest.recording("report"):
             run.students.save(student, run.folder.student)
-            write_report(run.folder.root, report, collection=run.collection)
+            write_report(run.folder.root, report, collection=run.collection.over_documents)
         self._take_student(student)
         return report
 

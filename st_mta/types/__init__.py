@@ -16,6 +16,7 @@ from st_mta.types.ragged import Ragged, numbers_within, offsets_of, starts_of
 from st_mta.types.retrieved import Retrieved, Run, run_of
 from st_mta.types.scorer import Scorer
 from st_mta.types.texts import Texts
+from st_mta.types.windows import Windows
 
 __all__ = [
     "BoolArray",
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "Scorer",
     "Texts",
+    "Windows",
     "by_query",
     "graded",
     "is_grade",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from st_mta.types.arrays import IntArray
 from st_mta.types.judgements import Qrels
 from st_mta.types.texts import Texts
+from st_mta.types.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Collection:
         licence: The licence of the data as stated by its source, or None.
         notes: What was dropped or made while loading, in sentences for the report.
         hub_id: The id of the Hub dataset it was read from, or None.
+        windows: Where the passages are windows: what of. Judgements are then those of the documents.
     """
 
     name: str
@@ -37,6 +39,25 @@ class Collection:
     licence: str | None = None
     notes: tuple[str, ...] = ()
     hub_id: str | None = None
+    windows: Windows | None = None
+
+    @property
+    def over_documents(self) -> Collection:
+        """The same with whole documents as passages, where these are windows."""
+        return self if self.windows is None else replace(self, corpus=self.windows.documents, windows=None)
+
+    def find_judged(self, ids: Sequence[str]) -> IntArray:
+        """Positions in the corpus of judged ids, -1 where unknown; of a document that of its first window."""
+        if self.windows is None:
+            return self.corpus.find(ids)
+        found = self.windows.documents.find(ids)
+        return np.where(found < 0, -1, self.windows.offsets[found])
+
+    def judged_ids(self, passages: IntArray) -> list[str]:
+        """The ids under which passages are judged: of windows those of their documents."""
+        if self.windows is None:
+            return self.corpus.take_ids(passages)
+        return self.windows.documents.take_ids(self.windows.document[passages])
 
     def queries_of(self, split: str) -> IntArray:
         """Positions of the split's judged queries, in the order of the qrels."""

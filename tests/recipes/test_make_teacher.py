@@ -11,12 +11,14 @@ from st_mta.cli.main import main
 from st_mta.collections import from_dictionaries
 from st_mta.errors import InputError
 from st_mta.mining import mine
+from st_mta.recipes import labelling
 from st_mta.recipes import make_teacher as module
 from st_mta.recipes.make_teacher import choose_teacher, make_teacher
 from st_mta.recipes.tune import TuningSettings
 from st_mta.scored import ScoredCandidates
 from st_mta.scorers import BM25, FusedScorer, load_scorer
 from st_mta.types import Scorer
+from tests import reference
 from tests.tiny import saved, tiny_sentence_transformer
 
 SETTINGS = TuningSettings(epochs=1, batch_size=8, learning_rate=1e-3, num_negatives=3, device="cpu", max_length=16)
@@ -148,3 +150,39 @@ def test_an_empty_collection_of_training_queries_is_refused(base, tmp_path):
     with pytest.raises(InputError, match="training queries"):
         make_teacher(base, bare, tmp_path / "out", settings=SETTINGS)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_judgements_a_scorer_labels(toy_collection, base, tmp_path):
+    """Its best passage is the relevant one, its distributions are learned, and its best ten judge the dev split."""
+    tables = toy_collection.corpus, toy_collection.queries
+    bare = from_dictionaries("bare", *({one: table[one] for one in table} for table in tables))
+    bm25 = BM25()
+    labelled = labelling.labelled_by(bm25, bare, [bm25], replace(SETTINGS, max_queries=12))
+    assert len(labelled.qrels["train"]) == 12 and len(labelled.qrels["dev"]) == 4
+    best = bm25.retrieve(bare.queries, bare.corpus, labelled.queries_of("train"), 1).passages[:, 0]
+    assert [list(grades) for grades in labelled.qrels["train"].values()] == [[f"p{one}"] for one in best]
+    assert all(max(grades.values()) == 2 and len(grades) <= 10 for grades in labelled.qrels["dev"].values())
+    lists = mine(labelled, labelled.queries_of("train"), [bm25], labelled.qrels["train"], num_candidates=5)
+    labels = labelling.soft_labels(bm25, labelled, lists)
+    scores = bm25.score(bare.queries, bare.corpus, lists.pair_queries, lists.passages)
+    np.testing.assert_allclose(labels / labels.max(), scores / scores.max(), rtol=1e-5)
+    shares = [
+        reference.entropy(reference.softmax(row.tolist(), [True] * len(row))) / np.log(len(row))
+        for row in np.split(labels, lists.offsets[1:-1])
+        if len(set(row.tolist())) > 1
+    ]
+    assert np.mean(shares) == pytest.approx(0.5, abs=1e-3)
+    settings = replace(SETTINGS, max_queries=12)
+    found = make_teacher(base, bare, tmp_path, settings=settings, store=tmp_path / "store", labels_from="bm25")
+    assert list(found.ndcg) == [str(tmp_path / "cross-encoder")] and found.queries == 4
+    with pytest.raises(InputError, match="labels_from"):
+        make_teacher(base, bare, tmp_path, settings=settings, store=tmp_path / "store", labels_from=base)
+
+
+def test_judgements_stay_beside_labels(toy_collection):
+    """Of a collection with both, the judged queries keep theirs."""
+    unlabelled = replace(toy_collection, unlabelled=toy_collection.queries_of("test"))
+    labelled = labelling.labelled_by(BM25(), unlabelled, [BM25()], SETTINGS)
+    train = labelled.qrels["train"]
+    assert {query: train[query] for query in toy_collection.qrels["train"]} == toy_collection.qrels["train"]
+    assert len(train) == 34 and labelled.qrels["dev"] == toy_collection.qrels["dev"]

@@ -18,6 +18,9 @@ OPTIONS = {
     "regression_weight": 0.5,
     "target_entropy": 0.6,
     "batches": "sharing",
+    "relabel": 0.01,
+    "windows": 6,
+    "best_windows": 2,
 }
 
 

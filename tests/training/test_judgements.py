@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from st_mta.collections import from_dictionaries
+from st_mta.collections import from_dictionaries, with_windows
 from st_mta.errors import InputError
 from st_mta.training.judgements import judge_by_teacher, unjudged
 from st_mta.types import Collection, Retrieved, Scorer
@@ -69,3 +69,15 @@ def test_copies_of_a_relevant_passage_are_as_relevant():
     made = from_dictionaries("made", corpus, {"a": "one"}, {"test": {"a": {"p0": 1}}})
     judged = judge_by_teacher(made, np.array([0]), Table(np.array([[1.0, 0.0, 1.0, 1.0]]), True), [], depth=4)
     assert judged == {"a": {"p0": 2, "p2": 2, "p3": 2, "p1": 1}}
+
+
+def test_of_windows_the_documents_are_judged():
+    """The teacher ranks by the best window of a document, not by the one that was found; copies are judged alike."""
+    corpus = {"a": "a1 a2", "b": "b1 b2", "c": "c1", "d": "b1 b2"}
+    collection = with_windows(from_dictionaries("made", corpus, {"q": "one"}), 1, 1)
+    retriever = Table(np.array([[9.0, 1, 8, 2, 7, 0, 0]]), can_retrieve=True)
+    teacher = Table(np.array([[0.0, 5, 1, 2, 3, 1, 2]]), can_retrieve=False)
+    judged = judge_by_teacher(collection, np.array([0]), teacher, [retriever], depth=5)
+    assert judged == {"q": {"a": 2, "b": 1, "c": 1, "d": 1}}
+    best = judge_by_teacher(collection, np.array([0]), retriever, [], depth=5)
+    assert best == {"q": {"a": 2, "b": 1, "c": 1, "d": 1}}

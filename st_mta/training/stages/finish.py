@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from st_mta.collections.windows import write_windows
 from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
 from st_mta.names import file_name
@@ -43,7 +44,12 @@ def speed(run: RunState, best: Path) -> dict[str, float | None]:
 
 
 def serve(run: RunState, best: Path) -> Served:
-    """The student's quality with compressed passages, and with those of the models that share its space."""
+    """The student's quality with compressed passages, and with those of the models that share its space.
+
+    Where documents are cut, the map from windows to documents is written for those who serve them.
+    """
+    if run.collection.windows is not None:
+        write_windows(run.folder.windows, run.collection)
     split = run.journal.result("test", Tested).split
     if run.reranks:  # it stores no passages
         return Served([])

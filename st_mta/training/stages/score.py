@@ -13,10 +13,12 @@ from st_mta.assistants.weights import fit_weights
 from st_mta.distributions import looks_like_sigmoid, masked_log_softmax
 from st_mta.errors import InputError
 from st_mta.mining import (
+    best_windows,
     drop_false_negatives,
     in_corpus_order,
     load_candidates,
     mine,
+    relabel,
     save_scored,
     similarity_to_positives,
 )
@@ -41,8 +43,10 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
     folder = run.folder.iteration(iteration)
     mined = in_corpus_order(load_candidates(folder / "candidates.parquet"))
     _encode_students(run, mined.queries, iteration, start_from)
+    mined = best_windows(run.collection, mined, run.pool.teacher)
     complete = score_lists(run, score_all(run.collection, mined, run.pool.scorers))
-    lists, filtered = filter_lists(run, complete, iteration, start_from)
+    labelled, relabelled = relabel_lists(run, complete)
+    lists, filtered = filter_lists(run, labelled, iteration, start_from)
     save_scored(folder, lists)
     sample = lists.select(calibration_rows(lists))
     scores, mask, _ = sample.dense()
@@ -59,6 +63,7 @@ def score_candidates(run: RunState, iteration: int, start_from: Path) -> Scored:
         dropped_queries=len(mined) - len(complete),
         candidates_per_query=len(lists.candidates.passages) / len(lists),
         pairs_per_second=speeds(run.pool.scorers),
+        relabelled_queries=relabelled,
         **filtered,
     )
 
@@ -88,6 +93,18 @@ def score_lists(run: RunState, scored: ScoredCandidates) -> ScoredCandidates:
             remedy="give a larger corpus, or stored scores that cover more passages of each query",
         )
     return known.filled().with_pseudo_positives()
+
+
+def relabel_lists(run: RunState, scored: ScoredCandidates) -> tuple[ScoredCandidates, int | None]:
+    """Takes the teacher's best passages as positives, where the arguments ask for it.
+
+    Returns:
+        The lists, and of how many queries it did; None where labels are believed.
+    """
+    if run.arguments.relabel is None:
+        return scored, None
+    found = relabel(scored, run.arguments.relabel)
+    return found.lists, len(found.rows)
 
 
 def filter_lists(
@@ -183,7 +200,7 @@ def fit_dev_weights(
         depth=arguments.range_max,
     )
     lists = lists.select(np.flatnonzero(lists.lengths))
-    scored = score_all(collection, lists, assistants)
+    scored = score_all(collection, best_windows(collection, lists, retrievers[0]), assistants)
     known = torch.from_numpy(~np.isnan(scored.scores).all(axis=1))
     scores, mask, positive = scored.filled().dense()
     log_probs = masked_log_softmax(calibrate(scores, mask, temperatures, arguments.calibration), mask[:, None])

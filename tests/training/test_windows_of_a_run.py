@@ -1,0 +1,51 @@
+"""A run over windows: documents in its run files and its report, windows in its lists, the map for those who serve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from st_mta.errors import InputError
+from st_mta.mining import load_candidates
+from st_mta.trec import read_run
+from tests.training.toy_run import toy_arguments, toy_trainer
+
+OPTIONS = {"windows": 4, "window_stride": 2, "num_iterations": 1, "regression_epochs": 0.0, "assistants": []}
+
+
+def test_a_whole_run(toy_collection, tmp_path):
+    out, store = tmp_path / "out", tmp_path / "store"
+    trainer = toy_trainer(out, store, toy_collection, **OPTIONS)
+    report, collection = trainer.train(), trainer.collection
+    assert len(collection.corpus) == 180 and report["collection"]["passages"] == 60
+    assert report["collection"]["fingerprint"] == collection.over_documents.fingerprint
+    assert any("60 documents are read as 180 windows" in note for note in report["collection"]["notes"])
+    for path in (*(out / "runs").glob("*.trec"), out / "iteration-00" / "dev.trec"):
+        for found in read_run(path).values():
+            assert set(found) <= set(toy_collection.corpus.ids)
+    lists = load_candidates(out / "iteration-00" / "lists.parquet")
+    teacher = trainer.distillation.pool.teacher
+    for row in range(len(lists)):
+        passages = lists.passages[lists.offsets[row] : lists.offsets[row + 1]]
+        of = collection.windows.document[passages]
+        assert len(set(of)) == len(of)
+        every = np.flatnonzero(np.isin(collection.windows.document, of))
+        scores = teacher.score(collection.queries, collection.corpus, np.full(len(every), lists.queries[row]), every)
+        best = {one: every[collection.windows.document[every] == one] for one in of}
+        by_window = dict(zip(every.tolist(), scores.tolist()))
+        for passage, document in zip(passages.tolist(), of):
+            assert by_window[passage] == max(by_window[one] for one in best[document].tolist())
+    assert pq.read_table(out / "windows.parquet").num_rows == 180
+    assert "p1" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_misuse_is_refused(tmp_path):
+    for options, message in (
+        ({"window_stride": 3}, "window_stride=3 and no windows"),
+        ({"best_windows": 2}, "best_windows=2 and no windows"),
+        ({"windows": 3, "window_stride": 4}, "at most 3"),
+        ({"windows": 0}, "windows"),
+    ):
+        with pytest.raises(InputError, match=message):
+            toy_arguments(tmp_path, **options)
