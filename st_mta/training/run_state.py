@@ -66,6 +66,7 @@ class RunState:
         evaluator: The host's evaluator during training, or None.
         callbacks: The user's callbacks.
         unwanted_callbacks: Types of callbacks of the host that the user has removed.
+        recipe: Name of the recipe that the options come from, or None.
     """
 
     arguments: MultiAssistantTrainingArguments
@@ -80,6 +81,7 @@ class RunState:
     evaluator: BaseEvaluator | None = None
     callbacks: Sequence[TrainerCallback] = ()
     unwanted_callbacks: Sequence[type[TrainerCallback]] = ()
+    recipe: str | None = None
     initial_scorers: list[Scorer] = field(init=False)
 
     def __post_init__(self) -> None:
