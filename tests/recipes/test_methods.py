@@ -69,12 +69,28 @@ def lists(toy_collection):
     return replace(found, grades=found.positive.astype(np.int64))
 
 
+def prefer(queries, first, second):
+    """Prefers the longer passage of each pair."""
+    return np.array([1.0 if len(one) > len(other) else 0.0 for one, other in zip(first, second)])
+
+
+def score_lists(queries, lists):
+    """Scores by length."""
+    return [[float(len(passage)) for passage in passages] for passages in lists]
+
+
+TEACHERS = {
+    "pairdistill": f"pairwise:{__name__}:prefer",
+    "list-scorer": f"list:{__name__}:score_lists",
+}
+
+
 def given(name, data, models, output):  # noqa: F811
     """The options that a user has to give, in tiny."""
     teacher = "bi-encoder" if name in BI_ENCODER_TEACHES else "cross-encoder"
     options = {
         "collection": str(data / "data"),
-        "teacher": models[teacher],
+        "teacher": TEACHERS.get(name, models[teacher]),
         "student": models["student"],
         "assistants": [models["assistant"], "bm25"],
         "store": models["store"],

@@ -15,6 +15,8 @@ from st_mta.recipes.plan.readers import Reader, readers
 from st_mta.recipes.plan.work import PAIRS, SEARCHES, TEXTS, Work
 from st_mta.scorers import EmbeddingScorer
 from st_mta.scorers.base import StoringScorer
+from st_mta.scorers.preferences import PairwiseScorer
+from st_mta.scorers.through_store import ThroughStore
 from st_mta.stores import text_keys
 from st_mta.stores.embeddings import Role
 from st_mta.stores.keys import KeyArray
@@ -200,7 +202,7 @@ class Foreseen:
             if isinstance(reader.scorer, EmbeddingScorer):
                 self.embed(reader, "query", queries)
             else:
-                self._count_pairs(reader, queries, per_query)
+                self._count_pairs(reader, queries, comparisons(reader.scorer, per_query))
 
     def _count_pairs(self, reader: Reader, queries: IntArray, per_query: int) -> None:
         distinct = np.unique(queries)
@@ -211,14 +213,15 @@ class Foreseen:
         each = self.rates.scoring(reader) if new else 0.0
         texts = sum(sizes.bytes_of(table) / max(1, len(table)) for table in (reader.queries, reader.corpus))
         tokens = sum(self.rates.tokens(reader, role) for role in ("query", PASSAGES)) if new else 0
+        what = "comparisons" if isinstance(reader.scorer, PairwiseScorer) else "pairs scored"
         self.add(
-            f"pairs scored by {reader.scorer.name}",
+            f"{what} by {reader.scorer.name}",
             unit=PAIRS,
             count=new,
             stored=int(reused.sum()),
             tokens=int(new * tokens),
             read=int(new * texts),
-            written=new * sizes.PER_SCORE if isinstance(reader.scorer, StoringScorer) else 0,
+            written=new * sizes.PER_SCORE if isinstance(reader.scorer, ThroughStore) else 0,
             seconds=None if each is None else each * new,
         )
 
@@ -231,6 +234,15 @@ class Foreseen:
                 counts += scorer.store.scores.per_query(scorer.stored_under(reader.corpus), text_keys(reader.queries))
             self._stored_pairs[reader.key] = counts
         return self._stored_pairs[reader.key]
+
+
+def comparisons(scorer: Scorer, per_query: int) -> int:
+    """What is computed for a list: its passages, or the pairs of them that are compared."""
+    if not isinstance(scorer, PairwiseScorer):
+        return per_query
+    every = per_query * (per_query - 1) // 2
+    some = every if scorer.comparisons is None else min(every, -(-per_query * scorer.comparisons // 2))
+    return some * (2 if scorer.both_orders else 1)
 
 
 def _searches_key(first: Reader, scorer: Scorer | Reader) -> str:

@@ -12,9 +12,12 @@ import numpy as np
 
 from st_mta.recipes.plan.readers import Reader
 from st_mta.scorers import EmbeddingScorer
-from st_mta.scorers.base import PairScorer, StoringScorer
+from st_mta.scorers.base import PairScorer
 from st_mta.scorers.batches import estimated_tokens
 from st_mta.scorers.lengths import longest_input
+from st_mta.scorers.listwise import ListScorer
+from st_mta.scorers.preferences import PairwiseScorer
+from st_mta.scorers.through_store import ThroughStore
 from st_mta.search.backends import BACKENDS
 from st_mta.search.corpus import search_corpus
 from st_mta.stores.embeddings import Embeddings, Role
@@ -28,6 +31,8 @@ PASSAGES_INDEXED = 2048
 SAMPLE = 1000
 """Texts whose tokens are counted."""
 DEPTH = 100
+PASSAGES_LISTED = 16
+"""In a list for scorers of lists."""
 
 
 class Rates:
@@ -82,6 +87,8 @@ class Rates:
 
     def _measured_scoring(self, reader: Reader) -> float:
         corpus, scorer = self._part_of(reader.corpus), _apart(reader.scorer)
+        if isinstance(scorer, (ListScorer, PairwiseScorer)):
+            return self._measured_lists(reader, corpus, scorer)
 
         def score(count: int) -> None:
             queries, passages = self._some(len(reader.queries), count), self._some(len(corpus), count)
@@ -91,6 +98,20 @@ class Rates:
                 scorer.score(reader.queries, corpus, queries, passages)
 
         return seconds_each(score, TEXTS_AT_MOST)
+
+    def _measured_lists(self, reader: Reader, corpus: Texts, scorer: ListScorer | PairwiseScorer) -> float:
+        """Seconds for a passage of a list, or for a comparison."""
+
+        def ask(count: int) -> None:
+            first, second = (corpus.take(self._some(len(corpus), count)[::step]) for step in (1, -1))
+            queries = reader.queries.take(self._some(len(reader.queries), count))
+            if isinstance(scorer, PairwiseScorer):
+                scorer.prefer(queries, first, second)
+                return
+            lists = [first[start : start + PASSAGES_LISTED] for start in range(0, count, PASSAGES_LISTED)]
+            scorer.predict_lists(queries[: len(lists)], lists)
+
+        return seconds_each(ask, TEXTS_AT_MOST)
 
     def _measured_search(self, reader: Reader) -> tuple[float, float]:
         corpus, queries = self._part_of(reader.corpus), np.unique(self._some(len(reader.queries), QUERIES_AT_MOST))
@@ -121,7 +142,7 @@ class Rates:
 def _apart(scorer: Scorer) -> Scorer:
     """A copy of a scorer that computes everything, and keeps nothing."""
     copied = copy.copy(scorer)
-    if isinstance(copied, StoringScorer):
+    if isinstance(copied, ThroughStore):
         copied.store = None
     return copied
 

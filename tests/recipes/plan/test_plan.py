@@ -14,6 +14,7 @@ from st_mta.recipes.plan import make as making
 from st_mta.recipes.plan.make import plan_of
 from st_mta.recipes.plan.steps import Training, steps_of
 from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer, StoredScores
+from st_mta.scorers.list_functions import ListFunctionScorer, PairwiseFunctionScorer
 from st_mta.stores import Store
 from tests.cli.test_main import data  # noqa: F401
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
@@ -163,6 +164,36 @@ def test_a_training_takes_its_steps_and_what_is_beside_them(tmp_path, toy_collec
 )
 def test_steps_are_counted_as_the_host_does(given, steps):
     assert steps_of(*given) == steps
+
+
+def prefer(queries, first, second):
+    """Prefers the longer passage."""
+    return [float(len(one) >= len(other)) for one, other in zip(first, second)]
+
+
+def score_lists(queries, lists):
+    """Scores by length."""
+    return [[float(len(passage)) for passage in passages] for passages in lists]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "each"), [(PairwiseFunctionScorer(prefer), 10), (ListFunctionScorer(score_lists), 5)]
+)
+def test_comparisons_and_passages_of_lists_are_counted(scorer, each, tmp_path, toy_collection):
+    scorer.store = Store(tmp_path / "store")
+    trainer = toy_trainer(
+        tmp_path / "out",
+        None,
+        toy_collection,
+        store=scorer.store,
+        teacher=scorer,
+        assistants=[],
+        num_iterations=1,
+        regression_epochs=0.0,
+    )
+    run = trainer.distillation
+    scored = {work.stage: work.count for work in plan_of(run).works if work.unit == "pairs"}
+    assert scored["iteration-00/score"] == 24 * each
 
 
 def test_a_service_is_not_asked(tmp_path, toy_collection):
