@@ -20,6 +20,7 @@ HOW: Mapping[str, str] = {
     "quickstart": TRAINS,
     "distill": TRAINS,
     "cycle": TRAINS,
+    "recipes": ALONE,
     "evaluate": SHARES,
     "score": SHARES,
     "encode": SHARES,
@@ -77,7 +78,14 @@ class Launch:
 
     def alone(self, arguments: Sequence[str]) -> bool:
         """Whether rank 0 does without the others: also where it only shows help, or knows no such verb."""
-        return self.size == 1 or asks_for_help(arguments) or HOW.get("".join(arguments[:1]), ALONE) == ALONE
+        if self.size == 1 or asks_for_help(arguments) or asks_for_a_plan(arguments):
+            return True
+        return HOW.get("".join(arguments[:1]), ALONE) == ALONE
+
+
+def asks_for_a_plan(arguments: Sequence[str]) -> bool:
+    """Whether a command line only asks what a run would do, which is measured in one process."""
+    return any(argument.replace("_", "-") in ("--plan", "--plan-json") for argument in arguments)
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:

@@ -38,6 +38,7 @@ VERBS = {
     "quickstart": "distil a small retriever on this machine's own Python documentation, in minutes, offline",
     "distill": "distil a teacher and assistants into a student on your collection",
     "cycle": "have a bi-encoder and a cross-encoder teach each other, without judgements",
+    "recipes": "list published methods as options for distill, or show one of them",
     "evaluate": "measure models on a collection, with run files and a paired test",
     "score": "score query-passage candidates with a model and keep the scores",
     "encode": "encode a collection with a bi-encoder and keep the embeddings",

@@ -53,6 +53,8 @@ def parse(
         parser.error(_unknown_flag(left[0], parser))
     found = {} if file is None else read_yaml(Path(file).expanduser(), config_class)
     found |= typed_options(config_class, {_flag(name): given[name] for name in given}, "the command line")
+    # What was not given may have other sources, such as a recipe.
+    found = getattr(config_class, "completed", dict)(found)
     missing = [_flag(field.name) for field in options if _required(field) and field.name not in found]
     if missing:
         parser.error(f"missing {', '.join(missing)}, as a flag or in the file of --config")

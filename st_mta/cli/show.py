@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ class PlainConsole(Console):
 def wide_console() -> PlainConsole:
     """A console that does not squeeze tables where the output goes into a file or a narrow window."""
     return PlainConsole(width=max(Console().width, 118), soft_wrap=True, highlight=False)
+
+
+def indented(lines: Iterable[str], by: str = "  ") -> str:
+    """Paragraphs below a heading, in lines that a terminal shows whole."""
+    width = min(Console().width, 118)
+    return "\n".join(
+        textwrap.fill(line, width, initial_indent=by, subsequent_indent=2 * by, break_on_hyphens=False)
+        for line in lines
+    )
 
 
 def readable_size(num_bytes: float) -> str:

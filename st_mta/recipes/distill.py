@@ -20,6 +20,7 @@ from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.processes import processes
 from st_mta.ranges import count_from
+from st_mta.recipes.by_name import filled_by_recipe
 from st_mta.recipes.options import DEVICES, INPUTS, SOURCES, STORE, STORES
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
@@ -29,6 +30,7 @@ from st_mta.scorers import load_any_student
 from st_mta.scorers.reranking_forms import FORMS
 from st_mta.stores.store import default_folder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from st_mta.training.distillation import Distillation
 from st_mta.training.options import MethodOptions
 from st_mta.training.students import prune_layers
 from st_mta.training.trainer import MultiAssistantTrainer
@@ -39,11 +41,17 @@ logger = logging.getLogger(__name__)
 
 MACHINE = "Machine and evaluation"
 WHOLE, COLLECTION = "whole", "collection"
+NOT_KEPT = ("overwrite", "config_file", "plan", "plan_json")
+"""Options that say what a command does, and not what a run is."""
 
 
+@filled_by_recipe
 @dataclass(kw_only=True)
 class DistillConfig(MethodOptions):
-    """Options of ``st-mta distill``, in a YAML file, as flags, or both (a flag wins)."""
+    """Options of ``st-mta distill``, in a YAML file, as flags, or both (a flag wins).
+
+    With a ``recipe`` what is not given is as the recipe says.
+    """
 
     collection: str = option(group=INPUTS, help=f"What to learn on: {SOURCES}.")
     teacher: str = option(
@@ -91,6 +99,13 @@ class DistillConfig(MethodOptions):
         help="Tokens of the student to keep; collection drops the word vectors of those that neither the collection "
         "(without its test queries) nor a general share of the vocabulary needs.",
     )
+    recipe: str | None = option(
+        None,
+        group=INPUTS,
+        basic=True,
+        help="A published method by its name: its options hold where neither flags nor --config say otherwise "
+        "(st-mta recipes lists them).",
+    )
     device: str | None = option(None, within=DEVICES, group=MACHINE, help="cpu, or whatever the machine offers.")
     store: str | None = option(None, within=STORES, group=MACHINE, help=STORE)
     overwrite: bool = option(
@@ -136,6 +151,12 @@ def distill(config: DistillConfig) -> Report:
         from st_mta.recipes.ladder import climb_down  # it distils rung by rung, through this function
 
         return climb_down(config)
+    processes().on_leader(lambda: check_run_folder(config, inputs_of(config)))
+    return run_trainer(prepared(lambda: _trainer(config)), config)
+
+
+def inputs_of(config: DistillConfig) -> list[str]:
+    """What a run reads, as the user named it; none of it may lie where the run writes."""
     inputs = [
         config.collection,
         config.teacher,
@@ -147,8 +168,7 @@ def distill(config: DistillConfig) -> Report:
     ]
     if config.overwrite and config.config_file is not None:
         inputs.append(config.config_file)  # deleted with the run, it would be lost if the new one is killed
-    processes().on_leader(lambda: check_run_folder(config, inputs))
-    return run_trainer(prepared(lambda: _trainer(config)), config)
+    return inputs
 
 
 def check_run_folder(config: Any, inputs: Iterable[str]) -> None:
@@ -156,8 +176,31 @@ def check_run_folder(config: Any, inputs: Iterable[str]) -> None:
     RunFolder(check_output_folder(config.output_dir)).refuse_unusable(inputs, overwrite=config.overwrite)
 
 
+def prepared_distillation(config: DistillConfig) -> Distillation:
+    """A run that was loaded and checked, and of which nothing is written; [`distill`] would begin or resume it.
+
+    Raises:
+        InputError: As of [`distill`].
+    """
+    if config.ladder:
+        raise InputError(
+            expected="one distillation to prepare",
+            got=f"a ladder of {len(config.ladder)} further ones",
+            remedy="leave --ladder out: the plan is then that of its first step, and the others cost less",
+        )
+    check_run_folder(config, inputs_of(config))
+    student, arguments, given = _loaded(config)
+    return Distillation.prepare(student, arguments, **given)
+
+
 def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
     """Everything loaded and checked."""
+    student, arguments, given = _loaded(config)
+    return MultiAssistantTrainer(student, arguments, **given)
+
+
+def _loaded(config: DistillConfig) -> tuple[SentenceTransformer, MultiAssistantTrainingArguments, dict[str, Any]]:
+    """The student, the arguments, and what else a trainer takes."""
     arguments = training_arguments(config)
     refuse_unknown([config.collection])
     student = load_any_student(config.student, device=str(arguments.device))
@@ -170,15 +213,14 @@ def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
         before = _weights(student)
         student = prune_vocabulary(student, collection, prompts=_prompts(arguments))
         logger.info("Cut in vocabulary, the student has %s of %s weights.", f"{_weights(student):,}", f"{before:,}")
-    return MultiAssistantTrainer(
-        student,
-        arguments,
-        teacher=config.teacher,
-        assistants=config.assistants,
-        collection=collection,
-        store=config.store,
-        teacher_view=config.teacher_view,
-    )
+    given = {
+        "teacher": config.teacher,
+        "assistants": config.assistants,
+        "collection": collection,
+        "store": config.store,
+        "teacher_view": config.teacher_view,
+    }
+    return student, arguments, given
 
 
 def _refuse_words_of_reranker(student: SentenceTransformer | CrossEncoder, name: str) -> None:
@@ -200,6 +242,7 @@ def run_trainer(trainer: MultiAssistantTrainer, config: Any) -> Report:
     """Trains, resuming what the folder holds, and keeps the configuration beside the result."""
     folder = trainer.distillation.folder
     processes().on_leader(lambda: _clear(folder) if config.overwrite else None)
+    trainer.distillation.recipe = getattr(config, "recipe", None)
     report = trainer.train(resume_from_checkpoint=folder.begun)
     processes().on_leader(lambda: _keep_options(folder, config))
     return report
@@ -212,7 +255,7 @@ def _clear(folder: RunFolder) -> None:
 
 
 def _keep_options(folder: RunFolder, config: Any) -> None:
-    options = {name: value for name, value in asdict(config).items() if name not in ("overwrite", "config_file")}
+    options = {name: value for name, value in asdict(config).items() if name not in NOT_KEPT}
     with folder.manifest.recording("report"):
         atomic_write_text(folder.root / "config.yaml", yaml.safe_dump(without_secrets(options), sort_keys=False))
 

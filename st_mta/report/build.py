@@ -63,7 +63,7 @@ def build_report(
         student: The best student.
         best: Where that one comes from, and how many iterations were done.
         num_iterations: How many were asked for.
-        settings: "seed", "depth", "device" and "precision".
+        settings: "seed", "depth", "device" and "precision"; "recipe" where the options come from one.
     """
     quality, tested = journal.result("quality", Quality), journal.result("test", Tested)
     throughput: dict[str, float | None] = journal.result("throughput", dict)
@@ -130,6 +130,8 @@ def build_report(
         loss=None if best.kept == "student-before" else trainings[best.iteration + 1].trained_with,
         score_distributions=distributions_of(folder, scored),
     )
+    if settings.get("recipe"):
+        report["recipe"] = settings["recipe"]
     if warmed.skipped is not None:
         report["warm_up_skipped"] = warmed.skipped
     if (regression := _regression(journal)) is not None:

@@ -208,11 +208,12 @@ class Report(TypedDict):
     ``development`` holds nDCG@10 on dev by name, for the teacher, assistants and "student_before"; ``recovered`` is
     None where the teacher was not measured; ``kept`` says which student is delivered, "student-before", "warm-up" or
     "iteration-NN"; ``warm_up_skipped`` is a sentence why there was no warm-up, ``regression`` what embeddings are
-    regressed to; ``loss`` trained the delivered student.
+    regressed to; ``loss`` trained the delivered student; ``recipe`` names the one that the options come from.
     """
 
     collection: CollectionEntry
     split: str
+    recipe: NotRequired[str]
     seed: int
     versions: dict[str, str]
     device: str

@@ -224,7 +224,9 @@ def loading_code(student_path: str, kind: str = "bi-encoder") -> str:
 
 def conditions(report: Report) -> list[tuple[str, str]]:
     """What the result depends on, by name."""
+    recipe = [("Recipe", report["recipe"])] if "recipe" in report else []
     return [
+        *recipe,
         ("Device", report["device"]),
         ("Precision", report["precision"]),
         ("Seed", str(report["seed"])),

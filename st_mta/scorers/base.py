@@ -42,6 +42,10 @@ class StoringScorer(ThroughStore):
         """The fingerprint that the scores are stored under."""
         return self.fingerprint
 
+    def stored_under(self, corpus: Texts) -> str:
+        """The fingerprint under which the store keeps the scores of pairs, and searches, of this corpus."""
+        return self._key(corpus)
+
     def score(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:

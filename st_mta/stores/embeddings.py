@@ -123,6 +123,10 @@ class EmbeddingStore:
         folders = [self.folder / fingerprint / role for role in ROLES]
         return sum(count_rows(folder, name) for folder in folders for name in _names(folder))
 
+    def keys(self, fingerprint: str, role: Role) -> KeyArray:
+        """The keys (n,) of the texts that are stored of a model, ascending; nothing is written or marked as used."""
+        return self._index(fingerprint, role).keys
+
     def forget(self) -> None:
         """Lets go of mapped blocks: those that were deleted take space on disk until then."""
         self._indices.clear()

@@ -23,7 +23,7 @@ from st_mta.stores.news import News, mixed_keys
 from st_mta.stores.parts import ATTEMPTS, Verified, listed, write_part
 from st_mta.stores.spill import spill_name
 from st_mta.stores.uses import Uses
-from st_mta.types import FloatArray, starts_of
+from st_mta.types import FloatArray, IntArray, starts_of
 
 SUFFIX = ".parquet"
 SCHEMA = pa.schema([("query", pa.uint64()), ("passage", pa.uint64()), ("score", pa.float32())])
@@ -116,6 +116,20 @@ class ScoreStore:
         """Rows stored of a scorer (a pair written twice counts twice), as its parts say; they are not read."""
         found = [Path(entry.path) for entry in listed(self.folder / fingerprint, SUFFIX)]
         return sum(_rows_of(part) for part in found)
+
+    def per_query(self, fingerprint: str, query_keys: KeyArray) -> IntArray:
+        """How many pairs are stored of each of these queries (Q,); nothing is written or marked as used.
+
+        A pair that was written twice counts twice.
+        """
+        counts = np.zeros(len(query_keys), dtype=np.int64)
+        for part in self.parts(fingerprint):
+            with pq.ParquetFile(part) as file:
+                keys = file.read(["query"], use_threads=False)["query"].to_numpy()
+            distinct, stored = np.unique(keys, return_counts=True)
+            place = np.searchsorted(distinct, query_keys).clip(max=max(0, len(distinct) - 1))
+            counts += np.where(distinct[place] == query_keys, stored[place], 0) if len(distinct) else 0
+        return counts
 
     def _mark(self, fingerprint: str) -> None:
         if self.uses is not None:

@@ -121,6 +121,14 @@ class SearchStore:
         """Queries whose searches of a corpus are stored of a scorer, as the parts say; their results are not read."""
         return sum(_rows_of(part) for part in (self.folder / fingerprint).glob(f"*/part-*{SUFFIX}"))
 
+    def known(self, fingerprint: str, corpus: Texts, keys: KeyArray, k: int) -> BoolArray:
+        """Of which queries (Q,), by their keys, a search as deep is stored; nothing is written or marked as used."""
+        found, depth = np.zeros(len(keys), dtype=bool), min(k, len(corpus))
+        for _, head in self._parts(_Room(self.folder, fingerprint, corpus_digest(corpus)).path):
+            if head.depth >= depth:
+                found |= np.isin(keys, head.keys)
+        return found
+
     def _prepare(self, room: _Room) -> None:
         if self.uses is not None:
             self.uses.mark(room.fingerprint)

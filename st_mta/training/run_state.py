@@ -74,6 +74,7 @@ class RunState:
         unwanted_callbacks: Types of callbacks of the host that the user has removed.
         teachers: The teacher under training and its successors on disk; None where it stays as it is.
         teacher_so_far: Folder of the last one that was kept; None for the teacher as it came.
+        recipe: Name of the recipe that the options come from, or None.
     """
 
     arguments: MultiAssistantTrainingArguments
@@ -90,6 +91,7 @@ class RunState:
     unwanted_callbacks: Sequence[type[TrainerCallback]] = ()
     teachers: StudentFolders | None = None
     teacher_so_far: Path | None = None
+    recipe: str | None = None
     initial_scorers: list[Scorer] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -202,6 +202,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
                 "depth": self.args.eval_depth,
                 "device": str(self.args.device),
                 "precision": run.settled.precision,
+                "recipe": run.recipe,
             },
         )
         attach_lineage(student, report, made_from=self.model)
