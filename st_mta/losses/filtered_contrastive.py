@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from st_mta.citations import MD2PR
+from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.losses.batch import Labels, ListwiseBatch
 from st_mta.losses.filtering import excess_over_threshold, filtered_log_weights, rescue_empty_rows
 from st_mta.losses.gather import gather_pool
+from st_mta.losses.in_batch_teacher import InBatchTeacher
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.list_loss import ListLoss
 from st_mta.losses.shares import shares_of
@@ -57,8 +59,9 @@ class FilteredContrastiveLoss(ListLoss):
 
     Inputs:
         As for ``ListwiseKLLoss``: scorer 0 is the teacher that filters. The flat form's label may also have
-        "teacher_queries" (B, D') and "teacher_documents" (U, D'), embeddings of a bi-encoder; their dot products
-        filter the passages that are not in the query's own list.
+        "teacher_queries" (B, D') and "teacher_documents" (U, D'), embeddings of a bi-encoder, or a late-interaction
+        teacher's token vectors with NaN behind the last: their dot products, or their MaxSim, filter the passages that
+        are not in the query's own list.
 
     Raises:
         InputError: If an argument is out of range.
@@ -137,7 +140,8 @@ class FilteredContrastiveLoss(ListLoss):
         log_weights = filtered_log_weights(excess, self.filter.temperature)
         if queries is None or documents is None:
             return log_weights, excess
-        listed, scores = batch.over_documents(batch.mask), queries.float() @ documents.float().T
+        teacher = InBatchTeacher(widen(queries.detach()))
+        listed, scores = batch.over_documents(batch.mask), teacher.compare(widen(documents))
         in_batch = excess_over_threshold(scores, positive, self.in_batch_filter, self.iteration)
         in_batch_weights = filtered_log_weights(in_batch, self.in_batch_filter.temperature)
         return torch.where(listed, log_weights, in_batch_weights), torch.where(listed, excess, in_batch)

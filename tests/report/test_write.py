@@ -59,7 +59,7 @@ def test_writes_json_page_and_plots(report, tmp_path):
 
 def test_the_sample_has_the_shape_of_the_schema(report):
     optional = {
-        "serving", "score_distributions", "comparisons", "stopped_early", "kept", "loss", "warm_up_skipped"
+        "serving", "score_distributions", "comparisons", "stopped_early", "kept", "loss", "warm_up_skipped", "recipe"
     }  # fmt: skip
     assert set(report) == set(get_type_hints(schema.Report)) - optional
     report = full_report()

@@ -168,13 +168,9 @@ def test_a_student_may_lack_the_pooler_that_it_does_not_use(tmp_path):
     load_student(without(saved(tiny_sentence_transformer(1), tmp_path), "pooler"))
 
 
-def test_a_cross_encoder_is_no_student(tmp_path, toy_collection):
+def test_a_cross_encoder_is_no_bi_encoder(tmp_path):
     folder = saved(tiny_cross_encoder(1), tmp_path / "m")
-
-    def train(name):
-        toy_trainer(tmp_path / "o", tmp_path / "s", toy_collection, student=name)
-
-    for load in (load_student, train, lambda name: prune_layers(name, [0])):
+    for load in (load_student, lambda name: prune_layers(name, [0])):
         with pytest.raises(InputError, match="saved as a cross-encoder"):
             load(folder)
 
