@@ -77,6 +77,7 @@ def full_report():
     report["loss"] = {"class": "st_mta.losses.listwise_kl.ListwiseKLLoss", "config": {"alpha": 0.6}, "citations": {}}
     report["iterations"][1]["filter_rate"] = 0.0312
     report["iterations"][2]["filter_rate"] = 0.0475
+    report["iterations"][1]["relabelled_queries"] = 1204
     report["iterations"][1]["selected_over_steps"] = {
         "steps": [60, 125],
         "shares": {"minilm": [0.4, 0.05], "bm25": [0.05, 0.0], "bm25+minilm": [0.55, 0.95]},
