@@ -142,6 +142,13 @@ class PairwiseScorer(ThroughStore):
             comparisons = checked_whole_number("comparisons", comparisons, count_from(1))
         check_number("prior", prior, POSITIVE)
         self.comparisons, self.both_orders, self.prior = comparisons, bool(both_orders), float(prior)
+        self._passages = self._compared = 0  # asked for, computed or not
+
+    @property
+    def pairs_per_second(self) -> float | None:
+        """Passages scored in a second, each of which takes several comparisons; None where nothing was computed."""
+        rate = super().pairs_per_second
+        return None if rate is None else rate * self._passages / self._compared
 
     @property
     @abstractmethod
@@ -186,6 +193,8 @@ class PairwiseScorer(ThroughStore):
             )
             of = asked.lists.pair_queries[first], asked.lists.passages[first], asked.lists.passages[second]
             won = self._preferences(queries, corpus, Comparisons(*of))
+            self._passages += sum(table.entries.size for table in tables)
+            self._compared += len(won) * (2 if self.both_orders else 1)
             for table, part in zip(tables, np.split(won, np.cumsum([len(table.left) for table in tables])[:-1])):
                 scores[table.entries] = bradley_terry(table.wins(part), self.prior)
         return scores[asked.inverse]

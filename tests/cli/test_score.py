@@ -75,3 +75,21 @@ def test_a_suffix_promises_a_format(data, pairs, tmp_path, capsys, name):  # noq
 def test_mine_writes_parquet_only(data, tmp_path, capsys):  # noqa: F811
     command = ["mine", "--collection", data / "data", "--retrievers", "bm25", "--output", tmp_path / "m.csv"]
     assert ".parquet" in refused(capsys, *command)
+
+
+def test_functions_of_lists_and_of_comparisons_score_and_a_re_ranker_mines(data, pairs, tmp_path, capsys):  # noqa: F811
+    store, output = ("--store", tmp_path / "store"), tmp_path / "out.trec"
+    by_place = "list:tests.scorers.test_listwise:by_place"
+    assert main(score(data, pairs, f"{by_place}#ordered=true", output, *store)) == 0
+    assert all(run == {f"p{place}": -place for place in range(5)} for run in read_run(output).values())
+    longer = "pairwise:tests.scorers.test_preferences:longer#comparisons=2"
+    assert main(score(data, pairs, longer, output, *store)) == 0
+    assert "15 pairs" in (said := capsys.readouterr().out) and "15 scored, 0 reused" in said  # 5 comparisons a query
+    words = "mine", "--collection", data / "data", "--output", tmp_path / "candidates.parquet", "--retrievers"
+    searching = "anncur:tests.scorers.test_function:score#anchors=5,anchor_queries=3,rerank=false"
+    assert main([str(word) for word in (*words, searching, *store)]) == 0
+    assert set(pq.read_table(tmp_path / "candidates.parquet")["source"].to_pylist()) == {
+        "qrels",
+        searching.partition("#")[0],
+    }
+    assert "did you mean 'ordered'" in refused(capsys, *score(data, pairs, f"{by_place}#order=true", output))

@@ -153,7 +153,7 @@ def test_a_word_and_its_options_name_one(toy_collection, store):
     np.testing.assert_allclose(scores[2], scores[0] + 0.5 * scores[1], rtol=1e-6)
 
 
-def test_a_kind_of_ones_own_needs_two_methods(queries, corpus, lists):
+def test_a_kind_of_ones_own_needs_two_methods(queries, corpus):
     class Own(PairwiseScorer):
         preference_fingerprint = "own-1"
 
@@ -161,5 +161,7 @@ def test_a_kind_of_ones_own_needs_two_methods(queries, corpus, lists):
             return longer(queries, first, second)
 
     scorer = Own("own")
-    pairs = lists.pair_queries[:5], lists.passages[:5]
-    assert np.isfinite(scorer.score(queries, corpus, *pairs)).all() and scorer.pairs_per_second > 0
+    assert scorer.pairs_per_second is None
+    pairs = np.zeros(5, dtype=np.int64), np.array([1, 2, 3, 4, 6])
+    assert np.isfinite(scorer.score(queries, corpus, *pairs)).all() and scorer.pairs_computed == 10
+    assert scorer.pairs_per_second == pytest.approx(5 / scorer.seconds_computing)
