@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
+from pathlib import Path
 
 import pytest
 
+from st_mta.cli import distill as command
 from st_mta.cli.main import main
 from st_mta.errors import InputError
 from st_mta.recipes import distill as recipe
@@ -64,37 +65,37 @@ def test_ladders_that_do_not_lead_down_are_refused(tmp_path):
         config_of(tmp_path, ladder=[0])
 
 
-def test_the_command_distils_step_by_step_and_resumes(tmp_path, monkeypatch, capsys):
+def test_the_command_distils_step_by_step(tmp_path, monkeypatch):
     student = saved(tiny_sentence_transformer(1, layers=2), tmp_path / "model")
-    teacher = saved(tiny_cross_encoder(2), tmp_path / "teacher")
     config = tmp_path / "config.yaml"
-    inputs = {"collection": write_collection(tmp_path / "data"), "teacher": teacher, "student": student}
-    inputs |= {"assistants": ["bm25"], "output_dir": str(tmp_path / "out"), "store": str(tmp_path / "store")}
-    config.write_text(json.dumps({**QUICK, **inputs}))
-    command = ["distill", "--config", str(config), "--ladder", "1"]
-    begun, work = [], recipe.run_trainer
-    # Plots take most of the time of so small a run.
-    only_json = lambda root, report, **_: (root / "report.json").write_text(json.dumps(report))  # noqa: E731
-    monkeypatch.setattr("st_mta.training.trainer.write_report", only_json)
+    inputs = {"collection": write_collection(tmp_path / "data"), "student": student}
+    inputs |= {"teacher": saved(tiny_cross_encoder(2), tmp_path / "teacher"), "output_dir": str(tmp_path / "out")}
+    config.write_text(json.dumps({**QUICK, **inputs, "assistants": ["bm25"], "store": str(tmp_path / "store")}))
+    begun = []
 
-    def dying(trainer, config):
-        begun.append(config.output_dir)
+    def run_trainer(trainer, config):
+        """A run, all but the training; the second step is killed once."""
+        begun.append(Path(config.output_dir).name)
         if len(begun) == 2:
             raise InputError(expected="no kill", got="one", remedy="resume")
-        return work(trainer, config)
+        run = trainer.distillation
+        assert [scorer.name for scorer in run.pool.assistants] == config.assistants
+        run.folder.prepare()
+        run.journal.open()
+        run.students.save(trainer.model, run.folder.student)
+        entry = {"layers": trainer.model.transformers_model.config.num_hidden_layers, "parameters": 9 - len(begun)}
+        return {"student": {**entry, "ndcg@10": 0.5, "queries_per_second": 1.0}}
 
-    monkeypatch.setattr(recipe, "run_trainer", dying)
-    assert main(command) == 2  # the second step was killed
-    assert main(command) == 0
-    assert [path.rpartition("/")[2] for path in begun] == ["2-layers", "1-layers"] * 2
-    assert str(tmp_path / "out/1-layers/student") in capsys.readouterr().out
-    rows = json.loads((tmp_path / "out/ladder.json").read_text())
-    assert [row["layers"] for row in rows] == [2, 1] and rows[0]["parameters"] > rows[1]["parameters"]
+    monkeypatch.setattr(recipe, "run_trainer", run_trainer)
+    shown = []
+    monkeypatch.setattr(command, "show", lambda report, folder: shown.append((report["student"]["layers"], folder)))
+    assert main(["distill", "--config", str(config), "--ladder", "1"]) == 2
+    assert main(["distill", "--config", str(config), "--ladder", "1"]) == 0
+    assert begun == ["2-layers", "1-layers"] * 2
+    assert shown == [(1, str(tmp_path / "out/1-layers"))]
+    assert [row["layers"] for row in json.loads((tmp_path / "out/ladder.json").read_text())] == [2, 1]
     small = load_student(tmp_path / "out/1-layers/student", device="cpu")
     assert small.transformers_model.config.num_hidden_layers == 1
-    report = json.loads((tmp_path / "out/1-layers/report.json").read_text())
-    assert [entry["name"] for entry in report["assistants"]] == ["bm25", str(tmp_path / "out/2-layers/student")]
-    logging.getLogger("st_mta").setLevel(logging.NOTSET)
 
 
 def test_distill_itself_takes_a_ladder(tmp_path, monkeypatch):

@@ -125,27 +125,25 @@ def test_candidates_come_from_those_that_search_also_after_a_promotion(finished)
 
 def test_the_collator_makes_one_pair_of_each_candidate(toy_collection):
     student, corpus = tiny_cross_encoder(1), toy_collection.corpus
+    queries = ["the cat", "why is it that the small dog sleeps"]
     rows = [
-        {"query": "the cat", "query_position": 0, "passages": [3, 0, 7], "positive": [True, False, False]},
-        {
-            "query": "why is it that the small dog sleeps",
-            "query_position": 1,
-            "passages": [0, 5],
-            "positive": [True, False],
-        },
+        {"query": query, "query_position": place, "passages": passages}
+        for place, (query, passages) in enumerate(zip(queries, ([3, 0, 7, 11, 20, 31], [0, 5, 41])))
     ]
     for row in rows:
-        row |= {"grades": [1] + [0] * (len(row["passages"]) - 1), "scores": [[float(p)] for p in row["passages"]]}
-    collator = PairsCollator(student.preprocess, corpus=corpus, documents_per_forward=2)
-    batch = collator(rows)
-    columns = sorted(name for name in batch if name.endswith("_input_ids"))
-    assert columns == ["pairs_0_input_ids", "pairs_1_input_ids", "pairs_2_input_ids"]
+        row["positive"] = [place == 0 for place in range(len(row["passages"]))]
+        row |= {"grades": [int(yes) for yes in row["positive"]], "scores": [[float(p)] for p in row["passages"]]}
+    batch = PairsCollator(student.preprocess, corpus=corpus, documents_per_forward=2)(rows)
+    columns = [name for name in batch if name.endswith("_input_ids")]
+    assert columns == [f"pairs_{number}_input_ids" for number in range(5)]
     read = [text for name in columns for text in student.tokenizer.batch_decode(batch[name], skip_special_tokens=True)]
     index = batch["label"]["index"]
     for row, places in zip(rows, index.tolist()):
         for passage, place in zip(row["passages"], places):
             assert read[place] == f"{row['query']} {corpus.take([passage])[0]}"
-    assert index[1, 2] == -1 and batch["label"]["scores"][1, 0, :2].tolist() == [0.0, 5.0]
+    assert (index[1, 3:] == -1).all() and batch["label"]["scores"][1, 0, :3].tolist() == [0.0, 5.0, 41.0]
+    order = torch.argsort(index[index >= 0])
+    assert not torch.equal(order, index[index >= 0])  # no mere exchange of neighbours: its inverse is another
 
 
 def test_a_prompt_stands_before_the_query(toy_collection):
