@@ -51,7 +51,7 @@ def by_loops(flat, *, in_batch=True, read=lambda score: 1 / (1 + math.exp(-score
 def test_the_batchs_other_documents_are_zeros_of_the_teacher_alone(student, flat, in_batch):
     loss = loss_of(student, in_batch=in_batch)
     terms = loss._components(flat.embeddings, flat.label)
-    assert list(terms) == ["bce_teacher"]
+    assert list(terms) == ["bce_teacher"] and loss.alpha == 1  # assistants have no weight in it
     assert terms["bce_teacher"].item() == pytest.approx(by_loops(flat, in_batch=in_batch), rel=1e-6)
 
 
