@@ -33,5 +33,5 @@ model = SentenceTransformer(sys.argv[1] if len(sys.argv) > 1 else str(model_path
 arguments = SentenceTransformerTrainingArguments(
     "out", num_train_epochs=5, per_device_train_batch_size=4, save_strategy="no", logging_steps=1, report_to="none"
 )
-loss = ListwiseKLLoss(model, divergence=brier)
+loss = ListwiseKLLoss(model, objective=brier)
 SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss).train()

@@ -166,7 +166,6 @@ class ListwiseKLLoss(ListLoss):
         self.regression_map = regression_map
         self.similarity_fct, self.scale = resolve_similarity(model, similarity_fct, scale)
         self.teacher_temperature = teacher_temperature
-        self.alpha = alpha
         self.contrastive_weight = contrastive_weight
         self.contrastive_scale = self.scale if contrastive_scale is None else contrastive_scale
         self.regression_weight = regression_weight
@@ -179,6 +178,7 @@ class ListwiseKLLoss(ListLoss):
         # Past nn.Module's registration: whatever makes the targets is frozen and no part of the student's optimizer.
         object.__setattr__(self, "targets", targets)
         self._compare_by(comparison(objective, objective_options, query_weights, divergence=divergence))
+        self.alpha = 1.0 if self.of_teacher_alone else alpha
         check_range("teacher_temperature", teacher_temperature, 0 < teacher_temperature < math.inf, "positive")
         check_range("alpha", alpha, 0 <= alpha <= 1, "between 0 and 1")
         check_range("contrastive_weight", contrastive_weight, 0 <= contrastive_weight < math.inf, "at least 0")
@@ -261,7 +261,7 @@ class ListwiseKLLoss(ListLoss):
         return total(list_terms(batch, terms, self.regression_map, shares=shares, across_devices=gather))
 
     def _inspect(self, student: Tensor, targets: Tensor, batch: ListwiseBatch) -> None:
-        if self.targets is None:
+        if self.targets is None and self._comparison.objective.by_spread:
             warn_if_narrow(batch, self.teacher_temperature)
         if self._comparison.objective.is_divergence and bool(batch.counts.any()):
             values = partial(self._comparison.values, targets=targets[:, :1], batch=batch)

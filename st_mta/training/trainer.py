@@ -65,7 +65,7 @@ class MultiAssistantTrainer(SentenceTransformerTrainer):
         teacher: A model, a scorer, or a name as for [`load_scorer`].
         assistants: The same for each assistant; none gives plain distillation from the teacher.
         collection: What [`load_collection`] takes or returns.
-        loss: A divergence (student logits, target log-probabilities, mask) or a function that makes the loss from
+        loss: An objective (student logits, target log-probabilities, mask) or a function that makes the loss from
             the student and the targets; a class among the host's distillation losses; or a word as for ``args.loss``,
             which is the default. See [`st_mta.losses.by_name.find_loss`].
         evaluator: An evaluator of the host, run during training where ``args.eval_strategy`` says, and by

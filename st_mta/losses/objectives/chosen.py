@@ -15,6 +15,7 @@ from st_mta.errors import InputError
 from st_mta.lookup import find_function, spelled, word_of
 from st_mta.losses.loss_options import options_beyond, typed_options
 from st_mta.losses.objectives import DIVERGENCES, OBJECTIVES, Objective
+from st_mta.losses.objectives.margins import margin_mse
 
 POSITIVE, SCORES, OTHERS = "positive", "scores", "others"
 GIVEN = {
@@ -52,6 +53,11 @@ class Chosen:
     def key(self) -> str:
         """As it is called in logs."""
         return self.word.rpartition(":")[2].replace("-", "_")
+
+    @property
+    def by_spread(self) -> bool:
+        """Whether it matters to it how far apart the target's probabilities are, or might, as to a user's own."""
+        return self.compute in (*DIVERGENCES.values(), margin_mse) or self.word not in OBJECTIVES
 
     @property
     def is_divergence(self) -> bool:

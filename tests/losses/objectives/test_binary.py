@@ -10,6 +10,7 @@ import torch
 from st_mta.errors import InputError
 from st_mta.losses import ListwiseKLLoss, MultiLevelDistillationLoss
 from st_mta.losses.loss_weights import own_state
+from st_mta.losses.objectives import binary
 from st_mta.losses.objectives.binary import BinaryCrossEntropy
 from tests import reference
 from tests.losses.conftest import flat_batch
@@ -51,7 +52,7 @@ def by_loops(flat, *, in_batch=True, read=lambda score: 1 / (1 + math.exp(-score
 def test_the_batchs_other_documents_are_zeros_of_the_teacher_alone(student, flat, in_batch):
     loss = loss_of(student, in_batch=in_batch)
     terms = loss._components(flat.embeddings, flat.label)
-    assert list(terms) == ["bce_teacher"]
+    assert list(terms) == ["bce_teacher"] and loss.alpha == 1  # assistants have no weight in it
     assert terms["bce_teacher"].item() == pytest.approx(by_loops(flat, in_batch=in_batch), rel=1e-6)
 
 
@@ -87,6 +88,27 @@ def test_the_bias_begins_where_the_batch_is_mostly_irrelevant():
     before = objective.bias.item()
     objective(torch.zeros(2, 2), torch.zeros(2, 2), ones, scores=torch.zeros(2, 2))
     assert (objective.bias.item(), objective.labels) == (before, "logits")
+
+
+def test_all_processes_begin_alike(monkeypatch):
+    """The other one has scores beyond 1, two lists of five documents each, and logits of 13 in all."""
+    shared = []
+    monkeypatch.setattr(binary, "summed", lambda found: found + torch.tensor([1.0, 13.0, 10.0, 2.0]))
+    monkeypatch.setattr(binary, "share_weights", shared.append)
+    objective, mask = BinaryCrossEntropy(), torch.ones(1, 2, dtype=torch.bool)
+    for _ in range(2):
+        objective(torch.tensor([[2.0, 3.0]]), torch.zeros(1, 2), mask, scores=torch.tensor([[0.5, 0.7]]))
+    assert objective.labels == "logits" and shared == [objective]
+    assert objective.bias.item() == pytest.approx(-math.log(12 / 3 - 1) - 18 / 12)
+
+
+def test_targets_of_ones_own_leave_the_teacher_alone_too(student, flat):
+    def targets(scores, mask):
+        return torch.zeros_like(scores).log_softmax(-1)
+
+    loss = ListwiseKLLoss(student, targets=targets, scale=2.0, objective="bce", objective_options=SIGMOID)
+    terms = loss._components(flat.embeddings, flat.label)
+    assert list(terms) == ["bce_teacher"] and terms["bce_teacher"].item() == pytest.approx(by_loops(flat), rel=1e-6)
 
 
 def test_by_hand():

@@ -104,6 +104,15 @@ def test_what_a_loss_cannot_compare_by_is_refused_early(given, said):
         check_objective(*given)
 
 
+@pytest.mark.parametrize("word", ["kl", "margin-mse", asking, "bce", "lambda", "pearson"])
+def test_probabilities_are_too_narrow_for_those_that_look_at_their_distances(student, caplog, word):
+    flat = flat_batch(0)
+    flat.scores = flat.scores.sigmoid()
+    ListwiseKLLoss(student, objective=word).compute_loss_from_embeddings(flat.embeddings, flat.label)
+    warned = any("the student learns next to nothing" in record.getMessage() for record in caplog.records)
+    assert warned == (word in ("kl", "margin-mse", asking))
+
+
 @pytest.mark.parametrize("given", [("kl", "bce"), ("multi_level", "lambda", {"top": 3}), ("js", "js", None, "error")])
 def test_what_a_loss_can_compare_by_is_taken(given):
     check_objective(*given)
