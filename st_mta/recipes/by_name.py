@@ -19,6 +19,11 @@ FOLDER = Path(__file__).with_name("methods")
 BETWEEN = "\n---\n"
 HEAD = ("summary", "paper", "differs", "needs", "takes")
 WIDTH = 110
+OF_A_COMMAND = (
+    "collection teacher teacher_view student student_layers student_vocabulary ladder assistants output_dir device "
+    "store training overwrite"
+).split()
+"""Options that are no arguments of a training."""
 
 Config = TypeVar("Config")
 
@@ -46,6 +51,12 @@ class Recipe:
     text: str
     needs: dict[str, str] = field(default_factory=dict)
     takes: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The options as ``MultiAssistantTrainingArguments`` takes them; models and data are given to a trainer."""
+        named = {name: value for name, value in self.options.items() if name not in OF_A_COMMAND}
+        return {**named, **(self.options.get("training") or {})}
 
     def as_yaml(self) -> str:
         """A file for ``--config``, the head as comments."""

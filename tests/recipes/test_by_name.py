@@ -13,6 +13,7 @@ from st_mta.cli.parse import parse, read_yaml
 from st_mta.errors import InputError
 from st_mta.recipes import by_name, load_recipe, recipe_names
 from st_mta.recipes.distill import DistillConfig
+from st_mta.training.arguments import MultiAssistantTrainingArguments
 
 GIVEN = {"collection": "c", "teacher": "t", "student": "s", "output_dir": "o", "assistants": ["a", "b"]}
 FILE = """\
@@ -101,3 +102,10 @@ def test_every_recipe_makes_a_configuration_and_says_all_of_its_head(name):
     config = DistillConfig(recipe=name, **{**GIVEN, **needed})
     assert all(getattr(config, option) == value for option, value in recipe.options.items() if option not in GIVEN)
     assert recipe.summary and recipe.paper and recipe.differs and yaml.safe_load(recipe.as_yaml()) == recipe.options
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_trainer_takes_the_arguments_of_every_recipe(name, tmp_path):
+    recipe = load_recipe(name)
+    arguments = MultiAssistantTrainingArguments(str(tmp_path), use_cpu=True, **recipe.arguments)
+    assert arguments.num_iterations == recipe.options["num_iterations"]
