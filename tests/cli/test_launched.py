@@ -50,6 +50,13 @@ def test_only_rank_0_says_what_there_is(rank_1, line, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("flag", ["--plan", "--plan_json"])
+def test_a_plan_is_made_by_rank_0_alone(rank_1, flag, capsys, monkeypatch):
+    monkeypatch.setattr(launched, "join", lambda _: pytest.fail("joined"))
+    assert main(["distill", flag]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_alone_means_without_a_trace_of_the_launcher(rank_1, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")

@@ -79,9 +79,17 @@ def score_lists(queries, lists):
     return [[float(len(passage)) for passage in passages] for passages in lists]
 
 
+def generate(passages):
+    """Two queries of each passage."""
+    return [[" ".join(passage.split()[:3]), " ".join(passage.split()[-3:])] for passage in passages]
+
+
+OTHERS = {"query_generator": f"{__name__}:generate", "exits": [1], "student": "cross-encoder student"}
+"""What a recipe may ask for beside models that all of them get."""
 TEACHERS = {
     "pairdistill": f"pairwise:{__name__}:prefer",
     "list-scorer": f"list:{__name__}:score_lists",
+    "anncur": "anncur:CROSS-ENCODER#anchors=5",
 }
 
 
@@ -90,14 +98,14 @@ def given(name, data, models, output):  # noqa: F811
     teacher = "bi-encoder" if name in BI_ENCODER_TEACHES else "cross-encoder"
     options = {
         "collection": str(data / "data"),
-        "teacher": TEACHERS.get(name, models[teacher]),
+        "teacher": TEACHERS.get(name, models[teacher]).replace("CROSS-ENCODER", models["cross-encoder"]),
         "student": models["student"],
         "assistants": [models["assistant"], "bm25"],
         "store": models["store"],
         "output_dir": str(output),
     }
-    if "teacher_view" in load_recipe(name).needs:
-        options["teacher_view"] = str(data / "data")
+    others = {**OTHERS, "teacher_view": str(data / "data")}
+    options |= {need: others[need] for need in load_recipe(name).needs if need in others}
     return {**options, **SMALL}
 
 
