@@ -68,3 +68,16 @@ VKD = """
     url = {https://arxiv.org/abs/2403.06213}
 }
 """
+
+MOSE = """
+@article{gurioli2026mose,
+    title = {{MoSE}: Hierarchical Self-Distillation Enhances Early Layer Embeddings},
+    author = {Gurioli, Andrea and Pennino, Federico and Monteiro, Jo{\\~a}o and Gabbrielli, Maurizio},
+    journal = {Proceedings of the AAAI Conference on Artificial Intelligence},
+    volume = {40},
+    number = {37},
+    pages = {30897--30906},
+    year = {2026},
+    doi = {10.1609/aaai.v40i37.40348}
+}
+"""

@@ -421,6 +421,19 @@ def listwise_kl_loss(
     return divergence + contrastive_weight * contrast
 
 
+def exits_loss(values, logits, masks, weights, guidance):
+    """``values`` of the loss and ``logits`` (B lists of N) after every exit and, last, after all layers."""
+    total = values[-1]
+    for n, weight in enumerate(weights):
+        led = [
+            kl(softmax(larger, mask), softmax(smaller, mask))
+            for smaller, larger, mask in zip(logits[n], logits[n + 1], masks)
+            if sum(mask) >= 2
+        ]
+        total += weight * (values[n] + guidance * sum(led) / len(led))
+    return total
+
+
 def embedding_regression(queries, documents, query_targets, document_targets):
     """Mean cosine distance over the queries plus the mean over the documents, masked or not."""
 

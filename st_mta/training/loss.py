@@ -15,6 +15,7 @@ from st_mta.lookup import find_function, word_of
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.spaces import TRAINED
+from st_mta.losses.layers.exits import ExitsLoss, without_exits
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import READER, typed_loss_options
 from st_mta.losses.similarity import resolve_similarity
@@ -64,7 +65,7 @@ def loss_of_run(
         student: SentenceTransformer, targets: AssistantTargets, regression_map: EmbeddingSpaces | None = None
     ) -> nn.Module:
         _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
-        return factory(
+        made = factory(
             student,
             targets,
             chosen=chosen,
@@ -79,6 +80,7 @@ def loss_of_run(
             return_components=True,
             **{name: value for name in OF_OBJECTIVE if (value := getattr(arguments, name)) is not None},
         )
+        return made if arguments.exits is None else ExitsLoss(student, loss=made, exits=arguments.exits)
 
     return make
 
@@ -92,6 +94,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
             the loss has no such thing, there is an ``alpha_end`` and it has no ``alpha``, or either is given and its
             objective has no use for assistants.
     """
+    loss = without_exits(loss)
     given = {
         "regression_weight": bool(arguments.regression_weight),
         "regression_terms": arguments.regression_terms is not None,
@@ -137,6 +140,7 @@ def _has_weight(loss: nn.Module, factory: LossFactory, name: str) -> bool:
 
 def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     """What tells a loss from another one: class, parameters, plain attributes, and the user's own function."""
+    loss = without_exits(loss)  # the exits are an argument
     described = describe_loss(loss)
     own = identity_of(given) if callable(given) else None
     plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}

@@ -221,6 +221,13 @@ class MethodOptions:
     contrastive_weight: float = option(
         0.1, within=NOT_NEGATIVE, group=LOSS, help="Weight of the in-batch contrastive term on the positives."
     )
+    exits: list[int] | None = option(
+        None,
+        within=count_from(1),
+        group=LOSS,
+        help="Train the student's first so many layers as students of their own too, each led by the next larger one "
+        "(MoSE): 1 3 keeps two, beside the student in exits/. None trains the whole student alone.",
+    )
     scale: float | None = option(
         None,
         within=POSITIVE,

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from st_mta.filters import DynamicFilter
 from st_mta.losses import (
     AttentionMSELoss,
+    ExitsLoss,
     FilteredContrastiveLoss,
     HiddenStateMSELoss,
     ListwiseKLLoss,
@@ -27,6 +28,7 @@ def make_losses(student, teacher):
         "listwise": ListwiseKLLoss(student),
         "filtered": FilteredContrastiveLoss(student, **gathered),
         "attention": AttentionMSELoss(student, teacher=teacher, variant="self", distance="kl"),
+        "exits": ExitsLoss(student, exits=[1]),
         "hidden": HiddenStateMSELoss(student, teacher=teacher),
         "all": MultiLevelDistillationLoss(
             student,

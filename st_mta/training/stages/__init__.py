@@ -1,7 +1,7 @@
 """The stages of a run, one file each, in the order of the flow.
 
 Before the iterations: `keep_student`, `judge`, `quality`, `regression_target`, `warm_up`. Every iteration: `mine`,
-`score`, `train`, `evaluate`, `promote`. At the end: `test`, `speed`, `serve`.
+`score`, `train`, `evaluate`, `promote`. At the end: `test`, `speed`, `keep_exits` where it has exits, `serve`.
 """
 
 from __future__ import annotations
