@@ -81,3 +81,14 @@ MOSE = """
     doi = {10.1609/aaai.v40i37.40348}
 }
 """
+
+LEAD = """
+@inproceedings{sun2024lead,
+    title = {{LEAD}: Liberal Feature-based Distillation for Dense Retrieval},
+    author = {Sun, Hao and Liu, Xiao and Gong, Yeyun and Dong, Anlei and Lu, Jingwen and Zhang, Yan and
+        Yang, Linjun and Majumder, Rangan and Duan, Nan},
+    booktitle = {Proceedings of the 17th ACM International Conference on Web Search and Data Mining},
+    year = {2024},
+    url = {https://arxiv.org/abs/2212.05225}
+}
+"""

@@ -434,6 +434,23 @@ def exits_loss(values, logits, masks, weights, guidance):
     return total
 
 
+def layer_distillation(student, teacher, masks, positives, temperature, pairs):
+    """``student`` and ``teacher`` hold, for every query, lists of N logits of each layer; ``pairs`` counts from 0."""
+    lists = [q for q, mask in enumerate(masks) if sum(mask) >= 2]
+    judged = [q for q in lists if any(yes and inside for yes, inside in zip(positives[q], masks[q]))]
+
+    def mean_loss(layer):
+        masses = [mass_on(softmax(teacher[q][layer], masks[q]), positives[q], masks[q]) for q in judged]
+        return sum(-math.log(mass) for mass in masses) / max(1, len(masses))
+
+    weights = softmax([-mean_loss(theirs) / temperature for _, theirs in pairs], [True] * len(pairs))
+    total = 0.0
+    for weight, (mine, theirs) in zip(weights, pairs):
+        apart = [kl(softmax(teacher[q][theirs], masks[q]), softmax(student[q][mine], masks[q])) for q in lists]
+        total += weight * sum(apart) / len(apart)
+    return total
+
+
 def embedding_regression(queries, documents, query_targets, document_targets):
     """Mean cosine distance over the queries plus the mean over the documents, masked or not."""
 

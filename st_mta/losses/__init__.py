@@ -12,7 +12,7 @@ from st_mta.losses.filtered_contrastive import (
 )
 from st_mta.losses.host import HostLoss
 from st_mta.losses.info_nce import info_nce
-from st_mta.losses.layers import ExitsLoss
+from st_mta.losses.layers import ExitsLoss, LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_weights import KeepLossWeights
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
@@ -32,6 +32,7 @@ __all__ = [
     "HostLoss",
     "KeepLossWeights",
     "LOSSES",
+    "LayerDistillationLoss",
     "ListwiseKLLoss",
     "MultiLevelDistillationLoss",
     "OBJECTIVES",

@@ -1,4 +1,4 @@
-"""The levels of MD2PR as losses of a run: each of them, and their combination, made from a student and its targets."""
+"""Losses of a run that look into layers, made from a student and its targets: the levels of MD2PR, and LEAD."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import check_choice
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.layers.lead import LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
 from st_mta.losses.objectives import Objective
@@ -76,6 +77,59 @@ def hidden_state_mse(
         normalize=normalize,
         num_candidates=num_candidates,
         min_coverage=min_coverage,
+        **words,
+    )
+
+
+def lead(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    teacher: Any,
+    alpha: float = 0.5,
+    scale: float | None = None,
+    contrastive_scale: float | None = None,
+    contrastive_weight: float = 1.0,
+    regression_weight: float = 0.0,
+    regression_terms: dict[str, float] | None = None,
+    regression_map: Any = None,
+    return_components: bool = False,
+    objective: str | Objective | None = None,
+    objective_options: dict[str, Any] | None = None,
+    query_weights: str | QueryWeights = UNIFORM,
+    layer_weight: float = 1.0,
+    num_layers: int | None = None,
+    match: str = "sampled",
+    teacher_scale: float | None = None,
+    weight_temperature: float = 10.0,
+    seed: int = 0,
+) -> LayerDistillationLoss:
+    """``LayerDistillationLoss`` from a cross-encoder or bi-encoder of the run, around the listwise loss."""
+    listwise = ListwiseKLLoss(
+        student,
+        targets=targets,
+        objective=objective,
+        objective_options=objective_options,
+        query_weights=query_weights,
+        alpha=alpha,
+        scale=scale,
+        contrastive_scale=contrastive_scale,
+        contrastive_weight=contrastive_weight,
+        regression_weight=regression_weight,
+        regression_terms=regression_terms,
+        regression_map=regression_map,
+        return_components=return_components,
+    )
+    words: dict[str, Any] = {"match": match}
+    return LayerDistillationLoss(
+        student,
+        teacher=teacher,
+        loss=listwise,
+        layer_weight=layer_weight,
+        num_layers=num_layers,
+        teacher_scale=teacher_scale,
+        weight_temperature=weight_temperature,
+        seed=seed,
         **words,
     )
 

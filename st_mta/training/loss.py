@@ -120,7 +120,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
 
 def _refuse_alpha_of_teacher_alone(loss: nn.Module, arguments: MultiAssistantTrainingArguments) -> None:
     given = {name: value for name in ("alpha", "alpha_end") if (value := getattr(arguments, name)) not in (None, 1)}
-    part: Any = getattr(loss, "sentence", loss)
+    part: Any = getattr(loss, "sentence", getattr(loss, "loss", loss))
     if given and getattr(part, "of_teacher_alone", False):
         raise InputError(
             expected=f"no alpha for objective {word_of(part.objective)!r}, which compares with the teacher alone",

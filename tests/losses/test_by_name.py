@@ -97,6 +97,7 @@ def test_what_is_supported():
         "attention-mse": set(),
         "hidden-state-mse": set(),
         "multi-level": LOSS_OPTIONS - {"regression_terms", "regression_map"},
+        "lead": LOSS_OPTIONS,
         "embedding": {"regression_weight", "return_components"},
     }
     assert set(find_loss(own_losses.own_factory).supports) == {"alpha"}

@@ -14,6 +14,7 @@ from st_mta.losses import (
     ExitsLoss,
     FilteredContrastiveLoss,
     HiddenStateMSELoss,
+    LayerDistillationLoss,
     ListwiseKLLoss,
     MultiLevelDistillationLoss,
 )
@@ -29,6 +30,7 @@ def make_losses(student, teacher):
         "filtered": FilteredContrastiveLoss(student, **gathered),
         "attention": AttentionMSELoss(student, teacher=teacher, variant="self", distance="kl"),
         "exits": ExitsLoss(student, exits=[1]),
+        "layers": LayerDistillationLoss(student, teacher=teacher, match="closest", weight_temperature=0.2),
         "hidden": HiddenStateMSELoss(student, teacher=teacher),
         "all": MultiLevelDistillationLoss(
             student,
