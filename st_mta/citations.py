@@ -92,3 +92,13 @@ LEAD = """
     url = {https://arxiv.org/abs/2212.05225}
 }
 """
+
+TED = """
+@inproceedings{liang2023ted,
+    title = {Less is More: Task-aware Layer-wise Distillation for Language Model Compression},
+    author = {Liang, Chen and Zuo, Simiao and Zhang, Qingru and He, Pengcheng and Chen, Weizhu and Zhao, Tuo},
+    booktitle = {Proceedings of the 40th International Conference on Machine Learning},
+    year = {2023},
+    url = {https://arxiv.org/abs/2210.01351}
+}
+"""

@@ -587,6 +587,18 @@ def state_distance(student, teacher, compared, normalize):
     return sum(terms) / len(terms) if terms else 0.0
 
 
+def filter_loss(queries, documents, index, mask, positive, scale):
+    """Cross entropy of the positives within each query's list, by the cosine of filtered and pooled states."""
+    values = []
+    for query, row, inside, relevant in zip(queries, index, mask, positive):
+        logits = [scale * cosine(query, documents[i]) for i in row]
+        of_list = [yes and valid for yes, valid in zip(relevant, inside)]
+        others = [valid and not yes for yes, valid in zip(relevant, inside)]
+        if sum(inside) >= 2 and any(of_list):
+            values.append(info_nce(logits, of_list, others))
+    return sum(values) / len(values)
+
+
 def procrustes_distance(source, target, matrix) -> float:
     """Sum of squared distances of each row times the matrix to its target."""
     total = 0.0

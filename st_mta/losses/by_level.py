@@ -65,6 +65,7 @@ def hidden_state_mse(
     teacher: Any,
     projection: str = "auto",
     normalize: bool = True,
+    filter_steps: int = 100,
     layers: Layers = "last",
     num_candidates: int | None = 1,
     min_coverage: float = 0.5,
@@ -75,6 +76,7 @@ def hidden_state_mse(
         student,
         teacher=teacher,
         normalize=normalize,
+        filter_steps=filter_steps,
         num_candidates=num_candidates,
         min_coverage=min_coverage,
         **words,
@@ -156,6 +158,7 @@ def multi_level(
     distance: str = "kl",
     projection: str = "auto",
     normalize: bool = True,
+    filter_steps: int = 100,
     layers: Layers = "last",
     num_candidates: int | None = 1,
     min_coverage: float = 0.5,
@@ -177,7 +180,13 @@ def multi_level(
             student, targets, teacher=teacher, variant=variant, distance=distance, **read
         ),
         HIDDEN_STATES: lambda: hidden_state_mse(
-            student, targets, teacher=teacher, projection=projection, normalize=normalize, **read
+            student,
+            targets,
+            teacher=teacher,
+            projection=projection,
+            normalize=normalize,
+            filter_steps=filter_steps,
+            **read,
         ),
     }
     names = word if word is not None else [ATTENTION if isinstance(teacher, CrossEncoder) else HIDDEN_STATES]

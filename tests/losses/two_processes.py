@@ -22,7 +22,7 @@ from tests.losses.conftest import LABEL, PASSAGES, QUERIES
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
 
-def make_losses(student, teacher):
+def make_losses(student, teacher, bi_encoder):
     """Losses whose gradient must not depend on how many processes share the batch."""
     gathered = {"filter": DynamicFilter(relative_margin=0.4), "gather_across_devices": True}
     return {
@@ -31,6 +31,8 @@ def make_losses(student, teacher):
         "attention": AttentionMSELoss(student, teacher=teacher, variant="self", distance="kl"),
         "exits": ExitsLoss(student, exits=[1]),
         "layers": LayerDistillationLoss(student, teacher=teacher, match="closest", weight_temperature=0.2),
+        # While filters are fitted: later every text counts, and the flat form has other texts in one process.
+        "filters": HiddenStateMSELoss(student, teacher=bi_encoder, projection="filters"),
         "hidden": HiddenStateMSELoss(student, teacher=teacher),
         "all": MultiLevelDistillationLoss(
             student,
@@ -62,7 +64,8 @@ def shard_gradient(rank: int, processes: int, folder: str) -> None:
     """Saves every loss's gradient for this process's share of the batch, averaged over the processes."""
     torch.set_num_threads(1)
     student = model = tiny_sentence_transformer(seed=1)
-    teacher = tiny_cross_encoder(seed=3, dim=48)
+    # Before there are several processes: then transformers writes models in the first alone.
+    teacher, bi_encoder = tiny_cross_encoder(seed=3, dim=48), tiny_sentence_transformer(seed=3, dim=48)
     if processes > 1:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=processes)
@@ -73,7 +76,7 @@ def shard_gradient(rank: int, processes: int, folder: str) -> None:
     texts, label = flat_label(mine)
     batches = {"": (columns, torch.tensor(LABEL)[mine]), "flat ": ([QUERIES[mine], texts], label)}
     gradients = {}
-    for name, loss in make_losses(student, teacher).items():
+    for name, loss in make_losses(student, teacher, bi_encoder).items():
         for module in list(loss.modules()):
             if getattr(module, "model", None) is student:
                 module.model = model  # as the host's trainer does
