@@ -102,3 +102,14 @@ TED = """
     url = {https://arxiv.org/abs/2210.01351}
 }
 """
+
+CERBERUS = """
+@inproceedings{matsubara2022cerberus,
+    title = {Ensemble Transformer for Efficient and Accurate Ranking Tasks: an Application to Question
+        Answering Systems},
+    author = {Matsubara, Yoshitomo and Soldaini, Luca and Lind, Eric and Moschitti, Alessandro},
+    booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2022},
+    year = {2022},
+    url = {https://arxiv.org/abs/2201.05767}
+}
+"""

@@ -434,6 +434,28 @@ def exits_loss(values, logits, masks, weights, guidance):
     return total
 
 
+def heads_divergence(queries, documents, scores, index, offsets, *, similarity=cosine, scale, temperature):
+    """Mean over the heads of KL from scorer k to head k, ``offsets`` (K, D, D) less their mean beside the identity."""
+    width, count = len(queries[0]), len(offsets)
+    mean = [[sum(head[i][j] for head in offsets) / count for j in range(width)] for i in range(width)]
+
+    def through(head, row):
+        return [sum(((i == j) + head[i][j] - mean[i][j]) * row[j] for j in range(width)) for i in range(width)]
+
+    values = []
+    for k, head in enumerate(offsets):
+        of_head = []
+        for query, of_query, row in zip(queries, scores, index):
+            mask = [i >= 0 and all(math.isfinite(scorer[n]) for scorer in of_query) for n, i in enumerate(row)]
+            if sum(mask) >= 2:
+                moved = [through(head, documents[max(i, 0)]) for i in row]
+                logits = [scale * similarity(through(head, query), document) for document in moved]
+                target = softmax([score / temperature for score in of_query[k]], mask)
+                of_head.append(kl(target, softmax(logits, mask)))
+        values.append(sum(of_head) / len(of_head))
+    return sum(values) / count
+
+
 def layer_distillation(student, teacher, masks, positives, temperature, pairs):
     """``student`` and ``teacher`` hold, for every query, lists of N logits of each layer; ``pairs`` counts from 0."""
     lists = [q for q, mask in enumerate(masks) if sum(mask) >= 2]

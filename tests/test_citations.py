@@ -18,6 +18,7 @@ AUTHORS = {
     "MOSE": 4,
     "LEAD": 9,
     "TED": 6,
+    "CERBERUS": 4,
 }
 ALL = {name: text for name, text in vars(citations).items() if name.isupper()}
 

@@ -10,6 +10,7 @@ from st_mta.losses.filtered_contrastive import (
     FilterSchedule,
     set_filter_iteration,
 )
+from st_mta.losses.heads import HeadsLoss
 from st_mta.losses.host import HostLoss
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.layers import ExitsLoss, LayerDistillationLoss
@@ -28,6 +29,7 @@ __all__ = [
     "ExitsLoss",
     "FilterSchedule",
     "FilteredContrastiveLoss",
+    "HeadsLoss",
     "HiddenStateMSELoss",
     "HostLoss",
     "KeepLossWeights",

@@ -1,4 +1,4 @@
-"""Losses of a run that look into layers, made from a student and its targets: the levels of MD2PR, and LEAD."""
+"""Losses of a run that have levels, layers or heads, made from a student and its targets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import check_choice
 from st_mta.losses.filtered_contrastive import FilteredContrastiveLoss
+from st_mta.losses.heads import HeadsLoss
 from st_mta.losses.layers.lead import LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
@@ -80,6 +81,50 @@ def hidden_state_mse(
         num_candidates=num_candidates,
         min_coverage=min_coverage,
         **words,
+    )
+
+
+def heads(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    alpha: float = 0.5,
+    scale: float | None = None,
+    contrastive_scale: float | None = None,
+    contrastive_weight: float = 1.0,
+    regression_weight: float = 0.0,
+    regression_terms: dict[str, float] | None = None,
+    regression_map: Any = None,
+    return_components: bool = False,
+    objective: str | Objective | None = None,
+    objective_options: dict[str, Any] | None = None,
+    query_weights: str | QueryWeights = UNIFORM,
+    heads_weight: float = 1.0,
+    merged_weight: float = 1.0,
+) -> HeadsLoss:
+    """``HeadsLoss`` with a head for the teacher and for each assistant, around the listwise loss."""
+    listwise = ListwiseKLLoss(
+        student,
+        targets=targets,
+        objective=objective,
+        objective_options=objective_options,
+        query_weights=query_weights,
+        alpha=alpha,
+        scale=scale,
+        contrastive_scale=contrastive_scale,
+        contrastive_weight=contrastive_weight,
+        regression_weight=regression_weight,
+        regression_terms=regression_terms,
+        regression_map=regression_map,
+        return_components=return_components,
+    )
+    return HeadsLoss(
+        student,
+        num_heads=len(targets.temperatures),
+        loss=listwise,
+        targets=targets.each,
+        heads_weight=heads_weight,
+        merged_weight=merged_weight,
     )
 
 

@@ -13,6 +13,7 @@ from st_mta.losses import (
     AttentionMSELoss,
     ExitsLoss,
     FilteredContrastiveLoss,
+    HeadsLoss,
     HiddenStateMSELoss,
     LayerDistillationLoss,
     ListwiseKLLoss,
@@ -30,6 +31,7 @@ def make_losses(student, teacher, bi_encoder):
         "filtered": FilteredContrastiveLoss(student, **gathered),
         "attention": AttentionMSELoss(student, teacher=teacher, variant="self", distance="kl"),
         "exits": ExitsLoss(student, exits=[1]),
+        "heads": HeadsLoss(student, num_heads=1),
         "layers": LayerDistillationLoss(student, teacher=teacher, match="closest", weight_temperature=0.2),
         # While filters are fitted: later every text counts, and the flat form has other texts in one process.
         "filters": HiddenStateMSELoss(student, teacher=bi_encoder, projection="filters"),

@@ -32,10 +32,8 @@ def test_it_is_the_pruned_model_with_all_modules_behind_the_backbone():
     student.insert(2, Dense(32, 24))
     found = embedded(student.eval(), [1, 3])
     assert list(found) == [4, 1, 3]
-    for layers, embeddings in found.items():
-        smaller = prune_layers(tiny_copy(student), range(layers))
-        expected = smaller.encode(TEXTS, convert_to_tensor=True)
-        torch.testing.assert_close(embeddings, expected, atol=1e-6, rtol=0)
+    for layers, expected in ((3, prune_layers(tiny_copy(student), [0, 1, 2])), (4, student)):
+        torch.testing.assert_close(found[layers], expected.encode(TEXTS, convert_to_tensor=True), atol=1e-6, rtol=0)
     assert cosine_similarity(found[1], found[4]).max() < 0.999
 
 
