@@ -68,3 +68,48 @@ VKD = """
     url = {https://arxiv.org/abs/2403.06213}
 }
 """
+
+MOSE = """
+@article{gurioli2026mose,
+    title = {{MoSE}: Hierarchical Self-Distillation Enhances Early Layer Embeddings},
+    author = {Gurioli, Andrea and Pennino, Federico and Monteiro, Jo{\\~a}o and Gabbrielli, Maurizio},
+    journal = {Proceedings of the AAAI Conference on Artificial Intelligence},
+    volume = {40},
+    number = {37},
+    pages = {30897--30906},
+    year = {2026},
+    doi = {10.1609/aaai.v40i37.40348}
+}
+"""
+
+LEAD = """
+@inproceedings{sun2024lead,
+    title = {{LEAD}: Liberal Feature-based Distillation for Dense Retrieval},
+    author = {Sun, Hao and Liu, Xiao and Gong, Yeyun and Dong, Anlei and Lu, Jingwen and Zhang, Yan and
+        Yang, Linjun and Majumder, Rangan and Duan, Nan},
+    booktitle = {Proceedings of the 17th ACM International Conference on Web Search and Data Mining},
+    year = {2024},
+    url = {https://arxiv.org/abs/2212.05225}
+}
+"""
+
+TED = """
+@inproceedings{liang2023ted,
+    title = {Less is More: Task-aware Layer-wise Distillation for Language Model Compression},
+    author = {Liang, Chen and Zuo, Simiao and Zhang, Qingru and He, Pengcheng and Chen, Weizhu and Zhao, Tuo},
+    booktitle = {Proceedings of the 40th International Conference on Machine Learning},
+    year = {2023},
+    url = {https://arxiv.org/abs/2210.01351}
+}
+"""
+
+CERBERUS = """
+@inproceedings{matsubara2022cerberus,
+    title = {Ensemble Transformer for Efficient and Accurate Ranking Tasks: an Application to Question
+        Answering Systems},
+    author = {Matsubara, Yoshitomo and Soldaini, Luca and Lind, Eric and Moschitti, Alessandro},
+    booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2022},
+    year = {2022},
+    url = {https://arxiv.org/abs/2201.05767}
+}
+"""

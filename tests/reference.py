@@ -443,6 +443,58 @@ def listwise_reranker_loss(lists, *, scale, temperature, alpha, contrastive_weig
     return total + contrastive_weight * (sum(contrasts) / len(contrasts) if contrasts else 0.0)
 
 
+def exits_loss(values, logits, masks, weights, guidance):
+    """``values`` of the loss and ``logits`` (B lists of N) after every exit and, last, after all layers."""
+    total = values[-1]
+    for n, weight in enumerate(weights):
+        led = [
+            kl(softmax(larger, mask), softmax(smaller, mask))
+            for smaller, larger, mask in zip(logits[n], logits[n + 1], masks)
+            if sum(mask) >= 2
+        ]
+        total += weight * (values[n] + guidance * sum(led) / len(led))
+    return total
+
+
+def heads_divergence(queries, documents, scores, index, offsets, *, similarity=cosine, scale, temperature):
+    """Mean over the heads of KL from scorer k to head k, ``offsets`` (K, D, D) less their mean beside the identity."""
+    width, count = len(queries[0]), len(offsets)
+    mean = [[sum(head[i][j] for head in offsets) / count for j in range(width)] for i in range(width)]
+
+    def through(head, row):
+        return [sum(((i == j) + head[i][j] - mean[i][j]) * row[j] for j in range(width)) for i in range(width)]
+
+    values = []
+    for k, head in enumerate(offsets):
+        of_head = []
+        for query, of_query, row in zip(queries, scores, index):
+            mask = [i >= 0 and all(math.isfinite(scorer[n]) for scorer in of_query) for n, i in enumerate(row)]
+            if sum(mask) >= 2:
+                moved = [through(head, documents[max(i, 0)]) for i in row]
+                logits = [scale * similarity(through(head, query), document) for document in moved]
+                target = softmax([score / temperature for score in of_query[k]], mask)
+                of_head.append(kl(target, softmax(logits, mask)))
+        values.append(sum(of_head) / len(of_head))
+    return sum(values) / count
+
+
+def layer_distillation(student, teacher, masks, positives, temperature, pairs):
+    """``student`` and ``teacher`` hold, for every query, lists of N logits of each layer; ``pairs`` counts from 0."""
+    lists = [q for q, mask in enumerate(masks) if sum(mask) >= 2]
+    judged = [q for q in lists if any(yes and inside for yes, inside in zip(positives[q], masks[q]))]
+
+    def mean_loss(layer):
+        masses = [mass_on(softmax(teacher[q][layer], masks[q]), positives[q], masks[q]) for q in judged]
+        return sum(-math.log(mass) for mass in masses) / max(1, len(masses))
+
+    weights = softmax([-mean_loss(theirs) / temperature for _, theirs in pairs], [True] * len(pairs))
+    total = 0.0
+    for weight, (mine, theirs) in zip(weights, pairs):
+        apart = [kl(softmax(teacher[q][theirs], masks[q]), softmax(student[q][mine], masks[q])) for q in lists]
+        total += weight * sum(apart) / len(apart)
+    return total
+
+
 def embedding_regression(queries, documents, query_targets, document_targets):
     """Mean cosine distance over the queries plus the mean over the documents, masked or not."""
 
@@ -636,6 +688,18 @@ def state_distance(student, teacher, compared, normalize):
             pair = (normalised(mine), normalised(theirs)) if normalize else (mine, theirs)
             terms += [(a - b) ** 2 for a, b in zip(*pair)]
     return sum(terms) / len(terms) if terms else 0.0
+
+
+def filter_loss(queries, documents, index, mask, positive, scale):
+    """Cross entropy of the positives within each query's list, by the cosine of filtered and pooled states."""
+    values = []
+    for query, row, inside, relevant in zip(queries, index, mask, positive):
+        logits = [scale * cosine(query, documents[i]) for i in row]
+        of_list = [yes and valid for yes, valid in zip(relevant, inside)]
+        others = [valid and not yes for yes, valid in zip(relevant, inside)]
+        if sum(inside) >= 2 and any(of_list):
+            values.append(info_nce(logits, of_list, others))
+    return sum(values) / len(values)
 
 
 def procrustes_distance(source, target, matrix) -> float:

@@ -8,7 +8,18 @@ import pytest
 
 from st_mta import citations
 
-AUTHORS = {"MTA4DPR": 3, "MD2PR": 3, "EMBED_DISTILL": 9, "JASPER": 4, "SPREAD_OUT": 4, "VKD": 3}
+AUTHORS = {
+    "MTA4DPR": 3,
+    "MD2PR": 3,
+    "EMBED_DISTILL": 9,
+    "JASPER": 4,
+    "SPREAD_OUT": 4,
+    "VKD": 3,
+    "MOSE": 4,
+    "LEAD": 9,
+    "TED": 6,
+    "CERBERUS": 4,
+}
 ALL = {name: text for name, text in vars(citations).items() if name.isupper()}
 
 

@@ -124,6 +124,13 @@ class AssistantTargets:
         teacher = calibrate(scores[:, :1], mask, temperatures[:1], self.calibration)
         return masked_log_softmax(teacher[:, 0], mask)
 
+    @torch.no_grad()
+    def each(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, S, N) log-probabilities of every scorer by itself; nothing is fused, and no selection counted."""
+        check_shape("scores", scores, (mask.shape[0], len(self.temperatures), mask.shape[1]))
+        temperatures, _ = self._constants(scores.device)
+        return masked_log_softmax(calibrate(scores, mask, temperatures, self.calibration), mask[:, None])
+
     def _constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Temperatures (S,) and memberships on a device, copied there once: in every step that would stop it."""
         if device not in self._on_device:

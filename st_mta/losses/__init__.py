@@ -11,8 +11,10 @@ from st_mta.losses.filtered_contrastive import (
     FilterSchedule,
     set_filter_iteration,
 )
+from st_mta.losses.heads import HeadsLoss
 from st_mta.losses.host import HostLoss
 from st_mta.losses.info_nce import info_nce
+from st_mta.losses.layers import ExitsLoss, LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_weights import KeepLossWeights
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
@@ -27,12 +29,15 @@ __all__ = [
     "CachedListwiseKLLoss",
     "DIVERGENCES",
     "EmbeddingDistillationLoss",
+    "ExitsLoss",
     "FilterSchedule",
     "FilteredContrastiveLoss",
+    "HeadsLoss",
     "HiddenStateMSELoss",
     "HostLoss",
     "KeepLossWeights",
     "LOSSES",
+    "LayerDistillationLoss",
     "ListwiseKLLoss",
     "ListwiseRerankerLoss",
     "MultiLevelDistillationLoss",

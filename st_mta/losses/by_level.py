@@ -1,4 +1,4 @@
-"""The levels of MD2PR as losses of a run: each of them, and their combination, made from a student and its targets."""
+"""Losses of a run that have levels, layers or heads, made from a student and its targets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import check_choice
 from st_mta.losses.filtered_contrastive import CachedFilteredContrastiveLoss, FilteredContrastiveLoss
+from st_mta.losses.heads import HeadsLoss
+from st_mta.losses.layers.lead import LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
 from st_mta.losses.objectives import Objective
@@ -67,6 +69,7 @@ def hidden_state_mse(
     teacher: Any,
     projection: str = "auto",
     normalize: bool = True,
+    filter_steps: int = 100,
     layers: Layers = "last",
     num_candidates: int | None = 1,
     min_coverage: float = 0.5,
@@ -77,8 +80,106 @@ def hidden_state_mse(
         student,
         teacher=teacher,
         normalize=normalize,
+        filter_steps=filter_steps,
         num_candidates=num_candidates,
         min_coverage=min_coverage,
+        **words,
+    )
+
+
+def heads(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    alpha: float = 0.5,
+    scale: float | None = None,
+    contrastive_scale: float | None = None,
+    contrastive_weight: float = 1.0,
+    regression_weight: float = 0.0,
+    regression_terms: dict[str, float] | None = None,
+    regression_map: Any = None,
+    return_components: bool = False,
+    objective: str | Objective | None = None,
+    objective_options: dict[str, Any] | None = None,
+    query_weights: str | QueryWeights = UNIFORM,
+    heads_weight: float = 1.0,
+    merged_weight: float = 1.0,
+) -> HeadsLoss:
+    """``HeadsLoss`` with a head for the teacher and for each assistant, around the listwise loss."""
+    listwise = ListwiseKLLoss(
+        student,
+        targets=targets,
+        objective=objective,
+        objective_options=objective_options,
+        query_weights=query_weights,
+        alpha=alpha,
+        scale=scale,
+        contrastive_scale=contrastive_scale,
+        contrastive_weight=contrastive_weight,
+        regression_weight=regression_weight,
+        regression_terms=regression_terms,
+        regression_map=regression_map,
+        return_components=return_components,
+    )
+    return HeadsLoss(
+        student,
+        num_heads=len(targets.temperatures),
+        loss=listwise,
+        targets=targets.each,
+        heads_weight=heads_weight,
+        merged_weight=merged_weight,
+    )
+
+
+def lead(
+    student: SentenceTransformer,
+    targets: Any,
+    *,
+    teacher: Any,
+    alpha: float = 0.5,
+    scale: float | None = None,
+    contrastive_scale: float | None = None,
+    contrastive_weight: float = 1.0,
+    regression_weight: float = 0.0,
+    regression_terms: dict[str, float] | None = None,
+    regression_map: Any = None,
+    return_components: bool = False,
+    objective: str | Objective | None = None,
+    objective_options: dict[str, Any] | None = None,
+    query_weights: str | QueryWeights = UNIFORM,
+    layer_weight: float = 1.0,
+    num_layers: int | None = None,
+    match: str = "sampled",
+    teacher_scale: float | None = None,
+    weight_temperature: float = 10.0,
+    seed: int = 0,
+) -> LayerDistillationLoss:
+    """``LayerDistillationLoss`` from a cross-encoder or bi-encoder of the run, around the listwise loss."""
+    listwise = ListwiseKLLoss(
+        student,
+        targets=targets,
+        objective=objective,
+        objective_options=objective_options,
+        query_weights=query_weights,
+        alpha=alpha,
+        scale=scale,
+        contrastive_scale=contrastive_scale,
+        contrastive_weight=contrastive_weight,
+        regression_weight=regression_weight,
+        regression_terms=regression_terms,
+        regression_map=regression_map,
+        return_components=return_components,
+    )
+    words: dict[str, Any] = {"match": match}
+    return LayerDistillationLoss(
+        student,
+        teacher=teacher,
+        loss=listwise,
+        layer_weight=layer_weight,
+        num_layers=num_layers,
+        teacher_scale=teacher_scale,
+        weight_temperature=weight_temperature,
+        seed=seed,
         **words,
     )
 
@@ -105,6 +206,7 @@ def multi_level(
     distance: str = "kl",
     projection: str = "auto",
     normalize: bool = True,
+    filter_steps: int = 100,
     layers: Layers = "last",
     num_candidates: int | None = 1,
     min_coverage: float = 0.5,
@@ -126,7 +228,13 @@ def multi_level(
             student, targets, teacher=teacher, variant=variant, distance=distance, **read
         ),
         HIDDEN_STATES: lambda: hidden_state_mse(
-            student, targets, teacher=teacher, projection=projection, normalize=normalize, **read
+            student,
+            targets,
+            teacher=teacher,
+            projection=projection,
+            normalize=normalize,
+            filter_steps=filter_steps,
+            **read,
         ),
     }
     names = word if word is not None else [ATTENTION if isinstance(teacher, CrossEncoder) else HIDDEN_STATES]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from st_mta.errors import InputError
 from st_mta.lookup import check_choice, find_function, spelled, word_of
 from st_mta.losses.batch import ListwiseBatch
-from st_mta.losses.by_level import attention_mse, filtered_contrastive, hidden_state_mse, multi_level
+from st_mta.losses.by_level import attention_mse, filtered_contrastive, heads, hidden_state_mse, lead, multi_level
 from st_mta.losses.cached import CachedListwiseKLLoss
 from st_mta.losses.embedding import EmbeddingDistillationLoss
 from st_mta.losses.host import HostLoss, Label, target_embeddings
@@ -225,6 +225,8 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "attention-mse": attention_mse,
     "hidden-state-mse": hidden_state_mse,
     "multi-level": multi_level,
+    "lead": lead,
+    "heads": heads,
     "embedding": embedding,
     "mnrl": mnrl,
 }

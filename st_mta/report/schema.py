@@ -48,6 +48,7 @@ ServingEntry = TypedDict(
         "precision": str,  # of the stored passages: "float32", "int8", "binary"
         "bytes_per_passage": float,
         "ndcg@10": float,
+        "queries_per_second": NotRequired[float | None],  # of the student and its exits, where it has any
     },
 )
 """One way of serving the student: which model encodes what, and how passages are stored."""

@@ -132,7 +132,8 @@ def _iteration_row(entry: Iteration, shown: Sequence[str]) -> dict[str, str]:
 
 
 def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:
-    """One printable row per way of serving."""
+    """One printable row per way of serving; with a column of speeds where the student has exits."""
+    timed = any(entry.get("queries_per_second") is not None for entry in entries)
     return [
         {
             "Serving": entry["name"],
@@ -142,6 +143,7 @@ def serving_rows(entries: Sequence[ServingEntry]) -> list[dict[str, str]]:
             "Precision": entry["precision"],
             "Bytes per passage": f"{entry['bytes_per_passage']:,.0f}",
             "nDCG@10": f"{entry['ndcg@10']:.3f}",
+            **({"Queries per second": rate(entry.get("queries_per_second"))} if timed else {}),
         }
         for entry in entries
     ]

@@ -15,9 +15,9 @@ from st_mta.names import file_name
 from st_mta.run.manifest import Manifest
 from st_mta.stores import Store
 
-FOLDERS = ("student", "student-before", "student-embeddings", "warm-up", "iteration-[0-9]*", "runs", "plots")
+FOLDERS = ("student", "student-before", "student-embeddings", "warm-up", "iteration-[0-9]*", "exits", "runs", "plots")
 WRITTEN = (
-    *FOLDERS[:5],
+    *FOLDERS[:6],
     "runs/*.trec",
     "plots/*.png",
     "report.json",
@@ -63,6 +63,7 @@ class RunFolder:
         student: The finished student.
         student_before: The student as it came.
         student_embeddings: The store of what is computed of the run's students.
+        exits: The student's first layers as students of their own, where it was trained with exits.
         judgements: The teacher's judgements of development queries that came without any.
         regression_map: The map from the space of the bi-encoders that the student is regressed to, to the student's.
         windows: Which window is of which document, where documents are cut.
@@ -78,6 +79,7 @@ class RunFolder:
         self.student = root / "student"
         self.student_before = root / "student-before"
         self.student_embeddings = root / "student-embeddings"
+        self.exits = root / "exits"
         self.judgements = root / "dev-qrels.tsv"
         self.regression_map = root / "regression-map.safetensors"
         self.windows = root / "windows.parquet"

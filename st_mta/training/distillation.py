@@ -34,6 +34,7 @@ from st_mta.stores import Store, fingerprint_model
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.best_checkpoint import refuse_unknown_metric, what_a_best_checkpoint_depends_on
 from st_mta.training.collection_of_run import collection_of_run
+from st_mta.training.exits import EXITS, keep_exits
 from st_mta.training.forgotten import forget_all, forget_losers
 from st_mta.training.in_batch import check_in_batch
 from st_mta.training.judgements import unjudged
@@ -155,6 +156,8 @@ class Distillation(RunState):
         best = self.learn()
         self.stage("test", lambda: finish.test(self, best.folder), Tested)
         self.stage("throughput", lambda: finish.speed(self, best.folder), dict)
+        if self.arguments.exits:
+            self.stage(EXITS, lambda: keep_exits(self, best.folder), dict)
         self.stage("serving", lambda: finish.serve(self, best.folder), Served)
         forget_all(self, best)
         return best

@@ -15,6 +15,7 @@ from st_mta.lookup import find_function, word_of
 from st_mta.losses.by_name import LossFactory
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.spaces import TRAINED
+from st_mta.losses.layers.exits import ExitsLoss, without_exits
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import READER, typed_loss_options
 from st_mta.losses.scope import LIST
@@ -70,7 +71,7 @@ def loss_of_run(
         contrastive_scale = None  # a cross-encoder's logits have the scale of its lists
         if not isinstance(student, CrossEncoder):
             _, contrastive_scale = resolve_similarity(student, None, arguments.scale)
-        return factory(
+        made = factory(
             student,
             targets,
             chosen=chosen,
@@ -85,6 +86,7 @@ def loss_of_run(
             **{name: value for name in OF_OBJECTIVE if (value := getattr(arguments, name)) is not None},
             **{"alpha": targets.alpha, **of_batch},
         )
+        return made if arguments.exits is None else ExitsLoss(student, loss=made, exits=arguments.exits)
 
     return make
 
@@ -110,6 +112,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
             ``objective_options`` or ``query_weights`` is given and the loss has no such thing, there is an
             ``alpha_end`` and it has no ``alpha``, or either is given and its objective has no use for assistants.
     """
+    loss = without_exits(loss)
     given = {
         "regression_weight": bool(arguments.regression_weight),
         "regression_terms": arguments.regression_terms is not None,
@@ -137,7 +140,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
 
 def _refuse_alpha_of_teacher_alone(loss: nn.Module, arguments: MultiAssistantTrainingArguments) -> None:
     given = {name: value for name in ("alpha", "alpha_end") if (value := getattr(arguments, name)) not in (None, 1)}
-    part: Any = getattr(loss, "sentence", loss)
+    part: Any = getattr(loss, "sentence", getattr(loss, "loss", loss))
     if given and getattr(part, "of_teacher_alone", False):
         raise InputError(
             expected=f"no alpha for objective {word_of(part.objective)!r}, which compares with the teacher alone",
@@ -157,6 +160,7 @@ def _has_weight(loss: nn.Module, factory: LossFactory, name: str) -> bool:
 
 def identity_of_loss(loss: nn.Module, given: Any = None) -> dict[str, Any]:
     """What tells a loss from another one: class, parameters, plain attributes, and the user's own function."""
+    loss = without_exits(loss)  # the exits are an argument
     described = describe_loss(loss)
     own = identity_of(given) if callable(given) else None
     plain = {name: value for name, value in vars(loss).items() if _is_plain(value)}

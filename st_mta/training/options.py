@@ -295,6 +295,13 @@ class MethodOptions:
         help="Over which passages teacher and student are compared: those of each query's own list, or all of the "
         "batch (in-batch, as TCT-ColBERT does; the teacher is then a bi-encoder or late-interaction model, alone).",
     )
+    exits: list[int] | None = option(
+        None,
+        within=count_from(1),
+        group=LOSS,
+        help="Train the student's first so many layers as students of their own too, each led by the next larger one "
+        "(MoSE): 1 3 keeps two, beside the student in exits/. None trains the whole student alone.",
+    )
     scale: float | None = option(
         None,
         within=POSITIVE,

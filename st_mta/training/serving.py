@@ -49,8 +49,14 @@ def measure_other_index(
     queries: EmbeddingScorer, passages: EmbeddingScorer, collection: Collection, split: str, depth: int
 ) -> list[ServingEntry]:
     """nDCG@10 of the student's queries, led into another model's space, in that model's own index."""
-    served = ServedScorer(queries, passages)
-    return [_entry(f"passages by {passages.name}, float32", served, collection, split, depth)]
+    return [measure_form(f"passages by {passages.name}, float32", queries, passages, collection, split, depth)]
+
+
+def measure_form(
+    name: str, queries: EmbeddingScorer, passages: EmbeddingScorer, collection: Collection, split: str, depth: int
+) -> ServingEntry:
+    """nDCG@10 of one model's queries in another's index, or in its own, uncompressed."""
+    return _entry(name, ServedScorer(queries, passages), collection, split, depth)
 
 
 def sharing_space(student: EmbeddingScorer, others: Sequence[Scorer], collection: Collection) -> list[EmbeddingScorer]:

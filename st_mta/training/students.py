@@ -14,8 +14,9 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Module, Router
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
+from st_mta.backbones.layers import layer_list, put_back, set_layers
 from st_mta.errors import InputError
 from st_mta.processes import processes
 from st_mta.scorers import load_any_student
@@ -53,12 +54,12 @@ def prune_layers(model: SentenceTransformer | CrossEncoder | str | Path, keep: S
             got=f"modules {[type(module).__name__ for module in student]}",
             remedy="leave the student's layers alone, or name a transformer model",
         )
-    name, layers = _layer_list(backbone)
+    name, layers = layer_list(backbone)
     _check_keep(keep, len(layers))
     config = copy.deepcopy(backbone.config)
-    _set_layers(backbone, name, [layers[index] for index in keep], keep, len(layers))
+    set_layers(backbone, name, [layers[index] for index in keep], keep, len(layers))
     if not is_same_when_saved(student):
-        _put_back(backbone, name, layers, config)
+        put_back(backbone, name, layers, config)
         raise InputError(
             expected=f"layers of {type(backbone).__name__} that make the same model when it is saved and loaded",
             got=f"{list(keep)}, which do not",
@@ -179,19 +180,6 @@ def set_prompts(student: SentenceTransformer, prompts: str | dict[str, str] | No
     student.prompts = {**(student.prompts or {}), **{names[column]: text for column, text in by_column.items()}}
 
 
-def _layer_list(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """The encoder's list of layers and its dotted name."""
-    expected = backbone.config.num_hidden_layers
-    for name, module in backbone.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == expected:
-            return name, module
-    raise InputError(
-        expected=f"an encoder with a list of {expected} layers",
-        got=type(backbone).__name__,
-        remedy="prune the model by hand and pass the result as the student",
-    )
-
-
 def _check_keep(keep: Sequence[int], total: int) -> None:
     if keep and all(0 <= index < total for index in keep) and list(keep) == sorted(set(keep)):
         return
@@ -201,28 +189,6 @@ def _check_keep(keep: Sequence[int], total: int) -> None:
         remedy="for three layers spread over the depth give, for example, "
         f"{sorted({0, total // 2 - 1 if total > 2 else 0, total - 1})}",
     )
-
-
-def _set_layers(backbone: PreTrainedModel, name: str, kept: list[nn.Module], keep: Sequence[int], total: int) -> None:
-    backbone.set_submodule(name, nn.ModuleList(kept))
-    backbone.config.num_hidden_layers = len(keep)
-    _prune_per_layer_settings(backbone.config, keep, total)
-    _number(kept)
-
-
-def _put_back(backbone: PreTrainedModel, name: str, layers: nn.ModuleList, config: PreTrainedConfig) -> None:
-    backbone.set_submodule(name, layers)
-    # The modules inside share this object.
-    vars(backbone.config).update(vars(config))
-    _number(list(layers))
-
-
-def _number(layers: list[nn.Module]) -> None:
-    """Tells every part of each layer which one it is."""
-    for place, layer in enumerate(layers):
-        for module in layer.modules():
-            for name in {"layer_idx", "layer_id"} & vars(module).keys():
-                setattr(module, name, place)
 
 
 def loaded_again(student: Student, folder: Path | str) -> Student:
@@ -259,10 +225,3 @@ def is_same_when_saved(student: SentenceTransformer | CrossEncoder) -> bool:
             loaded = loaded_again(student, folder)
     ours, theirs = answers(student, PROBES), answers(loaded, PROBES)
     return all(torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in zip(ours, theirs))
-
-
-def _prune_per_layer_settings(config: object, keep: Sequence[int], total: int) -> None:
-    """Shortens settings that hold one entry per layer (``layer_types`` of some encoders)."""
-    layer_types = getattr(config, "layer_types", None)
-    if isinstance(layer_types, list) and len(layer_types) == total:
-        config.layer_types = [layer_types[index] for index in keep]  # type: ignore[attr-defined]

@@ -41,6 +41,8 @@ def student(_student):
 def loss(request, student):
     if request.param is losses.HostLoss:
         return losses.HostLoss(student, loss=MarginMSELoss(student), label=teacher_scores)
+    if request.param is losses.HeadsLoss:
+        return losses.HeadsLoss(student, num_heads=2)
     return request.param(student)
 
 

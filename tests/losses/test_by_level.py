@@ -1,4 +1,4 @@
-"""The levels of MD2PR by their words: what each is made of, and the options that reach it."""
+"""Losses that look into layers by their words: what each is made of, and the options that reach it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from st_mta.losses import (
     AttentionMSELoss,
     FilteredContrastiveLoss,
     HiddenStateMSELoss,
+    LayerDistillationLoss,
     MultiLevelDistillationLoss,
     find_loss,
 )
@@ -25,7 +26,7 @@ from tests.losses.test_by_name import OPTIONS
 from tests.losses.word_level.test_word_level import flat
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
-LEVELS = ("filtered-contrastive", "attention-mse", "hidden-state-mse", "multi-level")
+LEVELS = ("filtered-contrastive", "attention-mse", "hidden-state-mse", "multi-level", "lead")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,10 @@ CHANGED = {
         "variant": "self", "distance": "mse", "layers": "uniform", "num_candidates": None, "relative_margin": -9.0,
         "absolute_margin": -9.0, "temperature": 2.0, "balance_every": 1, "contrastive_scale": 5.0,
     },
+    "lead": {
+        "layer_weight": 3.0, "num_layers": 1, "match": "closest", "teacher_scale": 0.5, "weight_temperature": 0.1,
+        "seed": 3, "contrastive_scale": 5.0,
+    },
 }  # fmt: skip
 
 
@@ -88,7 +93,7 @@ def test_every_option_has_an_effect(word, name, student, targets, teacher):
 
 @pytest.mark.parametrize("word", CHANGED)
 def test_these_are_all_the_options_there_are(word):
-    without_effect_here = {"min_coverage", "reader", "projection", "normalize"}
+    without_effect_here = {"min_coverage", "reader", "projection", "normalize", "filter_steps"}
     assert set(find_loss(word).options) - without_effect_here == set(CHANGED[word]) - without_effect_here
 
 
@@ -124,12 +129,13 @@ def test_a_word_level_of_another_name_is_refused(student, targets, teacher):
         ("filtered-contrastive", FilteredContrastiveLoss),
         ("attention-mse", AttentionMSELoss),
         ("hidden-state-mse", HiddenStateMSELoss),
+        ("lead", LayerDistillationLoss),
     ],
 )
 def test_defaults_are_those_of_the_class(word, kind):
     """But for the filter, which is an object there."""
     own = {}
-    for base in (kind, WordLevelLoss if word != "filtered-contrastive" else kind):
+    for base in (kind, WordLevelLoss if issubclass(kind, WordLevelLoss) else kind):
         own |= {name: one.default for name, one in inspect.signature(base.__init__).parameters.items()}
     own |= {name: one.default for name, one in inspect.signature(DynamicFilter).parameters.items()}
     for name, one in inspect.signature(LOSSES[word]).parameters.items():

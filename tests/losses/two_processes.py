@@ -12,8 +12,11 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.filters import DynamicFilter
 from st_mta.losses import (
     AttentionMSELoss,
+    ExitsLoss,
     FilteredContrastiveLoss,
+    HeadsLoss,
     HiddenStateMSELoss,
+    LayerDistillationLoss,
     ListwiseKLLoss,
     MultiLevelDistillationLoss,
 )
@@ -21,13 +24,18 @@ from tests.losses.conftest import LABEL, PASSAGES, QUERIES
 from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
 
-def make_losses(student, teacher):
+def make_losses(student, teacher, bi_encoder):
     """Losses whose gradient must not depend on how many processes share the batch."""
     gathered = {"filter": DynamicFilter(relative_margin=0.4), "gather_across_devices": True}
     return {
         "listwise": ListwiseKLLoss(student),
         "filtered": FilteredContrastiveLoss(student, **gathered),
         "attention": AttentionMSELoss(student, teacher=teacher, variant="self", distance="kl"),
+        "exits": ExitsLoss(student, exits=[1]),
+        "heads": HeadsLoss(student, num_heads=1),
+        "layers": LayerDistillationLoss(student, teacher=teacher, match="closest", weight_temperature=0.2),
+        # While filters are fitted: later every text counts, and the flat form has other texts in one process.
+        "filters": HiddenStateMSELoss(student, teacher=bi_encoder, projection="filters"),
         "hidden": HiddenStateMSELoss(student, teacher=teacher),
         "all": MultiLevelDistillationLoss(
             student,
@@ -61,7 +69,8 @@ def shard_gradient(rank: int, processes: int, folder: str) -> None:
     """Saves every loss's gradient for this process's share of the batch, averaged over the processes."""
     torch.set_num_threads(1)
     student = model = tiny_sentence_transformer(seed=1)
-    teacher = tiny_cross_encoder(seed=3, dim=48)
+    # Before there are several processes: then transformers writes models in the first alone.
+    teacher, bi_encoder = tiny_cross_encoder(seed=3, dim=48), tiny_sentence_transformer(seed=3, dim=48)
     if processes > 1:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=processes)
@@ -72,7 +81,7 @@ def shard_gradient(rank: int, processes: int, folder: str) -> None:
     texts, label = flat_label(mine)
     batches = {"": (columns, torch.tensor(LABEL)[mine]), "flat ": ([QUERIES[mine], texts], label)}
     gradients = {}
-    for name, loss in make_losses(student, teacher).items():
+    for name, loss in make_losses(student, teacher, bi_encoder).items():
         for module in list(loss.modules()):
             if getattr(module, "model", None) is student:
                 module.model = model  # as the host's trainer does

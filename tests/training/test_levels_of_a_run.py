@@ -28,14 +28,15 @@ RUNS = {
     "attention-mse": {"variant": "self", "layers": "uniform"},
     "hidden-state-mse": {"projection": "learned"},
     "multi-level": {"word": ["attention", "hidden-states"], "word_weight": 0.5, "layers": "last"},
+    "lead": {"num_layers": 1, "match": "closest"},
     "embedding": {"terms": {"cosine": 1, "gram": 20}},
     "bce": {},
 }
 OTHER_OPTIONS = {"bce": {"objective_options": {"labels": "logits", "scale": 2.0}, "query_weights": "error"}}
 
 
-WITH_WEIGHTS = ("hidden-state-mse", "multi-level", "bce")
-"""A projection, or a scale and a bias."""
+WITH_STATE = ("hidden-state-mse", "multi-level", "bce", "lead")
+"""A projection, a scale and a bias, or a number of steps."""
 
 
 class DiesAtStep(TrainerCallback):
@@ -84,7 +85,7 @@ def test_a_word_trains_a_student_and_a_training_killed_midway_ends_the_same(toy_
     with pytest.raises(KeyboardInterrupt):
         learn(trainer_of(tmp_path / "out", store, toy_collection, word), DiesAtStep(3))
     checkpoint = tmp_path / "out/iteration-00/checkpoints/checkpoint-2"
-    assert (checkpoint / "loss.pt").exists() == (word in WITH_WEIGHTS)
+    assert (checkpoint / "loss.pt").exists() == (word in WITH_STATE)
     resumed = learn(trainer_of(tmp_path / "out", store, toy_collection, word), DiesAtStep(10**6))
     assert resumed.trained_with == trained.trained_with
     first, second = (weights(tmp_path / name / "iteration-00/student") for name in ("whole", "out"))

@@ -64,6 +64,7 @@ class WordLevelLoss(nn.Module):
     """
 
     citation: str = MD2PR
+    reads_layers = True
     teacher: CrossEncoder | SentenceTransformer
     states_of_student: frozenset[int] = frozenset()
     attentions_of_student: frozenset[int] = frozenset()
@@ -181,4 +182,4 @@ def share_readings(losses: Iterable[WordLevelLoss]) -> None:
 
 def reads_layers(loss: nn.Module) -> bool:
     """Whether a loss, or one inside it, looks into the student's layers, whose texts then stay padded."""
-    return any(isinstance(module, WordLevelLoss) for module in loss.modules())
+    return any(getattr(module, "reads_layers", False) for module in loss.modules())

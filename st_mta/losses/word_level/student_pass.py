@@ -73,12 +73,16 @@ def run_student(
             "MatryoshkaLoss, which repeats the same forward pass for every dimension",
         )
     tokenizer = unwrap(model).tokenizer
-    return StudentPass(embeddings, _side(tokenizer, columns[:1], calls[:1]), _side(tokenizer, columns[1:], calls[1:]))
+    queries, documents = (
+        side_of(tokenizer, columns[part], _stack_recorded(calls[part])) for part in (slice(1), slice(1, None))
+    )
+    return StudentPass(embeddings, queries, documents)
 
 
-def _side(tokenizer: Any, columns: Sequence[dict[str, Any]], calls: Sequence[Recorded]) -> Side:
+def side_of(tokenizer: Any, columns: Sequence[dict[str, Any]], recorded: Recorded | None = None) -> Side:
+    """The tokens of some columns under each other, and what was recorded of them."""
     texts = [text_tokens(tokenizer, column) for column in columns]
-    return Side(_stack([column["input_ids"] for column in columns]), _stack(texts), _stack_recorded(calls))
+    return Side(_stack([column["input_ids"] for column in columns]), _stack(texts), recorded or Recorded())
 
 
 def text_tokens(tokenizer: Any, features: dict[str, Any]) -> Tensor:

@@ -2,7 +2,7 @@
 
 Before the iterations: `keep_student`, `judge`, `quality`, `regression_target`, `warm_up`. Every iteration: `mine`,
 `score`, `train`, `evaluate`, `promote`; where the teacher learns too, `teach` before `score`. At the end: `test`,
-`speed`, `serve`.
+`speed`, `keep_exits` where the student has exits, `serve`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from st_mta.evaluation import evaluate_scorer
 from st_mta.evaluation.coverage import measures_if_known
 from st_mta.names import file_name
 from st_mta.run.results import Quality, Scored, Served, Tested
+from st_mta.training.exits import measure_exits
 from st_mta.training.regression_map import in_the_targets_space
 from st_mta.training.run_state import BEFORE, STUDENT, RunState
 from st_mta.training.serving import measure_other_index, measure_serving
@@ -44,7 +45,7 @@ def speed(run: RunState, best: Path) -> dict[str, float | None]:
 
 
 def serve(run: RunState, best: Path) -> Served:
-    """The student's quality with compressed passages, and with those of the models that share its space.
+    """The student's quality with compressed passages, with those of models that share its space, and of its exits.
 
     Where documents are cut, the map from windows to documents is written for those who serve them.
     """
@@ -59,7 +60,7 @@ def serve(run: RunState, best: Path) -> Served:
     forms = measure_serving(student, [*run.initial_scorers, *mapped], run.collection, split, depth)
     if target is not None and (led := in_the_targets_space(run, student, best)) is not student:
         forms += measure_other_index(led, target, run.collection, split, depth)
-    return Served(forms)
+    return Served(forms + measure_exits(run, best, split))
 
 
 def _all_systems(run: RunState, best: Path) -> list[Scorer]:
