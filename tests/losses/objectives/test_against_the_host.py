@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sentence_transformers
 import torch
 from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 
@@ -11,6 +12,9 @@ from st_mta.losses.objectives.chosen import POSITIVE, choose
 from tests.losses.conftest import column_batch
 
 LISTS, WIDTH = 5, 6
+# Earlier versions need both candidates of a pair to be among the best.
+IS_EARLIER = tuple(map(int, sentence_transformers.__version__.split(".")[:2])) < (6, 2)
+CUT = pytest.param(2, marks=pytest.mark.skipif(IS_EARLIER, reason="the host cuts pairs otherwise"))
 
 
 class Scores:
@@ -64,7 +68,7 @@ def test_list_mle(logits, target):
     torch.testing.assert_close(ours("plackett-luce", logits, target), host)
 
 
-@pytest.mark.parametrize("top", [None, 2])
+@pytest.mark.parametrize("top", [None, CUT])
 def test_ranknet(logits, target, top):
     host = host_loss("rank_net", "RankNetLoss", logits, target, k=top, reduction_log="natural")
     torch.testing.assert_close(ours("ranknet", logits, target, top=top), host)
@@ -74,7 +78,7 @@ def test_ranknet(logits, target, top):
     ("weighting", "scheme", "top"),
     [
         ("lambda-rank", "LambdaRankScheme", None),
-        ("lambda-rank", "LambdaRankScheme", 3),
+        pytest.param("lambda-rank", "LambdaRankScheme", 3, marks=CUT.marks),
         ("ndcg-loss2", "NDCGLoss2Scheme", None),
         ("ndcg-loss2++", "NDCGLoss2PPScheme", None),
     ],
