@@ -49,6 +49,7 @@ def _refuse_embeddings(arguments: MultiAssistantTrainingArguments) -> None:
         "regression_texts": (None,),
         "candidates": ("list",),
         "exits": (None,),
+        "mini_batch_size": (None,),
     }
     for name, unused in defaults.items():
         if (value := getattr(arguments, name, unused[0])) not in unused:
