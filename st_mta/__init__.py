@@ -17,8 +17,11 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.filters import DynamicFilter as DynamicFilter
     from st_mta.losses import AttentionMSELoss as AttentionMSELoss
     from st_mta.losses import EmbeddingDistillationLoss as EmbeddingDistillationLoss
+    from st_mta.losses import ExitsLoss as ExitsLoss
     from st_mta.losses import FilteredContrastiveLoss as FilteredContrastiveLoss
+    from st_mta.losses import HeadsLoss as HeadsLoss
     from st_mta.losses import HiddenStateMSELoss as HiddenStateMSELoss
+    from st_mta.losses import LayerDistillationLoss as LayerDistillationLoss
     from st_mta.losses import ListwiseKLLoss as ListwiseKLLoss
     from st_mta.losses import ListwiseRerankerLoss as ListwiseRerankerLoss
     from st_mta.losses import MultiLevelDistillationLoss as MultiLevelDistillationLoss
@@ -54,8 +57,8 @@ _NAMES = {
     "errors": "InputError",
     "evaluation": "BenchmarkEvaluator CollectionEvaluator",
     "filters": "DynamicFilter",
-    "losses": "AttentionMSELoss EmbeddingDistillationLoss FilteredContrastiveLoss HiddenStateMSELoss ListwiseKLLoss "
-    "ListwiseRerankerLoss MultiLevelDistillationLoss",
+    "losses": "AttentionMSELoss EmbeddingDistillationLoss ExitsLoss FilteredContrastiveLoss HeadsLoss "
+    "HiddenStateMSELoss LayerDistillationLoss ListwiseKLLoss ListwiseRerankerLoss MultiLevelDistillationLoss",
     "mining": "mine",
     "recipes.distill": "DistillConfig distill",
     "recipes.evaluate": "evaluate_models",
