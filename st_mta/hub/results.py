@@ -12,7 +12,7 @@ from st_mta.hub.public import public, public_values
 from st_mta.report.markdown import in_code, in_markdown, values_in_markdown
 from st_mta.report.schema import Report, TrainedLoss
 from st_mta.report.tables import markdown_table, summary_table
-from st_mta.report.wording import measure_in_words, significance_sentence
+from st_mta.report.wording import CROSS_ENCODER, measure_in_words, significance_sentence
 
 MEASURES = ("ndcg@10", "mrr@10", "recall@100")
 RESULT_COLUMNS = ("Role", "Model", "nDCG@10", "MRR@10", "Recall@100", "queries/s")
@@ -47,8 +47,9 @@ def evaluation_section(report: Report) -> dict[str, Any]:
     shown = values_in_markdown(public_values(report))
     rows = [{column: row[column] for column in RESULT_COLUMNS} for row in summary_table(shown)]
     table = markdown_table(rows, strong=len(rows) - 1)
+    what = "Re-ranking" if report["student"]["kind"] == CROSS_ENCODER else "Retrieval"
     return {
-        "description": f"Retrieval, {report['split']} queries",
+        "description": f"{what}, {report['split']} queries",
         "dataset_name": in_code(public(report["collection"]["name"])),
         "class_name": "ir_measures",
         "config_code": "",
