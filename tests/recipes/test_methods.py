@@ -33,7 +33,7 @@ from tests.cli.test_main import data  # noqa: F401
 from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
 TABLE = (FOLDER / "README.md").read_text(encoding="utf-8")
-BI_ENCODER_TEACHES = {"jasper", "leaf", "vkd"}
+BI_ENCODER_TEACHES = {"jasper", "leaf", "ted", "vkd"}
 SMALL = {"num_iterations": 1, "max_eval_queries": 5, "eval_depth": 10, "range_max": 10, "device": "cpu", "seed": 1}
 BATCH = 4
 LONGEST_LIST = 6
@@ -179,9 +179,10 @@ def test_every_system_has_a_word_a_recipe_or_a_reason():
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"`(--[^`]+)`", TABLE))))
 def test_every_word_in_the_table_is_one_that_the_command_takes(words):
-    line = ["--collection", "c", "--student", "s", "--output-dir", "o"]
-    line += [] if "--teacher " in words else ["--teacher", "t"]
     chosen = shlex.split(words)
-    for option, value in (("--assistants", "a"), ("--teacher-view", "v")):
-        line += [option, value] if "--recipe" in words and option not in chosen else []
+    recipe = load_recipe(chosen[chosen.index("--recipe") + 1]).needs if "--recipe" in chosen else {}
+    line = []
+    for name in dict.fromkeys(["collection", "teacher", "student", "output_dir", *recipe]):
+        flag = f"--{name.replace('_', '-')}"
+        line += [flag, "1" if name == "exits" else "a"] if flag not in chosen else []
     assert parse(command.Config, [*line, *chosen], "distill", "")
