@@ -18,22 +18,27 @@ from transformers import set_seed
 from st_mta.cli import distill as command
 from st_mta.cli.main import main
 from st_mta.cli.parse import parse
+from st_mta.collections.view import View
 from st_mta.mining import mine
 from st_mta.recipes import load_recipe, recipe_names
 from st_mta.recipes.by_name import FOLDER
-from st_mta.recipes.distill import DistillConfig, prepared_distillation
+from st_mta.recipes.distill import DistillConfig, training_arguments
 from st_mta.recipes.plan.steps import RandomRows
 from st_mta.scored import ScoredCandidates
-from st_mta.scorers import BM25
+from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer
+from st_mta.scorers.anncur import AnnCur
+from st_mta.stores import Store
 from st_mta.training.collator import listwise_dataset
+from st_mta.training.distillation import Distillation
 from st_mta.training.run_state import listwise_collator
 from st_mta.training.stages.train import make_targets
 from st_mta.training.student_folders import copied, save_student
+from st_mta.training.students import answers
 from tests.cli.test_main import data  # noqa: F401
 from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
 TABLE = (FOLDER / "README.md").read_text(encoding="utf-8")
-BI_ENCODER_TEACHES = {"jasper", "leaf", "vkd"}
+BI_ENCODER_TEACHES = {"jasper", "leaf", "tct-colbert", "ted", "vkd"}
 SMALL = {"num_iterations": 1, "max_eval_queries": 5, "eval_depth": 10, "range_max": 10, "device": "cpu", "seed": 1}
 BATCH = 4
 LONGEST_LIST = 6
@@ -50,14 +55,16 @@ SYSTEMS = [
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Tiny models by what a recipe asks for."""
-    folder = tmp_path_factory.mktemp("models")
+    """Tiny models by what a recipe asks for, the frozen ones as scorers."""
+    store = Store(tmp_path_factory.mktemp("models"))
+    scorer = {"store": store, "precision": "fp32"}
     return {
-        "student": saved(tiny_sentence_transformer(1), folder / "student"),
-        "bi-encoder": saved(tiny_sentence_transformer(2), folder / "bi-encoder"),
-        "assistant": saved(tiny_sentence_transformer(3), folder / "assistant"),
-        "cross-encoder": saved(tiny_cross_encoder(4), folder / "cross-encoder"),
-        "store": str(folder / "store"),
+        "student": tiny_sentence_transformer(1),
+        "cross-encoder student": tiny_cross_encoder(5),
+        "bi-encoder": BiEncoderScorer(tiny_sentence_transformer(2), name="B", **scorer),
+        "cross-encoder": CrossEncoderScorer(tiny_cross_encoder(4), name="C", **scorer),
+        "assistants": [BiEncoderScorer(tiny_sentence_transformer(3), name="A", **scorer), BM25(store=store)],
+        "store": store,
     }
 
 
@@ -84,29 +91,32 @@ def generate(passages):
     return [[" ".join(passage.split()[:3]), " ".join(passage.split()[-3:])] for passage in passages]
 
 
-OTHERS = {"query_generator": f"{__name__}:generate", "exits": [1], "student": "cross-encoder student"}
-"""What a recipe may ask for beside models that all of them get."""
+NAMED = dict.fromkeys(("collection", "teacher", "student", "output_dir"), "named")
+OTHERS = {"query_generator": f"{__name__}:generate", "exits": [1], **NAMED, "teacher_view": "named"}
+"""What a recipe may ask for."""
 TEACHERS = {
     "pairdistill": f"pairwise:{__name__}:prefer",
     "list-scorer": f"list:{__name__}:score_lists",
-    "anncur": "anncur:CROSS-ENCODER#anchors=5",
 }
 
 
-def given(name, data, models, output):  # noqa: F811
-    """The options that a user has to give, in tiny."""
-    teacher = "bi-encoder" if name in BI_ENCODER_TEACHES else "cross-encoder"
-    options = {
-        "collection": str(data / "data"),
-        "teacher": TEACHERS.get(name, models[teacher]).replace("CROSS-ENCODER", models["cross-encoder"]),
-        "student": models["student"],
-        "assistants": [models["assistant"], "bm25"],
-        "store": models["store"],
-        "output_dir": str(output),
-    }
-    others = {**OTHERS, "teacher_view": str(data / "data")}
-    options |= {need: others[need] for need in load_recipe(name).needs if need in others}
-    return {**options, **SMALL}
+def prepared(name, models, collection, output):
+    """A run by the recipe, on models and a collection in memory; of a ladder the first step."""
+    recipe = load_recipe(name)
+    teacher = TEACHERS.get(name) or models["bi-encoder" if name in BI_ENCODER_TEACHES else "cross-encoder"]
+    config = DistillConfig(
+        recipe=name, **{**NAMED, **{need: OTHERS.get(need, ["a"]) for need in recipe.needs}, **SMALL}
+    )
+    arguments = training_arguments(replace(config, output_dir=str(output)))
+    return Distillation.prepare(
+        models["cross-encoder student" if "student" in recipe.needs else "student"],
+        arguments,
+        AnnCur(models["cross-encoder"], anchors=5) if name == "anncur" else teacher,
+        models["assistants"],
+        collection,
+        store=models["store"],
+        teacher_view=View(corpus=collection.corpus) if "teacher_view" in recipe.needs else None,
+    )
 
 
 def one_step(run, lists, collection):
@@ -120,6 +130,7 @@ def one_step(run, lists, collection):
     regressed = {column: RandomRows(32) for column in columns}
     collator = listwise_collator(student, loss, run.arguments, "cpu", collection.corpus, regressed)
     dataset = listwise_dataset(scored, collection.queries)
+    collator.teacher = run.teacher_of_batches()
     collator.tokenise(dataset)
     student.train()
     batch = collator([dataset[place] for place in range(len(dataset))])
@@ -131,24 +142,23 @@ def one_step(run, lists, collection):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_trains_a_student_that_loads(name, data, models, lists, toy_collection, tmp_path):  # noqa: F811
-    config = DistillConfig(recipe=name, **given(name, data, models, tmp_path / "out"))
-    run = prepared_distillation(config)
+def test_every_recipe_trains_a_student_that_loads(name, models, lists, toy_collection, tmp_path):
+    run = prepared(name, models, toy_collection, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     student = one_step(run, lists, toy_collection)
     save_student(student, tmp_path / "student")
-    before, after = (torch.as_tensor(model.encode_query(["cat dog"])) for model in (run.students.original, student))
-    loaded = SentenceTransformer(str(tmp_path / "student"), device="cpu")
+    loaded = type(student)(str(tmp_path / "student"), device="cpu")
+    before, after, again = (answers(model, ["cat dog"])[0] for model in (run.students.original, student, loaded))
     assert not torch.allclose(before, after) and torch.isfinite(after).all()
-    assert torch.allclose(torch.as_tensor(loaded.encode_query(["cat dog"])), after, atol=1e-5)
+    assert torch.allclose(again, after, atol=1e-5)
 
 
-def test_a_run_says_which_recipe_it_came_from(data, models, tmp_path, capsys):  # noqa: F811
-    options = given("mta4dpr", data, models, tmp_path / "out") | {"num_candidates": 4}
-    line = ["distill", "--recipe", "mta4dpr"]
-    for name, value in options.items():
-        line += [f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [str(value)])]
-    assert main(line) == 0
+def test_a_run_says_which_recipe_it_came_from(data, tmp_path, capsys):  # noqa: F811
+    saved(tiny_cross_encoder(4), tmp_path / "teacher")
+    line = ["distill", "--recipe", "mta4dpr", "--collection", data / "data", "--teacher", tmp_path / "teacher"]
+    line += ["--student", data / "student", "--assistants", data / "teacher", "bm25", "--output-dir", tmp_path / "out"]
+    line += ["--num-iterations", 1, "--num-candidates", 4, "--eval-depth", 10, "--device", "cpu"]
+    assert main([str(word) for word in line]) == 0
     assert "Student" in capsys.readouterr().out
     kept = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -179,9 +189,10 @@ def test_every_system_has_a_word_a_recipe_or_a_reason():
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"`(--[^`]+)`", TABLE))))
 def test_every_word_in_the_table_is_one_that_the_command_takes(words):
-    line = ["--collection", "c", "--student", "s", "--output-dir", "o"]
-    line += [] if "--teacher " in words else ["--teacher", "t"]
     chosen = shlex.split(words)
-    for option, value in (("--assistants", "a"), ("--teacher-view", "v")):
-        line += [option, value] if "--recipe" in words and option not in chosen else []
+    recipe = load_recipe(chosen[chosen.index("--recipe") + 1]).needs if "--recipe" in chosen else {}
+    line = []
+    for name in dict.fromkeys(["collection", "teacher", "student", "output_dir", *recipe]):
+        flag = f"--{name.replace('_', '-')}"
+        line += [flag, "1" if name == "exits" else "a"] if flag not in chosen else []
     assert parse(command.Config, [*line, *chosen], "distill", "")

@@ -14,6 +14,7 @@ from st_mta.recipes.plan.rates import Rates
 from st_mta.recipes.plan.readers import Reader, readers
 from st_mta.recipes.plan.work import PAIRS, SEARCHES, TEXTS, Work
 from st_mta.scorers import EmbeddingScorer
+from st_mta.scorers.anncur import AnnCur
 from st_mta.scorers.base import StoringScorer
 from st_mta.scorers.preferences import PairwiseScorer
 from st_mta.scorers.through_store import ThroughStore
@@ -127,6 +128,9 @@ class Foreseen:
             queries: (n,).
             k: Passages per query.
         """
+        if isinstance(scorer, AnnCur):
+            self._search_by_anchors(scorer, queries, k)
+            return
         found = [scorer] if isinstance(scorer, Reader) else list(readers(scorer, self.collection))
         for reader in found:
             if reader.scorer.partial:
@@ -140,6 +144,16 @@ class Foreseen:
         elif hasattr(found[0].scorer, "encode") and found[0].key not in self._indexed:
             self.embed(found[0], PASSAGES, every)
         self._count_searches(found, scorer, queries, k, embedding)
+
+    def _search_by_anchors(self, scorer: AnnCur, queries: IntArray, k: int) -> None:
+        """A re-ranker scores some queries against the whole corpus once, then every query's anchors and best."""
+        size = len(self.collection.corpus)
+        with self.bounded(True):
+            if scorer.fingerprint not in self._indexed:
+                self._indexed.add(scorer.fingerprint)
+                self.score(scorer.scorer, np.arange(min(scorer.anchor_queries, len(self.collection.queries))), size)
+            anchors = min(scorer.anchors, size) + (min(k, size) if scorer.rerank else 0)
+            self.score(scorer.scorer, queries, min(anchors, size))
 
     def _count_searches(
         self, found: list[Reader], scorer: Scorer | Reader, queries: IntArray, k: int, embedding: bool
@@ -188,15 +202,15 @@ class Foreseen:
         self._indexed.add(reader.key)
         return each * len(reader.corpus), sizes.bytes_of(reader.corpus)
 
-    def score(self, scorer: Scorer, queries: IntArray, per_query: int) -> None:
+    def score(self, scorer: Scorer | Reader, queries: IntArray, per_query: int) -> None:
         """Has passages of queries scored.
 
         Args:
-            scorer: Teacher or assistant.
+            scorer: Teacher or assistant, or a student to come as a reader.
             queries: (n,) positions.
             per_query: Passages of each.
         """
-        for reader in readers(scorer, self.collection):
+        for reader in [scorer] if isinstance(scorer, Reader) else readers(scorer, self.collection):
             if reader.scorer.partial:
                 continue
             if isinstance(reader.scorer, EmbeddingScorer):
@@ -230,7 +244,7 @@ class Foreseen:
         scorer: Any = reader.scorer
         if reader.key not in self._stored_pairs:
             counts = np.zeros(len(reader.queries), dtype=np.int64)
-            if isinstance(scorer, StoringScorer) and scorer.store is not None:
+            if reader.exists and isinstance(scorer, StoringScorer) and scorer.store is not None:
                 counts += scorer.store.scores.per_query(scorer.stored_under(reader.corpus), text_keys(reader.queries))
             self._stored_pairs[reader.key] = counts
         return self._stored_pairs[reader.key]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from st_mta.errors import InputError
 from st_mta.processes import processes
 from st_mta.recipes.distill import DistillConfig, prepared_distillation
@@ -14,6 +17,14 @@ from st_mta.recipes.plan.work import Plan, Work
 from st_mta.run.journal import Journal
 from st_mta.training.curriculum import training_queries
 from st_mta.training.distillation import Distillation
+
+OF_GENERATOR = "query_generator query_generator_options queries_per_passage round_trip round_trip_with".split()
+GENERATED = (
+    "Generated queries are not there yet: where the collection has none of its own, as many passages are cropped to "
+    "queries in their place (num_crops), and generating them is not counted."
+)
+
+FIRST_STEP = "This is the first step of the ladder; the others have smaller students, and scores that it has stored."
 
 
 def plan(config: DistillConfig) -> Plan:
@@ -34,7 +45,16 @@ def plan(config: DistillConfig) -> Plan:
             got=str(processes().size),
             remedy="run the same command without a launcher",
         )
-    return plan_of(prepared_distillation(config), begun=not config.overwrite)
+    found = plan_of(prepared_distillation(_first_step(config)), begun=not config.overwrite)
+    notes = [GENERATED] * (config.query_generator is not None) + [FIRST_STEP] * bool(config.ladder)
+    return replace(found, notes=[*found.notes, *notes])
+
+
+def _first_step(config: DistillConfig) -> DistillConfig:
+    """The first run of a ladder, on queries cropped from passages: those to come would be generated and stored now."""
+    without: dict[str, Any] = {} if config.query_generator is None else dict.fromkeys(OF_GENERATOR)
+    config = replace(config, **without)
+    return replace(config, ladder=[]) if config.ladder else config
 
 
 def plan_of(run: Distillation, *, begun: bool = True) -> Plan:
@@ -88,8 +108,10 @@ def _notes(run: Distillation, works: list[Work]) -> list[str]:
             notes.append(f"The run ends before its last iteration where {patience} of them do not improve on dev.")
     if unmeasured := sorted({work.what for work in works if work.seconds is None}):
         notes.append(f"Without their time, since nothing is asked of a service: {', '.join(unmeasured)}.")
+    if run.arguments.teacher_learns is not None:
+        notes.append("The teacher's own training is not counted, and its new scores of what it scored before.")
     if run.arguments.eval_strategy != "no":
         notes.append("Evaluation during training is not counted.")
-    if run.arguments.regression_to == "best":
+    if run.arguments.regression_to == "best" and any("on embeddings" in work.what for work in works):
         notes.append("Which bi-encoder the student is regressed to is only known once they are measured.")
     return notes

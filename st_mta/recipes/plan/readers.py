@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from st_mta.scorers.anncur import AnnCur
 from st_mta.scorers.view import ViewScorer
 from st_mta.stores.embeddings import Role
 from st_mta.types import Collection, Scorer, Texts
@@ -41,6 +42,9 @@ def readers(scorer: Scorer, collection: Collection) -> Iterator[Reader]:
 def _within(scorer: Scorer, queries: Texts, corpus: Texts) -> Iterator[Reader]:
     if isinstance(scorer, ViewScorer):
         yield from _within(scorer.scorer, scorer.view.of_queries(queries), scorer.view.of_corpus(corpus))
+        return
+    if isinstance(scorer, AnnCur):
+        yield from _within(scorer.scorer, queries, corpus)
         return
     parts = [part for part in getattr(scorer, "parts", ()) if isinstance(part, Scorer)]
     for part in parts:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from st_mta.losses.scope import IN_BATCH
 from st_mta.mining import searched_depth
 from st_mta.recipes.plan import sizes
 from st_mta.recipes.plan.foreseen import Foreseen
 from st_mta.recipes.plan.readers import Reader, readers
 from st_mta.recipes.plan.steps import Training, saved_bytes, steps_of, training_on_embeddings, training_on_lists
 from st_mta.recipes.plan.work import STEPS
-from st_mta.scorers import BiEncoderScorer, EmbeddingScorer
+from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, EmbeddingScorer
 from st_mta.training.curriculum import draw_queries, training_queries
 from st_mta.training.distillation import Distillation
 from st_mta.training.judgements import unjudged
@@ -49,8 +52,9 @@ class Stages:
         self.after()
 
     @cached_property
-    def _student(self) -> BiEncoderScorer:
-        return BiEncoderScorer(copied(self.run.students.original), name=STUDENT, precision=self.run.students.precision)
+    def _student(self) -> Any:
+        kind = CrossEncoderScorer if self.run.reranks else BiEncoderScorer
+        return kind(copied(self.run.students.original), name=STUDENT, precision=self.run.students.precision)
 
     def student(self, version: str) -> Reader:
         """The student after a stage, of which nothing is stored."""
@@ -81,20 +85,27 @@ class Stages:
         teacher, depth = self.run.pool.teacher, self.arguments.eval_depth
         searching: list[Scorer | Reader] = [teacher]
         if not teacher.can_retrieve:
-            searching = [self.student(BEFORE), *self._retrievers()]
+            searching = [*self._searching(self.student(BEFORE)), *self._retrievers()]
         for scorer in searching:
             self.foreseen.search(scorer, queries, max(2, depth))
         self.foreseen.score(teacher, queries, min(max(2, depth), len(self.every)))
 
+    def _searching(self, student: Reader) -> list[Reader]:
+        """The student, unless it only re-ranks."""
+        return [] if self.run.reranks else [student]
+
     def _retrievers(self) -> list[Scorer]:
-        return [scorer for scorer in self.run.pool.assistants if scorer.can_retrieve]
+        """Who bring candidates beside the student: assistants that search, and a teacher that mines."""
+        searching = [scorer for scorer in self.run.pool.scorers if scorer.can_retrieve]
+        teacher = self.run.pool.teacher
+        return searching if teacher.mines else [scorer for scorer in searching if scorer is not teacher]
 
     def _measure(self, scorers: list[Scorer | Reader], split: str) -> None:
         """Those that search do so, the others re-rank what one of them finds: few passages, where it goes by words."""
         queries, depth = self.queries_of(split), self.arguments.eval_depth
         by_words = any(one.can_retrieve and not isinstance(one, EmbeddingScorer) for one in self.run.pool.scorers)
         for scorer in scorers:
-            if isinstance(scorer, Reader) or scorer.can_retrieve:
+            if (scorer.scorer if isinstance(scorer, Reader) else scorer).can_retrieve:
                 self.foreseen.search(scorer, queries, depth)
                 continue
             with self.foreseen.bounded(by_words):
@@ -103,9 +114,11 @@ class Stages:
     @cached_property
     def regressed_to(self) -> list[Scorer]:
         """The bi-encoders that the student may be regressed to: one of them, or all where they are taken together."""
-        width, kind = self.run.students.original.get_embedding_dimension(), self.arguments.regression_map
+        width, kind = getattr(self._student, "dimension", None), self.arguments.regression_map
         wanted = self.arguments.regression_epochs or self.run.settled.regression_weight
-        usable: list[Scorer] = list(usable_bi_encoders(self.run.pool.scorers, width, kind)) if wanted else []
+        usable: list[Scorer] = []
+        if wanted and not self.run.reranks:
+            usable += usable_bi_encoders(self.run.pool.scorers, width, kind)
         return usable[:1] if self.arguments.regression_to == "best" else usable
 
     def _regression_target(self) -> None:
@@ -127,7 +140,10 @@ class Stages:
             self._measure([self.student(WARM_UP)], "dev")
 
     def _embed_what_is_regressed_to(self) -> None:
-        for reader in self._regressing():
+        self._embed_everything(self._regressing())
+
+    def _embed_everything(self, found: Iterable[Reader]) -> None:
+        for reader in found:
             self.foreseen.embed(reader, "query", np.arange(len(self.collection.queries)))
             self.foreseen.embed(reader, "document", self.every)
 
@@ -191,11 +207,12 @@ class Stages:
         available = training_queries(self.collection)
         positives = self.collection.qrels.get("train", {})
         depth = searched_depth(self.collection, drawn, positives, self.arguments.range_max)
-        if iteration:
-            self.foreseen.embed(start, "query", available)
-            if self.arguments.curriculum != "none":
-                self.foreseen.search(start, available, max(depth, self.arguments.eval_depth + 1))
-        self.foreseen.search(start, drawn, depth)
+        for student in self._searching(start):
+            if iteration:
+                self.foreseen.embed(student, "query", available)
+                if self.arguments.curriculum != "none":
+                    self.foreseen.search(student, available, max(depth, self.arguments.eval_depth + 1))
+            self.foreseen.search(student, drawn, depth)
         for scorer in self._retrievers():
             self.foreseen.search(scorer, drawn, depth)
         self.foreseen.add("lists", written=len(drawn) * self.per_query * sizes.PER_PAIR)
@@ -212,6 +229,8 @@ class Stages:
     def _train(self, name: str, rows: int) -> None:
         if self.run.settled.regression_weight:
             self._embed_what_is_regressed_to()
+        if self.arguments.candidates == IN_BATCH and isinstance(self.run.pool.teacher, EmbeddingScorer):
+            self._embed_everything(readers(self.run.pool.teacher, self.collection))
         arguments = self.arguments
         accumulation = arguments.gradient_accumulation_steps
         steps = steps_of(
@@ -255,6 +274,8 @@ class Stages:
             self.foreseen.add("the student, pages and plots", written=self.student_bytes + sizes.OF_PAGES)
 
     def _serve(self, queries: int) -> None:
+        if self.run.reranks:
+            return
         width = self._student.dimension
         others = [one for one in self.run.pool.scorers if isinstance(one, EmbeddingScorer) and one.dimension == width]
         widths = [width // divisor for divisor, _ in FORMS if width >= 8 * divisor] + 2 * [width for _ in others]

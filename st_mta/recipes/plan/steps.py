@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import TrainerCallback
 
+from st_mta.losses.scope import IN_BATCH
 from st_mta.recipes.plan.rates import random_rows
 from st_mta.scored import ScoredCandidates
+from st_mta.scorers import EmbeddingScorer
 from st_mta.training.checkpoints import train_with_checkpoints
 from st_mta.training.collator import listwise_dataset
 from st_mta.training.distillation import Distillation
+from st_mta.training.in_batch import BatchTeacher, TeacherEmbeddings
 from st_mta.training.regression import regress_embeddings, warm_up_arguments
 from st_mta.training.run_state import listwise_collator
 from st_mta.training.settled import inner_arguments
@@ -89,14 +92,17 @@ def training_on_lists(run: Distillation, per_query: int) -> Training:
     timer, began = StepTimer(), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="st_mta-") as folder:
         loss = run.make_loss(student, targets, None)
-        width = int(run.students.original.get_embedding_dimension() or 0)
         columns = ("query", DOCUMENTS) if run.settled.regression_weight else ()
-        regressed: Any = {column: RandomRows(width) for column in columns}
+        regressed: Any = {column: RandomRows(_width(run)) for column in columns}
+        collator = listwise_collator(
+            student, loss, run.arguments, run.settled.device, run.collection.corpus, regressed
+        )
+        collator.teacher = _teacher_of_batches(run)
         train_with_checkpoints(
             student,
             _few_steps(run, folder, per_device_train_batch_size=rows),
             listwise_dataset(_made_up_lists(run, rows * STEPS, per_query), run.collection.queries),
-            listwise_collator(student, loss, run.arguments, run.settled.device, run.collection.corpus, regressed),
+            collator,
             loss,
             targets=targets,
             callbacks=[timer],
@@ -110,7 +116,7 @@ def training_on_embeddings(run: Distillation) -> Training:
     corpus = run.collection.corpus if run.unlabelled is None else run.unlabelled
     how = warm_up_arguments(run.arguments)
     count = STEPS * how["per_device_train_batch_size"]
-    rows: Any = RandomRows(int(run.students.original.get_embedding_dimension() or 0))
+    rows: Any = RandomRows(_width(run))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="st_mta-") as folder:
         regress_embeddings(
@@ -122,6 +128,20 @@ def training_on_embeddings(run: Distillation) -> Training:
             callbacks=[timer],
         )
     return timer.training(time.perf_counter() - began)
+
+
+def _width(run: Distillation) -> int:
+    """Of a bi-encoder as student."""
+    return int(run.students.original.get_embedding_dimension() or 0)
+
+
+def _teacher_of_batches(run: Distillation) -> BatchTeacher | None:
+    """As the run's, with embeddings at random where they would have to be computed first."""
+    teacher = run.pool.teacher
+    if run.arguments.candidates != IN_BATCH or not isinstance(teacher, EmbeddingScorer):
+        return run.teacher_of_batches()
+    rows: Any = RandomRows(teacher.dimension)
+    return TeacherEmbeddings(rows, rows)
 
 
 def _few_steps(run: Distillation, folder: str, **changes: Any) -> Any:
@@ -160,13 +180,13 @@ def steps_of(rows: int, batch: int, accumulation: int, epochs: float, max_steps:
     return math.ceil(each * epochs)
 
 
-def saved_bytes(student: SentenceTransformer) -> int:
+def saved_bytes(student: SentenceTransformer | CrossEncoder) -> int:
     """Of a student's folder, without its card."""
     with tempfile.TemporaryDirectory(prefix="st_mta-") as folder:
         student.save_pretrained(folder, create_model_card=False)
         return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-def weights_of(student: SentenceTransformer) -> int:
+def weights_of(student: SentenceTransformer | CrossEncoder) -> int:
     """Number of weights."""
     return sum(weight.numel() for weight in student.parameters())

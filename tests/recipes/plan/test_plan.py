@@ -9,15 +9,17 @@ import pytest
 from st_mta.cli.main import main
 from st_mta.cli.show_plan import show_plan
 from st_mta.errors import InputError
+from st_mta.recipes.distill import DistillConfig
 from st_mta.recipes.plan import Plan, Work, plan, rates, stages
 from st_mta.recipes.plan import make as making
 from st_mta.recipes.plan.make import plan_of
-from st_mta.recipes.plan.steps import Training, steps_of
-from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer, StoredScores
+from st_mta.recipes.plan.steps import Training, steps_of, training_on_lists
+from st_mta.scorers import BiEncoderScorer, CrossEncoderScorer, FusedScorer, LateInteractionScorer, StoredScores
+from st_mta.scorers.anncur import AnnCur
 from st_mta.scorers.list_functions import ListFunctionScorer, PairwiseFunctionScorer
 from st_mta.stores import Store
 from tests.cli.test_main import data  # noqa: F401
-from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
+from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 from tests.training.toy_run import toy_trainer
 
 
@@ -196,6 +198,18 @@ def test_comparisons_and_passages_of_lists_are_counted(scorer, each, tmp_path, t
     assert scored["iteration-00/score"] == 24 * each
 
 
+def test_a_re_ranker_that_searches_asks_for_its_anchors(tmp_path, toy_collection):
+    store = Store(tmp_path / "store")
+    teacher = AnnCur(CrossEncoderScorer(tiny_cross_encoder(5), name="T", store=store), anchors=5, anchor_queries=4)
+    trainer = toy_trainer(
+        tmp_path / "out", None, toy_collection, store=store, teacher=teacher, assistants=[], num_iterations=1,
+        regression_epochs=0.0, eval_depth=10,
+    )  # fmt: skip
+    found = plan_of(trainer.distillation)
+    dev = [work.count for work in found.works if work.stage == "quality" and work.unit == "pairs"]
+    assert dev == [4 * 60, 6 * (5 + 10)] and all(work.at_most for work in found.works if work.unit == "pairs")
+
+
 def test_a_service_is_not_asked(tmp_path, toy_collection):
     trainer = trainer_of(tmp_path, toy_collection)
     teacher = trainer.distillation.pool.teacher
@@ -232,3 +246,66 @@ def test_the_command_prints_the_plan_and_stops(data, tmp_path, capsys):  # noqa:
     assert main([str(word) for word in line]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["total"]["steps"] == 1 and not (tmp_path / "out").exists()
+
+
+def refuse_to_generate(passages):
+    """A generator that must not be asked."""
+    raise AssertionError
+
+
+def test_a_plan_generates_nothing(data, tmp_path):  # noqa: F811
+    config = DistillConfig(
+        collection=str(data / "data"),
+        teacher=str(data / "teacher"),
+        student=str(data / "student"),
+        student_layers=[0, 2],
+        output_dir=str(tmp_path / "out"),
+        store=str(tmp_path / "store"),
+        query_generator=f"{__name__}:refuse_to_generate",
+        queries_per_passage=2,
+        device="cpu",
+    )
+    found = plan(config)
+    assert any("Generated queries" in note for note in found.notes) and files(tmp_path) == []
+
+
+def test_a_student_that_re_ranks_and_the_first_step_of_a_ladder(data, tmp_path):  # noqa: F811
+    student = saved(tiny_cross_encoder(7), tmp_path / "student")
+    config = DistillConfig(
+        collection=str(data / "data"),
+        teacher=saved(tiny_cross_encoder(6), tmp_path / "teacher"),
+        student=student,
+        assistants=["bm25"],
+        ladder=[1],
+        output_dir=str(tmp_path / "out"),
+        store=str(tmp_path / "store"),
+        num_iterations=2,
+        eval_depth=10,
+        num_candidates=4,
+        device="cpu",
+    )
+    found = plan(config)
+    pairs = [(work.stage, work.count) for work in found.works if work.what == "pairs scored by student"]
+    assert pairs[0] == ("quality", 60) and ("iteration-00/evaluate", 60) in pairs
+    assert not [work for work in found.works if work.unit == "searches" and "student" in work.what]
+    assert any("first step of the ladder" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["bi-encoder", "late-interaction", "cross-encoder"])
+def test_a_step_on_whole_batches_or_on_pairs_is_measured(kind, tmp_path, toy_collection):
+    store = Store(tmp_path / "store")
+    teachers = {"late-interaction": LateInteractionScorer(tiny_sentence_transformer(2), name="T", store=store)}
+    changes = {"candidates": "in-batch", "alpha": 1.0} if kind != "cross-encoder" else {}
+    trainer = toy_trainer(
+        tmp_path / "out",
+        None,
+        toy_collection,
+        store=store,
+        student=tiny_cross_encoder(7) if kind == "cross-encoder" else None,
+        teacher=teachers.get(kind),
+        assistants=None if kind == "cross-encoder" else [],
+        regression_epochs=0.0,
+        regression_weight=0.0,
+        **changes,
+    )
+    assert training_on_lists(trainer.distillation, 2).step > 0 and files(tmp_path / "store") == []
