@@ -186,3 +186,10 @@ def test_judgements_stay_beside_labels(toy_collection):
     train = labelled.qrels["train"]
     assert {query: train[query] for query in toy_collection.qrels["train"]} == toy_collection.qrels["train"]
     assert len(train) == 34 and labelled.qrels["dev"] == toy_collection.qrels["dev"]
+    judged, drawn = toy_collection.queries_of("train"), np.array([0, 35])
+    lists = mine(labelled, drawn, [BM25()], train, num_candidates=4)
+    labels, one_hot = module._labels(labelled, lists, BM25(), judged), module._labels(labelled, lists, None, judged)
+    assert sorted(one_hot[lists.rows == 0].tolist()) == [0, 0, 0, module.RELEVANT]
+    np.testing.assert_array_equal(labels[lists.rows == 0], one_hot[lists.rows == 0])
+    soft = labelling.soft_labels(BM25(), labelled, lists)
+    np.testing.assert_array_equal(labels[lists.rows == 1], soft[lists.rows == 1])
