@@ -9,16 +9,41 @@ from sentence_transformers import CrossEncoder
 from torch import nn
 
 from st_mta.evaluation.evaluator import CollectionEvaluator
-from st_mta.evaluation.rankings import cut
-from st_mta.evaluation.scorer_quality import best_passages
-from st_mta.types import Collection, Retrieved, Run, Scorer
+from st_mta.evaluation.scorer_quality import evaluate_scorer
+from st_mta.types import Collection, FloatArray, IntArray, Run, Scorer, Texts
+
+
+class Predicting(Scorer):
+    """A cross-encoder as it is now: nothing of it is stored, and its weights may change.
+
+    Args:
+        model: Of one output.
+        batch_size: Pairs at once.
+    """
+
+    name = kind = "cross-encoder"
+
+    def __init__(self, model: CrossEncoder, batch_size: int) -> None:
+        self.model, self.batch_size = model, batch_size
+
+    @property
+    def fingerprint(self) -> str:
+        """None that would last."""
+        return f"{self.kind} at {id(self.model)}"
+
+    def score(
+        self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+    ) -> FloatArray:
+        """(P,) raw logits."""
+        pairs = list(zip(queries.take(query_positions), corpus.take(passage_positions)))
+        options = {"batch_size": self.batch_size, "activation_fn": nn.Identity(), "show_progress_bar": False}
+        return np.asarray(self.model.predict(pairs, **options), dtype=np.float32)
 
 
 class RerankingEvaluator(CollectionEvaluator):
     """Re-ranks the best passages of a first stage and measures the ranking on graded judgements.
 
-    The host's ``CrossEncoderRerankingEvaluator`` wants the lists written out; this one asks a retriever once, when it
-    is first called.
+    The host's ``CrossEncoderRerankingEvaluator`` wants the lists written out; this one asks a retriever.
 
     Args:
         collection: Corpus, queries and judgements.
@@ -30,22 +55,12 @@ class RerankingEvaluator(CollectionEvaluator):
     def __init__(self, collection: Collection, split: str = "dev", *, first_stage: Scorer, **options: Any) -> None:
         super().__init__(collection, split, **options)
         self.first_stage = first_stage
-        self._found: Retrieved | None = None
 
     def search(self, model: CrossEncoder) -> Run:
         """The model's ranking of the first stage's passages for each query of the split."""
-        if self._found is None:
-            self._found = best_passages(self.first_stage, self.collection, self.queries, self.depth)
-        passages = self._found.passages[:, : self.depth + int((self.own >= 0).any())]
-        rows, columns = np.nonzero(passages >= 0)
-        queries = self.collection.queries.take(self._found.queries[rows])
-        pairs = list(zip(queries, self.collection.corpus.take(passages[rows, columns])))
-        scores = np.full(passages.shape, -np.inf, dtype=np.float32)
-        scores[rows, columns] = model.predict(
-            pairs, batch_size=self.batch_size, activation_fn=nn.Identity(), show_progress_bar=False
-        )
-        found = Retrieved(self._found.queries, passages, scores)
-        return cut(found, self.depth, self.own).to_run(self.collection.queries, self.collection.corpus)
+        scorer = Predicting(model, self.batch_size)
+        stage = self.first_stage
+        return evaluate_scorer(scorer, self.collection, self.split, depth=self.depth, first_stage=stage)[0]
 
     def over(self, collection: Collection) -> RerankingEvaluator:
         """The same over another collection."""

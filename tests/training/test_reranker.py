@@ -14,6 +14,7 @@ from sentence_transformers import CrossEncoder
 from torch import nn
 
 from st_mta import prune_layers
+from st_mta.collections import with_windows
 from st_mta.errors import InputError
 from st_mta.evaluation import RerankingEvaluator, evaluate_scorer
 from st_mta.mining import load_scored, mine
@@ -170,14 +171,15 @@ def test_ranks_are_those_of_the_student_among_what_is_found(toy_collection):
     assert len(set(ranks.tolist())) > 2
 
 
-def test_the_evaluator_reranks_a_first_stage(toy_collection):
+@pytest.mark.parametrize("words", [None, 4])
+def test_the_evaluator_reranks_a_first_stage(toy_collection, words):
+    collection = toy_collection if words is None else with_windows(toy_collection, words)
     model = tiny_cross_encoder(1)
-    evaluator = RerankingEvaluator(toy_collection, "test", first_stage=BM25(), depth=10)
-    expected = evaluate_scorer(
-        CrossEncoderScorer(model, precision="fp32"), toy_collection, "test", depth=10, first_stage=BM25()
-    )
+    evaluator = RerankingEvaluator(collection, "test", first_stage=BM25(), depth=10)
+    scorer = CrossEncoderScorer(model, precision="fp32")
+    expected = evaluate_scorer(scorer, collection, "test", depth=10, first_stage=BM25())
     assert evaluator(model)["toy_test_ndcg@10"] == pytest.approx(expected[1]["ndcg@10"])
-    assert evaluator.over(toy_collection).first_stage is evaluator.first_stage
+    assert evaluator.over(collection).first_stage is evaluator.first_stage
 
 
 def test_layers_of_a_cross_encoder_can_be_cut(tmp_path):
