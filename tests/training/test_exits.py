@@ -88,6 +88,7 @@ def test_what_cannot_have_exits_is_refused_before_anything_is_written(toy_collec
     for changes, told in (
         ({"exits": [3]}, "exits after 1 to 2 of the student's 3 layers"),
         ({"loss": "hidden-state-mse"}, "reads layers itself"),
+        ({"loss": "heads", "objective": "bce", "alpha": 0.5}, "no alpha for objective 'bce'"),
     ):
         with pytest.raises(InputError, match=told):
             trainer_of(tmp_path / "out", tmp_path / "store", toy_collection, **changes)
