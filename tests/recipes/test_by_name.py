@@ -98,7 +98,7 @@ def test_all_are_listed(capsys):
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_makes_a_configuration_and_says_all_of_its_head(name):
     recipe = load_recipe(name)
-    needed = {option: ["a"] if option == "assistants" else "a" for option in recipe.needs}
+    needed = {option: {"assistants": ["a"], "exits": [1]}.get(option, "a") for option in recipe.needs}
     config = DistillConfig(recipe=name, **{**GIVEN, **needed})
     assert all(getattr(config, option) == value for option, value in recipe.options.items() if option not in GIVEN)
     assert recipe.summary and recipe.paper and recipe.differs and yaml.safe_load(recipe.as_yaml()) == recipe.options
@@ -107,5 +107,7 @@ def test_every_recipe_makes_a_configuration_and_says_all_of_its_head(name):
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_trainer_takes_the_arguments_of_every_recipe(name, tmp_path):
     recipe = load_recipe(name)
-    arguments = MultiAssistantTrainingArguments(str(tmp_path), use_cpu=True, **recipe.arguments)
+    values = {"query_generator": "file.jsonl", "exits": [1]}
+    needed = {need: values[need] for need in recipe.needs if need in values}
+    arguments = MultiAssistantTrainingArguments(str(tmp_path), use_cpu=True, **recipe.arguments, **needed)
     assert arguments.num_iterations == recipe.options["num_iterations"]

@@ -110,6 +110,8 @@ def _notes(run: Distillation, works: list[Work]) -> list[str]:
         notes.append(f"Without their time, since nothing is asked of a service: {', '.join(unmeasured)}.")
     if run.arguments.teacher_learns is not None:
         notes.append("The teacher's own training is not counted, and its new scores of what it scored before.")
+    if run.arguments.exits is not None:
+        notes.append("Measuring the exits at the end is not counted.")
     if run.arguments.eval_strategy != "no":
         notes.append("Evaluation during training is not counted.")
     if run.arguments.regression_to == "best" and any("on embeddings" in work.what for work in works):
