@@ -10,12 +10,11 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import check_choice
 from st_mta.losses.filtered_contrastive import CachedFilteredContrastiveLoss, FilteredContrastiveLoss
+from st_mta.losses.handed_on import handing_on
 from st_mta.losses.heads import HeadsLoss
 from st_mta.losses.layers.lead import LayerDistillationLoss
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.multi_level import MultiLevelDistillationLoss
-from st_mta.losses.objectives import Objective
-from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.similarity import resolve_similarity
 from st_mta.losses.word_level.attention_mse import AttentionMSELoss
 from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
@@ -24,6 +23,12 @@ from st_mta.losses.word_level.loss import WordLevelLoss
 Layers = str | list[list[int]]
 Margins = float | list[float]
 ATTENTION, HIDDEN_STATES = "attention", "hidden-states"
+
+OF_SENTENCE = ("alpha", "scale", "regression_weight", "objective", "objective_options", "query_weights")
+OF_LISTWISE = (*OF_SENTENCE, "contrastive_scale", "regression_terms", "regression_map", "return_components")
+"""Parameters of the listwise loss: where it is one level of several, and where another loss stands around it."""
+OF_FILTER = ("contrastive_scale", "relative_margin", "absolute_margin", "temperature")
+"""Those of the filtered contrastive loss."""
 
 
 def filtered_contrastive(
@@ -87,94 +92,48 @@ def hidden_state_mse(
     )
 
 
+@handing_on(ListwiseKLLoss, OF_LISTWISE)
 def heads(
     student: SentenceTransformer,
     targets: Any,
     *,
-    alpha: float = 0.5,
-    scale: float | None = None,
-    contrastive_scale: float | None = None,
     contrastive_weight: float = 1.0,
-    regression_weight: float = 0.0,
-    regression_terms: dict[str, float] | None = None,
-    regression_map: Any = None,
-    return_components: bool = False,
-    objective: str | Objective | None = None,
-    objective_options: dict[str, Any] | None = None,
-    query_weights: str | QueryWeights = UNIFORM,
     heads_weight: float = 1.0,
     merged_weight: float = 1.0,
+    **of_listwise: Any,
 ) -> HeadsLoss:
     """``HeadsLoss`` with a head for the teacher and for each assistant, around the listwise loss."""
-    listwise = ListwiseKLLoss(
-        student,
-        targets=targets,
-        objective=objective,
-        objective_options=objective_options,
-        query_weights=query_weights,
-        alpha=alpha,
-        scale=scale,
-        contrastive_scale=contrastive_scale,
-        contrastive_weight=contrastive_weight,
-        regression_weight=regression_weight,
-        regression_terms=regression_terms,
-        regression_map=regression_map,
-        return_components=return_components,
-    )
     return HeadsLoss(
         student,
         num_heads=len(targets.temperatures),
-        loss=listwise,
+        loss=ListwiseKLLoss(student, targets=targets, contrastive_weight=contrastive_weight, **of_listwise),
         targets=targets.each,
         heads_weight=heads_weight,
         merged_weight=merged_weight,
     )
 
 
+@handing_on(ListwiseKLLoss, OF_LISTWISE)
 def lead(
     student: SentenceTransformer,
     targets: Any,
     *,
     teacher: Any,
-    alpha: float = 0.5,
-    scale: float | None = None,
-    contrastive_scale: float | None = None,
     contrastive_weight: float = 1.0,
-    regression_weight: float = 0.0,
-    regression_terms: dict[str, float] | None = None,
-    regression_map: Any = None,
-    return_components: bool = False,
-    objective: str | Objective | None = None,
-    objective_options: dict[str, Any] | None = None,
-    query_weights: str | QueryWeights = UNIFORM,
     layer_weight: float = 1.0,
     num_layers: int | None = None,
     match: str = "sampled",
     teacher_scale: float | None = None,
     weight_temperature: float = 10.0,
     seed: int = 0,
+    **of_listwise: Any,
 ) -> LayerDistillationLoss:
     """``LayerDistillationLoss`` from a cross-encoder or bi-encoder of the run, around the listwise loss."""
-    listwise = ListwiseKLLoss(
-        student,
-        targets=targets,
-        objective=objective,
-        objective_options=objective_options,
-        query_weights=query_weights,
-        alpha=alpha,
-        scale=scale,
-        contrastive_scale=contrastive_scale,
-        contrastive_weight=contrastive_weight,
-        regression_weight=regression_weight,
-        regression_terms=regression_terms,
-        regression_map=regression_map,
-        return_components=return_components,
-    )
     words: dict[str, Any] = {"match": match}
     return LayerDistillationLoss(
         student,
         teacher=teacher,
-        loss=listwise,
+        loss=ListwiseKLLoss(student, targets=targets, contrastive_weight=contrastive_weight, **of_listwise),
         layer_weight=layer_weight,
         num_layers=num_layers,
         teacher_scale=teacher_scale,
@@ -184,20 +143,15 @@ def lead(
     )
 
 
+@handing_on(filtered_contrastive, OF_FILTER)
+@handing_on(ListwiseKLLoss, OF_SENTENCE)
 def multi_level(
     student: SentenceTransformer,
     targets: Any,
     *,
     teacher: Any,
-    alpha: float = 0.5,
-    scale: float | None = None,
-    contrastive_scale: float | None = None,
     contrastive_weight: float = 1.0,
-    regression_weight: float = 0.0,
     return_components: bool = False,
-    objective: str | Objective | None = None,
-    objective_options: dict[str, Any] | None = None,
-    query_weights: str | QueryWeights = UNIFORM,
     sentence_weight: float = 1.0,
     word_weight: float = 0.1,
     word: list[str] | None = None,
@@ -210,10 +164,8 @@ def multi_level(
     layers: Layers = "last",
     num_candidates: int | None = 1,
     min_coverage: float = 0.5,
-    relative_margin: Margins = 0.0,
-    absolute_margin: Margins = 0.0,
-    temperature: float | None = None,
     balance_every: int = 0,
+    **of_parts: Any,
 ) -> MultiLevelDistillationLoss:
     """``MultiLevelDistillationLoss``: filtered contrastive, listwise with the run's targets, and word by word.
 
@@ -240,27 +192,11 @@ def multi_level(
     names = word if word is not None else [ATTENTION if isinstance(teacher, CrossEncoder) else HIDDEN_STATES]
     for name in names:
         check_choice("word", name, parts)
+    of_filter = {name: of_parts.pop(name) for name in OF_FILTER if name in of_parts}
     return MultiLevelDistillationLoss(
         student,
-        contrastive=filtered_contrastive(
-            student,
-            targets,
-            contrastive_scale=contrastive_scale,
-            relative_margin=relative_margin,
-            absolute_margin=absolute_margin,
-            temperature=temperature,
-        ),
-        sentence=ListwiseKLLoss(
-            student,
-            targets=targets,
-            objective=objective,
-            objective_options=objective_options,
-            query_weights=query_weights,
-            divergence=divergence,
-            alpha=alpha,
-            scale=scale,
-            regression_weight=regression_weight,
-        ),
+        contrastive=filtered_contrastive(student, targets, **of_filter),
+        sentence=ListwiseKLLoss(student, targets=targets, divergence=divergence, **of_parts),
         word={name: parts[name]() for name in names},
         contrastive_weight=contrastive_weight,
         sentence_weight=sentence_weight,

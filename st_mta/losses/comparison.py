@@ -14,31 +14,12 @@ from st_mta.lookup import word_of
 from st_mta.losses.batch import ListwiseBatch
 from st_mta.losses.objectives import Objective
 from st_mta.losses.objectives.chosen import OTHERS, POSITIVE, SCORES, Chosen, choose
+from st_mta.losses.pool import Pool
 from st_mta.losses.query_weights import QueryWeights, find_query_weights, uniform, weigh_queries
 from st_mta.losses.shares import BatchShares
 from st_mta.losses.similarity import mean_over
 
 DEFAULT = "kl"
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The documents that a batch's queries can be compared with.
-
-    Attributes:
-        logits: (B, U) the student's.
-        batch: With U documents, those of other processes among them where they are gathered.
-        valid: (U,) bool, a valid candidate of some query, and the first of its copies.
-    """
-
-    logits: Tensor
-    batch: ListwiseBatch
-    valid: Tensor
-
-    def others(self) -> tuple[Tensor, Tensor]:
-        """Logits (B, 1, U) and a mask: the documents that a query does not list itself."""
-        listed = self.batch.over_documents(self.batch.listed)
-        return self.logits[:, None], (self.valid & ~listed)[:, None]
 
 
 @dataclass(frozen=True)

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
 from st_mta.citations import MTA4DPR
-from st_mta.distributions import masked_log_softmax
-from st_mta.errors import InputError
 from st_mta.filters import DynamicFilter
 from st_mta.lookup import word_of
 from st_mta.losses.batch import Labels, ListwiseBatch
-from st_mta.losses.comparison import Comparison, Pool, comparison
+from st_mta.losses.comparison import Comparison, comparison
 from st_mta.losses.embedding.in_lists import list_terms
 from st_mta.losses.embedding.spaces import EmbeddingSpaces
 from st_mta.losses.embedding.terms import check_terms
-from st_mta.losses.gather import gather_pool
-from st_mta.losses.info_nce import info_nce
 from st_mta.losses.inspection import warn_if_mismatched, warn_if_narrow
 from st_mta.losses.list_loss import ListLoss, total
+from st_mta.losses.list_targets import Targets, described, load_state, log_probs_of, show_targets, state_of
 from st_mta.losses.objectives import Objective
+from st_mta.losses.pool import Pool, pool_of
 from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.regression import embedding_regression
 from st_mta.losses.scope import LIST, check_scope, label_of_scope, lists_of_scope
 from st_mta.losses.shares import BatchShares
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
-
-Targets = Callable[[Tensor, Tensor], Tensor]
-"""``(scores (B, S, N) raw, mask (B, N)) -> log-probabilities (B, T, N)``, the teacher's first."""
 
 
 class ListwiseKLLoss(ListLoss):
@@ -226,32 +220,27 @@ class ListwiseKLLoss(ListLoss):
 
     def _compare(self, lists: ListwiseBatch, shares: BatchShares, *, first: bool = False) -> dict[str, Tensor]:
         """The weighted terms over lists."""
-        logits = student_logits(lists.queries, lists.documents, self.similarity_fct, self.scale)
-        targets = self._target_log_probs(lists)
+        logits = self._logits(lists.queries, lists.documents)
+        alone = self.of_teacher_alone
+        targets = log_probs_of(self.targets, lists, self.teacher_temperature, of_teacher_alone=alone)
         student = logits.gather(1, lists.index)[:, None]  # (B, 1, N)
         if first:
             self._inspect(student.detach(), targets, lists)
         pool = self._pool(logits, lists, shares) if self._pooled else None
         compared = self._comparison.means(student, targets, lists, shares, pool, first=first)
-        if torch.is_grad_enabled() and (observe := getattr(self.targets, "observe", None)) is not None:
-            observe(compared[0])
+        show_targets(self.targets, compared[0])
         terms = self._weigh(compared)
         if self.contrastive_weight and pool is not None:
-            terms["contrastive"] = self.contrastive_weight * self._contrast(pool, shares)
+            contrast = pool.contrast(self.contrastive_scale / self.scale, shares)
+            terms["contrastive"] = self.contrastive_weight * contrast
         return terms
 
-    def _pool(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Pool:
-        own, gather = len(batch.documents), self.gather_across_devices and self.candidates == LIST
-        batch, valid, _ = gather_pool(batch, None, across_devices=gather, copies=shares.copies)
-        if len(batch.documents) > own:
-            logits = student_logits(batch.queries, batch.documents, self.similarity_fct, self.scale)
-        return Pool(logits, batch, valid)
+    def _logits(self, queries: Tensor, documents: Tensor) -> Tensor:
+        return student_logits(queries, documents, self.similarity_fct, self.scale)
 
-    def _contrast(self, pool: Pool, shares: BatchShares) -> Tensor:
-        """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch."""
-        positive, negative = pool.batch.roles(pool.valid)
-        values = info_nce(pool.logits * (self.contrastive_scale / self.scale), positive, negative)
-        return mean_over(values, pool.batch.counts & positive.any(dim=-1), shares.positives)
+    def _pool(self, logits: Tensor, batch: ListwiseBatch, shares: BatchShares) -> Pool:
+        gather = self.gather_across_devices and self.candidates == LIST
+        return pool_of(batch, logits, self._logits, shares, across_devices=gather)
 
     def _regression(self, batch: ListwiseBatch, shares: BatchShares) -> Tensor:
         if self.regression_terms is None and self.regression_map is None:
@@ -280,34 +269,13 @@ class ListwiseKLLoss(ListLoss):
         """Whether scope or objective have no use for assistants, so that ``alpha`` weighs nothing."""
         return self.candidates != LIST or self._comparison.of_teacher_alone
 
-    @torch.no_grad()
-    def _target_log_probs(self, batch: ListwiseBatch) -> Tensor:
-        """(B, T, N) log-probabilities to imitate."""
-        if self.targets is None:
-            scores = batch.scores[:, :1] if self.of_teacher_alone else batch.scores
-            return masked_log_softmax(scores / self.teacher_temperature, batch.mask[:, None])
-        if self.of_teacher_alone and (teacher := getattr(self.targets, "teacher", None)) is not None:
-            alone: Tensor = teacher(batch.scores, batch.mask)[:, None]
-            return alone  # nothing is selected, and no selection counted
-        targets = self.targets(batch.scores, batch.mask)
-        num_queries, width = batch.mask.shape
-        if targets.ndim != 3 or targets.shape[::2] != (num_queries, width) or targets.shape[1] == 0:
-            raise InputError(
-                expected=f"targets to return (B, T, N) = ({num_queries}, T, {width}), T at least 1",
-                got=str(tuple(targets.shape)),
-                remedy="return one row per target, the teacher's first",
-            )
-        return targets[:, :1] if self.of_teacher_alone else targets
-
     def get_extra_state(self) -> dict[str, Any]:
         """What the targets have learned, for a checkpoint (see ``KeepLossWeights``)."""
-        state = getattr(self.targets, "state", None)
-        return state() if callable(state) else {}
+        return state_of(self.targets)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores it from a checkpoint."""
-        if state and (load := getattr(self.targets, "load_state", None)) is not None:
-            load(state)
+        load_state(self.targets, state)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments, for the model card."""
@@ -316,8 +284,7 @@ class ListwiseKLLoss(ListLoss):
         if self.targets is None:
             config["teacher_temperature"] = self.teacher_temperature
         else:
-            describe = getattr(self.targets, "get_config_dict", None)
-            config["targets"] = describe() if describe else word_of(self.targets)
+            config["targets"] = described(self.targets)
         for name in ("alpha", "contrastive_weight", "contrastive_scale", "regression_weight"):
             config[name] = getattr(self, name)
         if self.regression_terms is not None:

@@ -14,11 +14,12 @@ from st_mta.citations import MTA4DPR
 from st_mta.distributions import widen
 from st_mta.errors import InputError
 from st_mta.losses.batch import FLAT_KEYS, ListwiseBatch, read_batch
-from st_mta.losses.comparison import Pool
 from st_mta.losses.info_nce import info_nce
 from st_mta.losses.list_loss import Components, total
-from st_mta.losses.listwise import ListwiseKLLoss, Targets
+from st_mta.losses.list_targets import Targets
+from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.objectives import Objective
+from st_mta.losses.pool import Pool
 from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.shares import BatchShares, shares_of
 from st_mta.losses.similarity import check_range, mean_over

@@ -12,9 +12,9 @@ from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
 from st_mta.lookup import find_function, word_of
-from st_mta.losses.by_name import LossFactory
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.embedding.spaces import TRAINED
+from st_mta.losses.factory import LossFactory
 from st_mta.losses.layers.exits import ExitsLoss, without_exits
 from st_mta.losses.listwise import ListwiseKLLoss
 from st_mta.losses.loss_options import READER, typed_loss_options

@@ -19,7 +19,7 @@ from st_mta.losses import (
     MultiLevelDistillationLoss,
     find_loss,
 )
-from st_mta.losses.by_name import LOSS_OPTIONS
+from st_mta.losses.factory import LOSS_OPTIONS
 from st_mta.losses.word_level import WordLevelLoss
 from tests.losses.conftest import features_of
 from tests.losses.test_by_name import OPTIONS

@@ -21,8 +21,8 @@ from st_mta.losses import (
     check_loss,
     find_loss,
 )
-from st_mta.losses.by_name import LOSS_OPTIONS
 from st_mta.losses.embedding import EmbeddingDistillationLoss
+from st_mta.losses.factory import LOSS_OPTIONS
 from tests import reference
 from tests.losses import own_losses
 from tests.losses.conftest import flat_batch
