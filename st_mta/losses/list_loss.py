@@ -58,7 +58,7 @@ class ListLoss(nn.Module):
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None
     ) -> Tensor | dict[str, Tensor]:
         """The loss of one batch, or its weighted terms with ``return_components``."""
-        embeddings = embed(self.model, sentence_features, labels)
+        embeddings = self._embed(sentence_features, labels)
         if self.return_components:
             return Components(self._components(embeddings, labels))
         return self.compute_loss_from_embeddings(embeddings, labels)
@@ -72,6 +72,9 @@ class ListLoss(nn.Module):
             labels: As described for ``ListwiseKLLoss``.
         """
         return total(self._components(embeddings, labels))
+
+    def _embed(self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None) -> list[Tensor]:
+        return embed(self.model, sentence_features, labels)
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from st_mta.losses.objectives import Objective
 from st_mta.losses.pool import Pool, pool_of
 from st_mta.losses.query_weights import UNIFORM, QueryWeights
 from st_mta.losses.regression import embedding_regression
-from st_mta.losses.scope import LIST, check_scope, label_of_scope, lists_of_scope
+from st_mta.losses.scope import LIST, check_scope, label_of_scope, lists_of_scope, refuse_cut_label
 from st_mta.losses.shares import BatchShares
 from st_mta.losses.similarity import Similarity, check_range, mean_over, resolve_similarity, student_logits
 
@@ -190,6 +190,11 @@ class ListwiseKLLoss(ListLoss):
             self.query_weights = comparison.query_weights
         if comparison.learned is not None:
             self.learned_objective = comparison.learned
+
+    def _embed(self, sentence_features: Iterable[dict[str, Tensor]], labels: Labels | None) -> list[Tensor]:
+        embeddings = super()._embed(sentence_features, labels)
+        refuse_cut_label(self.candidates, self.model, embeddings, labels)
+        return embeddings
 
     def _components(self, embeddings: list[Tensor], labels: Labels | None) -> dict[str, Tensor]:
         first = not self._inspected

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from st_mta.distributions import widen
 from st_mta.errors import InputError
@@ -78,6 +78,31 @@ def label_of_scope(candidates: str, embeddings: list[Tensor], labels: Labels | N
         teacher = teacher_of(flat, len(embeddings[0]), num_documents, gathered=False)
         flat["scores"] = teacher.compare(teacher.documents).gather(1, index.clamp(min=0))[:, None]
     return _widened(flat)
+
+
+def refuse_cut_label(candidates: str, model: nn.Module, embeddings: list[Tensor], labels: Labels | None) -> None:
+    """Raises ``InputError`` for a teacher's embeddings that a wrapper has cut together with the student's.
+
+    The host's ``MatryoshkaLoss`` cuts every label that is as wide as the student's embeddings.
+
+    Args:
+        candidates: A word of ``SCOPES``.
+        model: The student, which several processes may have wrapped.
+        embeddings: One tensor per column.
+        labels: As for ``label_of_scope``.
+    """
+    if candidates == LIST or not isinstance(labels, Tensor):
+        return
+    width, measure = embeddings[0].shape[-1], getattr(getattr(model, "module", model), "get_embedding_dimension", None)
+    full_width = width if measure is None else measure()
+    if full_width is not None and width < full_width and labels.shape[-1] == width:
+        raise InputError(
+            expected="a teacher's embeddings as they are",
+            got=f"{width} numbers of each, which are as many as are left of the student's {full_width}",
+            consequence="MatryoshkaLoss cuts labels as wide as the student's embeddings, and the teacher would score "
+            "by a part of its own",
+            remedy="give the flat form, with teacher_queries and teacher_documents, or CachedListwiseKLLoss",
+        )
 
 
 def lists_of_scope(

@@ -8,6 +8,7 @@ from typing import Any
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 
+from st_mta.assistants.selection import BANDIT
 from st_mta.assistants.targets import AssistantTargets
 from st_mta.errors import InputError
 from st_mta.hub.losses import describe_loss
@@ -110,7 +111,8 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
         InputError: If ``regression_weight``, ``regression_terms``, a trained ``regression_map``, ``alpha``,
             ``contrastive_weight``, ``scale``, ``candidates``, ``mini_batch_size``, ``objective``,
             ``objective_options`` or ``query_weights`` is given and the loss has no such thing, there is an
-            ``alpha_end`` and it has no ``alpha``, or either is given and its objective has no use for assistants.
+            ``alpha_end`` and it has no ``alpha``, or either is given and its objective has no use for assistants;
+            or if the selection is a bandit that would not be told how the student does.
     """
     loss = without_exits(loss)
     given = {
@@ -130,6 +132,7 @@ def check_loss_supports(loss: nn.Module, factory: LossFactory, arguments: MultiA
     if arguments.alpha_end is not None and not hasattr(loss, "alpha"):
         missing += ["alpha_end"]
     _refuse_alpha_of_teacher_alone(loss, arguments)
+    _refuse_unseen_bandit(loss, arguments)
     for name in missing:
         raise InputError(
             expected=f"a loss that supports {name}={getattr(arguments, name)}",
@@ -146,6 +149,22 @@ def _refuse_alpha_of_teacher_alone(loss: nn.Module, arguments: MultiAssistantTra
             expected=f"no alpha for objective {word_of(part.objective)!r}, which compares with the teacher alone",
             got=", ".join(f"{name}={value}" for name, value in given.items()),
             remedy="leave it out, or take another objective",
+        )
+
+
+def _refuse_unseen_bandit(loss: nn.Module, arguments: MultiAssistantTrainingArguments) -> None:
+    """A bandit learns from what the loss tells it once for each batch."""
+    part: Any = getattr(loss, "sentence", getattr(loss, "loss", loss))
+    tells = isinstance(part, ListwiseKLLoss) and not part.of_teacher_alone and arguments.exits is None
+    if arguments.selection == BANDIT and not tells:
+        raise InputError(
+            expected=f"the listwise loss, with assistants and without exits, for selection={BANDIT!r}",
+            got=f"exits={arguments.exits}"
+            if arguments.exits is not None
+            else f"{type(part).__name__}, objective={getattr(part, 'objective', None)!r}, "
+            f"candidates={arguments.candidates!r}",
+            consequence="nothing would be learned about the metrics, or something wrong",
+            remedy="take another selection, such as kl",
         )
 
 

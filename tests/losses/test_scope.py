@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.util import dot_score
 
 from st_mta.assistants.targets import AssistantTargets
@@ -269,3 +270,17 @@ def test_the_card_names_the_scope_and_a_plain_loss_is_as_it_was(student):
     assert config["candidates"] == "in-batch" and "relative_margin=0.1" in config["in_batch_filter"]
     assert not {"candidates", "in_batch_filter"} & {*ListwiseKLLoss(student).get_config_dict()}
     assert not {"candidates", "in_batch_filter", "iteration"} & {*vars(ListwiseKLLoss(student))}
+
+
+def test_a_teacher_that_a_wrapper_has_cut_is_refused(student):
+    """The host cuts every label that is as wide as the student's embeddings; others are left as they are."""
+    texts = [["cat", "dog"], ["a cat", "a dog"], ["sea", "road car"]]
+    wrapped = MatryoshkaLoss(student, ListwiseKLLoss(student, candidates="in-batch"), [32, 16])
+
+    def value(dim):
+        teacher = torch.randn(2, 3, dim, generator=torch.Generator().manual_seed(0))
+        return wrapped([student.preprocess(column) for column in texts], teacher)
+
+    assert value(24) > 0
+    with pytest.raises(InputError, match="got 16 numbers of each, which are as many as are left of the student's 32"):
+        value(32)

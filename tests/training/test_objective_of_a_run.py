@@ -72,6 +72,18 @@ def test_alpha_weighs_nothing_where_the_teacher_is_alone(student, given):
     assert made(student, objective="js", **given).objective == "js"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"objective": "bce"}, {"candidates": "in-batch"}, {"loss": "margin-mse"}, {"exits": [1]}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_bandit_that_would_learn_nothing_is_refused(student, given):
+    with pytest.raises(InputError, match="for selection='bandit'"):
+        made(student, selection="bandit", **given)
+    assert made(student, selection="bandit").objective == "kl"
+    assert made(student, selection="kl", **given) is not None
+
+
 def test_a_run_begun_under_the_former_name_goes_on(student):
     """What its journal knows it by, word for word; arguments that are None are as if they were not there."""
     loss = ListwiseKLLoss(student, scale=2.0, alpha=0.25)

@@ -16,6 +16,7 @@ from st_mta.losses.batch import Labels, read_batch
 from st_mta.losses.layers.around import AroundLoss
 from st_mta.losses.layers.by_layer import LayerOutputs
 from st_mta.losses.list_loss import Components, embed, total
+from st_mta.losses.scope import LIST, label_of_scope
 from st_mta.losses.shares import shares_of
 from st_mta.losses.similarity import check_range, mean_over
 
@@ -114,7 +115,11 @@ class ExitsLoss(AroundLoss):
 
     def _guide(self, embeddings: Mapping[int, list[Tensor]], labels: Labels | None) -> Tensor:
         """The weighted sum over the exits of the mean KL from the next larger one."""
-        batches = [read_batch(embeddings[layer], labels) for layer in (*self.exits, self.outputs.last)]
+        scope = getattr(self.loss, "candidates", LIST)
+        batches = [
+            read_batch(embeddings[layer], label_of_scope(scope, embeddings[layer], labels))
+            for layer in (*self.exits, self.outputs.last)
+        ]
         shares = shares_of(batches[0])
         log_probs = [masked_log_softmax(self.list_logits(batch), batch.mask) for batch in batches]
         led = [

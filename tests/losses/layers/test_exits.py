@@ -208,3 +208,18 @@ def test_without_lists_guidance_says_what_it_needs(student):
     pairs = [student.preprocess(["a cat", "a dog"]), student.preprocess(["the cat eats", "a red car"])]
     loss = ExitsLoss(student, loss=CoSENTLoss(student), exits=[1], guidance=0.0)
     assert loss(pairs, torch.tensor([1.0, 0.0])).item() > 0
+
+
+def test_whole_batches_are_read_by_the_exits_too(student):
+    """The label of a stock trainer, and the flat form of it, which has no scores of lists."""
+    texts = [["cat", "dog", "fish tree"], ["a cat", "a dog", "river"], ["sea", "road car", "lake"]]
+    teacher = torch.randn(3, 3, 8, generator=torch.Generator().manual_seed(0))
+    flat = {
+        "teacher_queries": teacher[:, 0],
+        "teacher_documents": teacher[:, 1:].transpose(0, 1).flatten(0, 1),
+        "index": torch.arange(3)[:, None] + 3 * torch.arange(2),
+        "positive": torch.tensor([[True, False]] * 3),
+    }
+    loss = ExitsLoss(student, loss=ListwiseKLLoss(student, candidates="in-batch"), exits=[1])
+    first, second = (loss([student.preprocess(column) for column in texts], label) for label in (teacher, flat))
+    assert first.item() == pytest.approx(second.item()) and first.item() > 0
