@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # "as" tells type checkers that a name is public
     from st_mta.evaluation import CollectionEvaluator as CollectionEvaluator
     from st_mta.filters import DynamicFilter as DynamicFilter
     from st_mta.losses import AttentionMSELoss as AttentionMSELoss
+    from st_mta.losses import CachedFilteredContrastiveLoss as CachedFilteredContrastiveLoss
+    from st_mta.losses import CachedListwiseKLLoss as CachedListwiseKLLoss
     from st_mta.losses import EmbeddingDistillationLoss as EmbeddingDistillationLoss
     from st_mta.losses import ExitsLoss as ExitsLoss
     from st_mta.losses import FilteredContrastiveLoss as FilteredContrastiveLoss
@@ -57,8 +59,9 @@ _NAMES = {
     "errors": "InputError",
     "evaluation": "BenchmarkEvaluator CollectionEvaluator",
     "filters": "DynamicFilter",
-    "losses": "AttentionMSELoss EmbeddingDistillationLoss ExitsLoss FilteredContrastiveLoss HeadsLoss "
-    "HiddenStateMSELoss LayerDistillationLoss ListwiseKLLoss ListwiseRerankerLoss MultiLevelDistillationLoss",
+    "losses": "AttentionMSELoss CachedFilteredContrastiveLoss CachedListwiseKLLoss EmbeddingDistillationLoss "
+    "ExitsLoss FilteredContrastiveLoss HeadsLoss HiddenStateMSELoss LayerDistillationLoss ListwiseKLLoss "
+    "ListwiseRerankerLoss MultiLevelDistillationLoss",
     "mining": "mine",
     "recipes.distill": "DistillConfig distill",
     "recipes.evaluate": "evaluate_models",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from sentence_transformers import CrossEncoder
 from sentence_transformers.sentence_transformer import SentenceTransformer
 from sentence_transformers.util import SimilarityFunction, cos_sim
 from torch import Tensor
@@ -23,8 +24,14 @@ def resolve_similarity(
     """The given function and scale, or the model's own function, and 20.0 for cosine and 1.0 otherwise.
 
     Raises:
-        InputError: If the scale is not positive and finite.
+        InputError: If the scale is not positive and finite, or the student has no embeddings.
     """
+    if similarity_fct is None and isinstance(model, CrossEncoder):
+        raise InputError(
+            expected="a SentenceTransformer for a loss over embeddings",
+            got="a CrossEncoder",
+            remedy="use ListwiseRerankerLoss, which takes the same labels",
+        )
     similarity_fct = similarity_fct or SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
     scale = scale if scale is not None else 20.0 if similarity_fct is cos_sim else 1.0
     check_range("scale", scale, 0 < scale < math.inf, "positive")

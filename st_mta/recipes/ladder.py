@@ -41,7 +41,7 @@ def climb_down(config: DistillConfig) -> Report:
     Raises:
         InputError: As for [`distill`], or if the student has not more layers than the first step down.
     """
-    rungs = list(steps_of(config, _depth(config)))
+    rungs = steps_of(config, depth_of(config))
     reports = [distill(rung) for rung in rungs]
     processes().on_leader(lambda: _summarise(Path(config.output_dir), rungs, reports))
     return reports[-1]
@@ -55,13 +55,20 @@ def steps_of(config: DistillConfig, depth: int) -> list[DistillConfig]:
         depth: Layers of the student as it comes.
 
     Raises:
-        InputError: If the ladder does not begin below that.
+        InputError: If the ladder does not begin below that, or a student would have fewer layers than an exit.
     """
     if config.ladder[0] >= depth:
         raise InputError(
             expected=f"a ladder that begins below the {depth} layers of the student",
             got=" ".join(map(str, config.ladder)),
             remedy="leave out what is not smaller, or give a student of more layers",
+        )
+    if config.exits and max(config.exits) >= config.ladder[-1]:
+        raise InputError(
+            expected=f"exits after fewer layers than the {config.ladder[-1]} of the ladder's last student",
+            got=" ".join(map(str, config.exits)),
+            consequence="the last steps would be refused after the first ones have trained",
+            remedy="leave out the larger ones, or end the ladder earlier",
         )
     root = check_output_folder(config.output_dir)
     found = [replace(config, ladder=[], output_dir=str(folder_of(root, depth)))]
@@ -85,7 +92,7 @@ def folder_of(root: Path, layers: int) -> Path:
     return root / f"{layers}-layers"
 
 
-def _depth(config: DistillConfig) -> int:
+def depth_of(config: DistillConfig) -> int:
     """Layers of the student as it comes; 0 where it has none that could be counted."""
     if config.student_layers:
         return len(config.student_layers)

@@ -9,10 +9,10 @@ import torch
 from sentence_transformers.util import cos_sim, dot_score, pairwise_cos_sim
 
 from st_mta.errors import InputError
-from st_mta.losses import ListwiseKLLoss, listwise_kl
+from st_mta.losses import CachedListwiseKLLoss, ExitsLoss, ListwiseKLLoss, listwise_kl
 from tests import reference
 from tests.losses.conftest import SIMILARITIES, column_batch, flat_batch, gradcheck
-from tests.tiny import tiny_sentence_transformer
+from tests.tiny import tiny_cross_encoder, tiny_sentence_transformer
 
 
 def gradients(value, tensors):
@@ -460,3 +460,9 @@ def test_the_highest_score_of_all_is_refused_not_left_out(student, batch):
     scores[0, 0, 0] = torch.inf
     with pytest.raises(InputError, match="float32"):
         ListwiseKLLoss(student).compute_loss_from_embeddings(embeddings, labels)
+
+
+@pytest.mark.parametrize("make", [ListwiseKLLoss, CachedListwiseKLLoss, lambda model: ExitsLoss(model, exits=[1])])
+def test_a_cross_encoder_has_a_loss_of_its_own(make):
+    with pytest.raises(InputError, match="use ListwiseRerankerLoss"):
+        make(tiny_cross_encoder(1))

@@ -63,6 +63,9 @@ def test_ladders_that_do_not_lead_down_are_refused(tmp_path):
         steps_of(config_of(tmp_path, ladder=[4]), 4)
     with pytest.raises(ValueError, match="ladder"):
         config_of(tmp_path, ladder=[0])
+    with pytest.raises(InputError, match="exits after fewer layers than the 2 of the ladder's last student"):
+        steps_of(config_of(tmp_path, ladder=[3, 2], exits=[1, 2]), 4)
+    assert len(steps_of(config_of(tmp_path, ladder=[3, 2], exits=[1]), 4)) == 3
 
 
 def test_the_command_distils_step_by_step(tmp_path, monkeypatch):

@@ -99,6 +99,13 @@ class LayerDistillationLoss(AroundLoss):
         seed: int = 0,
         return_components: bool | None = None,
     ) -> None:
+        if teacher is model:
+            raise InputError(
+                expected="a teacher beside the student",
+                got="the student itself",
+                consequence="as a teacher it would be frozen, and learn nothing",
+                remedy="give copy.deepcopy(model), or ExitsLoss, in which a student's layers teach each other",
+            )
         super().__init__(model, loss, return_components)
         self.outputs = LayerOutputs(model)
         # Past nn.Module's registration, with the teacher inside.

@@ -8,6 +8,7 @@ from typing import Any
 from st_mta.errors import InputError
 from st_mta.processes import processes
 from st_mta.recipes.distill import DistillConfig, prepared_distillation
+from st_mta.recipes.ladder import depth_of, steps_of
 from st_mta.recipes.plan import sizes
 from st_mta.recipes.plan.foreseen import Foreseen
 from st_mta.recipes.plan.rates import Rates
@@ -52,9 +53,11 @@ def plan(config: DistillConfig) -> Plan:
 
 def _first_step(config: DistillConfig) -> DistillConfig:
     """The first run of a ladder, on queries cropped from passages: those to come would be generated and stored now."""
-    without: dict[str, Any] = {} if config.query_generator is None else dict.fromkeys(OF_GENERATOR)
-    config = replace(config, **without)
-    return replace(config, ladder=[]) if config.ladder else config
+    if config.query_generator is not None:
+        # Options of a recipe are the configuration's own by now; asked again, it would want its generator.
+        without: dict[str, Any] = dict.fromkeys((*OF_GENERATOR, "recipe"))
+        config = replace(config, **without)
+    return steps_of(config, depth_of(config))[0] if config.ladder else config
 
 
 def plan_of(run: Distillation, *, begun: bool = True) -> Plan:

@@ -132,6 +132,12 @@ def test_other_teachers_are_refused(student, make):
         LayerDistillationLoss(student, teacher=make())
 
 
+def test_the_student_is_not_its_own_teacher(student):
+    with pytest.raises(InputError, match="a teacher beside the student"):
+        LayerDistillationLoss(student, teacher=student)
+    assert all(weight.requires_grad for weight in student.parameters())
+
+
 # --- the module ---------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -264,6 +265,7 @@ def test_a_plan_generates_nothing(data, tmp_path):  # noqa: F811
         query_generator=f"{__name__}:refuse_to_generate",
         queries_per_passage=2,
         device="cpu",
+        recipe="gecko",
     )
     found = plan(config)
     assert any("Generated queries" in note for note in found.notes) and files(tmp_path) == []
@@ -289,6 +291,8 @@ def test_a_student_that_re_ranks_and_the_first_step_of_a_ladder(data, tmp_path):
     assert pairs[0] == ("quality", 60) and ("iteration-00/evaluate", 60) in pairs
     assert not [work for work in found.works if work.unit == "searches" and "student" in work.what]
     assert any("first step of the ladder" in note for note in found.notes)
+    with pytest.raises(InputError, match="a ladder that begins below"):
+        plan(replace(config, ladder=[9]))
 
 
 @pytest.mark.parametrize("kind", ["bi-encoder", "late-interaction", "cross-encoder"])
