@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run, Scorer, run_of
+from st_mta.types import BoolArray, Candidates, Collection, FloatArray, IntArray, Run, Scorer, Windows, run_of
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,31 @@ class ScoredCandidates:
             filled[scorer, missing] = lowest[missing]
         return replace(self, scores=filled)
 
-    def with_pseudo_positives(self) -> ScoredCandidates:
-        """Where no passage of a query is labelled relevant, the first scorer's best one (of equals the first) is."""
+    def by_document(self, windows: Windows | None) -> tuple[IntArray, FloatArray]:
+        """Which pairs are one document of a list, and what the first scorer gives it.
+
+        Args:
+            windows: Of the corpus, where passages are windows; those of a document follow each other in a list.
+
+        Returns:
+            (P,) numbers, equal for pairs of one document of a list, ascending; and (P,) the document's score.
+        """
+        lists, scores = self.candidates, self.scores[0]
+        if windows is None:
+            return np.arange(len(scores), dtype=np.int64), scores
+        lengths, sums = windows.sums(lists.rows, lists.passages, scores)
+        return np.repeat(np.arange(len(lengths), dtype=np.int64), lengths), np.repeat(sums, lengths)
+
+    def with_pseudo_positives(self, windows: Windows | None = None) -> ScoredCandidates:
+        """Where no passage of a query is labelled relevant, the first scorer's best one (of equals the first) is.
+
+        Where passages are windows it is the best document, and all its windows in the list are.
+        """
         lists = self.candidates
         unlabelled = ~np.logical_or.reduceat(lists.positive, lists.offsets[:-1])
-        best = np.lexsort((-self.scores[0], lists.rows))[lists.offsets[:-1]]
-        positive = lists.positive.copy()
-        positive[best[unlabelled]] = True
+        document, scores = self.by_document(windows)
+        best = np.lexsort((-scores, lists.rows))[lists.offsets[:-1]]
+        positive = lists.positive | np.isin(document, document[best[unlabelled]])
         return replace(self, candidates=replace(lists, positive=positive))
 
     def dense(self) -> tuple[Tensor, Tensor, Tensor]:

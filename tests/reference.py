@@ -380,6 +380,11 @@ def info_nce(logits, positive, negative):
     return sum(-math.log(share) for share in shares) / len(shares)
 
 
+def judged_with(positives, groups):
+    """The passages that are in the group of a positive."""
+    return {i for i, group in enumerate(groups or ()) if any(groups[p] == group for p in positives)}
+
+
 def listwise_kl_loss(
     queries,
     documents,
@@ -393,8 +398,12 @@ def listwise_kl_loss(
     alpha,
     contrastive_weight,
     contrastive_scale,
+    groups=None,
 ):
-    """The whole loss for the flat form: ``scores`` (B, S, N), ``index`` (B, N) with -1, ``positive`` (B, N)."""
+    """The whole loss for the flat form: ``scores`` (B, S, N), ``index`` (B, N) with -1, ``positive`` (B, N).
+
+    With ``groups`` (U,) what is in that of a positive is no negative.
+    """
     masks = [
         [i >= 0 and all(math.isfinite(scorer[n]) for scorer in of_query) for n, i in enumerate(row)]
         for of_query, row in zip(scores, index)
@@ -411,7 +420,7 @@ def listwise_kl_loss(
         divergences.append(alpha * teacher + (1 - alpha) * sum(others) / len(others) if others else teacher)
         positives = {i for i, inside, yes in zip(row, mask, relevant) if inside and yes}
         filtered = {i for i, inside in zip(row, mask) if not inside}
-        negatives = pool - positives - filtered
+        negatives = pool - positives - filtered - judged_with(positives, groups)
         if positives:
             every = range(len(documents))
             logits = [contrastive_scale * similarity(query, document) for document in documents]
@@ -530,6 +539,7 @@ def filtered_contrastive_loss(
     temperature=None,
     teacher_queries=None,
     teacher_documents=None,
+    groups=None,
 ):
     """(loss, filter rate) for the flat form; with teacher embeddings also passages outside the list are judged."""
     masks = [
@@ -547,7 +557,7 @@ def filtered_contrastive_loss(
         own = [dot(teacher_queries[b], teacher) for teacher in teacher_documents] if teacher_queries else None
         weights, excesses = {}, {}
         for i in pool:
-            if i in positives or i in unknown:
+            if i in positives | unknown | judged_with(positives, groups):
                 continue
             if i in listed:
                 known = (listed[i], [listed[p] for p in positives])
@@ -591,6 +601,7 @@ def in_batch_loss(
     contrastive_weight=0.0,
     contrastive_scale=1.0,
     relative=None,
+    groups=None,
 ):
     """TCT-ColBERT's loss for the flat form: ``teacher`` (B, U) scores every query with every passage.
 
@@ -607,6 +618,7 @@ def in_batch_loss(
         missing = {i for i, inside in zip(row, mask) if i >= 0 and not inside}
         known = [i for i in sorted(pool - missing) if math.isfinite(wanted[i])]
         positives = [i for i in known if any(i == j and inside and yes for j, inside, yes in zip(row, mask, relevant))]
+        known = [i for i in known if i in positives or i not in judged_with(positives, groups)]
         if relative is not None and positives:
             negatives = [i for i in known if i not in positives]
             excess = {

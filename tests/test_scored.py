@@ -12,7 +12,7 @@ from st_mta.errors import InputError
 from st_mta.mining import load_scored, save_scored
 from st_mta.scored import ScoredCandidates, score_all
 from st_mta.scorers import BM25
-from st_mta.types import Candidates
+from st_mta.types import Candidates, Texts, Windows
 
 NAN = float("nan")
 
@@ -99,3 +99,12 @@ def test_a_pseudo_positive_has_grade_1_and_a_labelled_one_keeps_its_own():
     )
     scored = ScoredCandidates(replace(lists, grades=np.array([3, 0, 0, 0])), np.array([[1.0, 2, 3, 4]], np.float32))
     assert scored.with_pseudo_positives().candidates.grades.tolist() == [3, 0, 0, 1]
+
+
+def test_of_windows_the_best_document_stands_in_for_missing_labels():
+    """Windows 0 and 1 of one document have 3 + 3 together, and 5 is of another."""
+    windows = Windows(Texts.from_dict({"a": "", "b": ""}), np.array([0, 0, 1]), np.zeros((3, 2)), 2)
+    flags, nothing = np.zeros(3, dtype=bool), np.zeros(3, dtype=np.int64)
+    lists = Candidates(np.array([0]), np.array([0, 3]), np.arange(3), flags, nothing, ("a",))
+    found = ScoredCandidates(lists, np.float32([[3, 3, 5]]), ("T",)).with_pseudo_positives(windows)
+    assert found.candidates.positive.tolist() == [True, True, False]

@@ -19,6 +19,7 @@ from st_mta.types import (
     numbers_within,
     offsets_of,
     starts_of,
+    sum_of_best,
 )
 
 AHEAD = 4  # windows searched for each document wanted, at first
@@ -26,8 +27,8 @@ TAKEN = "name kind can_retrieve bounded partial listwise ordered parameters laye
 """Attributes of a scorer of documents that are those of the scorer of their windows."""
 
 
-def documents_of(found: Retrieved, windows: Windows, k: int) -> Retrieved:
-    """The k best documents by the windows that were found of each.
+def documents_of(found: Retrieved, windows: Windows, k: int | None) -> Retrieved:
+    """The k best documents by the windows that were found of each; all where ``k`` is None.
 
     Args:
         found: (Q, K) windows in any order.
@@ -46,30 +47,14 @@ def documents_of(found: Retrieved, windows: Windows, k: int) -> Retrieved:
     sums = sum_of_best(scores, lengths, windows.best)
     rows, document = rows[starts], document[starts]
     order = np.lexsort((document, -sums, rows))
-    rank = numbers_within(np.bincount(rows, minlength=len(found.queries)))
+    lengths = np.bincount(rows, minlength=len(found.queries))
+    rank, k = numbers_within(lengths), int(lengths.max(initial=1)) if k is None else k
     kept = rank < k
     rows, document, sums, rank = rows[kept], document[order][kept], sums[order][kept], rank[kept]
     passages = np.full((len(found.queries), k), -1, dtype=np.int64)
     best = np.full(passages.shape, -np.inf, dtype=np.float32)
     passages[rows, rank], best[rows, rank] = document, sums
     return Retrieved(found.queries, passages, best)
-
-
-def sum_of_best(scores: FloatArray, lengths: IntArray, best: int) -> FloatArray:
-    """(G,) the sum of the ``best`` highest scores of each of G consecutive groups; NaN where none is known.
-
-    Args:
-        scores: (n,), NaN where nothing is known.
-        lengths: (G,) of the groups, together n.
-        best: How many count.
-    """
-    group = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((-scores, group))  # NaN comes last
-    ordered = scores[order].astype(np.float64)
-    counted = (numbers_within(lengths) < best) & ~np.isnan(ordered)
-    sums = np.bincount(group[counted], weights=ordered[counted], minlength=len(lengths))
-    known = np.bincount(group[counted], minlength=len(lengths)) > 0
-    return np.where(known, sums, np.nan).astype(np.float32)
 
 
 class DocumentScorer(Scorer):
@@ -107,15 +92,17 @@ class DocumentScorer(Scorer):
         return sum_of_best(self.scorer.score_lists(queries, self.corpus, windows), lengths, self.windows.best)
 
     def retrieve(self, queries: Texts, corpus: Texts, query_positions: IntArray, k: int) -> Retrieved:
-        """The k best documents; where a sum counts, among the k documents whose found windows are best."""
-        found = documents_of(self._enough(queries, query_positions, k), self.windows, k)
+        """The k best documents; where a sum counts, among all documents of which a window is found."""
+        found = self._enough(queries, query_positions, k)
         if self.windows.best == 1:
-            return found
+            return documents_of(found, self.windows, k)
+        found = documents_of(found, self.windows, None)
         rows, columns = np.nonzero(found.passages >= 0)
         scores = np.full(found.passages.shape, -np.inf, dtype=np.float32)
         scores[rows, columns] = self.score(queries, corpus, query_positions[rows], found.passages[rows, columns])
         place = np.where(found.passages >= 0, found.passages, len(self.windows.lengths))
-        return Retrieved(found.queries, found.passages, scores).ordered(np.lexsort((place, -scores), axis=1))
+        ranked = Retrieved(found.queries, found.passages, scores).ordered(np.lexsort((place, -scores), axis=1))
+        return _as_wide_as(ranked, k)
 
     def answer(self, queries: Texts, corpus: Texts, depth: int) -> Callable[[IntArray], object] | None:
         """As it answers with windows."""
@@ -124,7 +111,7 @@ class DocumentScorer(Scorer):
     def _enough(self, queries: Texts, query_positions: IntArray, k: int) -> Retrieved:
         """The best windows of each query, so many that they are of k documents, or all that can be found."""
         wanted, most = min(k, len(self.windows.lengths)), len(self.corpus)
-        depth = min(most, AHEAD * wanted)
+        depth = min(most, AHEAD * self.windows.best * wanted)
         while True:
             found = self.scorer.retrieve(queries, self.corpus, query_positions, depth)
             distinct = documents_of(found, self.windows, wanted).passages
@@ -132,6 +119,13 @@ class DocumentScorer(Scorer):
             if depth == most or not short.any():
                 return found
             depth = min(most, 2 * depth)
+
+
+def _as_wide_as(ranked: Retrieved, k: int) -> Retrieved:
+    """The first k of each query, with padding where there are fewer."""
+    more = ((0, 0), (0, max(0, k - ranked.passages.shape[1])))
+    passages = np.pad(ranked.passages[:, :k], more, constant_values=-1)
+    return Retrieved(ranked.queries, passages, np.pad(ranked.scores[:, :k], more, constant_values=-np.inf))
 
 
 def over_documents(scorer: Scorer, collection: Collection) -> Scorer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer import SentenceTransformer
@@ -15,10 +17,11 @@ from st_mta.evaluation.measures import MEASURES, evaluate_run
 from st_mta.evaluation.rankings import cut, judged_queries, own_passages
 from st_mta.progress import progress
 from st_mta.trec import write_run
-from st_mta.types import Collection, Retrieved, Run
+from st_mta.types import Collection, IntArray, Retrieved, Run, Windows
 
 PASSAGES_PER_BLOCK = 8_192
 SCORES_PER_BLOCK = 2**25  # 128 MB of float32 on the model's device
+SORTED = 8  # times the memory that scores take while they are sorted
 
 
 class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
@@ -85,28 +88,36 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         """The model's ranking of the corpus for each query of the split."""
         over, windows = self.collection.over_documents, self.collection.windows
         wanted = min(self.depth + int((self.own >= 0).any()), len(over.corpus))
+        summed = windows is not None and windows.best > 1  # what is searched are then documents, by all their windows
         most = wanted if windows is None else wanted * int(windows.lengths.max())  # then they are of enough documents
         queries = self._encode(model.encode_query, self.collection.queries.take(self.queries))
-        scores, positions = self._nearest(model, queries, min(most, len(self.collection.corpus)))
+        most = wanted if summed else min(most, len(self.collection.corpus))
+        scores, positions = self._nearest(model, queries, most, windows if summed else None)
         found = Retrieved(self.queries, positions.cpu().numpy(), scores.cpu().numpy())
-        found = found if windows is None else documents_of(found, windows, wanted)
+        found = found if windows is None or summed else documents_of(found, windows, wanted)
         return cut(found, self.depth, self.own).to_run(over.queries, over.corpus)
 
     def over(self, collection: Collection) -> CollectionEvaluator:
         """The evaluator of a run over another collection: the same split, all measures."""
         return CollectionEvaluator(collection, self.split)
 
-    def _nearest(self, model: SentenceTransformer, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(Q, k) scores and corpus positions, best first; the corpus passes through in blocks."""
+    def _nearest(
+        self, model: SentenceTransformer, queries: torch.Tensor, k: int, windows: Windows | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(Q, k) scores and corpus positions, best first; the corpus passes through in blocks.
+
+        With ``windows`` positions of documents, each with the sum of its best windows.
+        """
         scores = queries.new_empty((len(queries), 0))
         positions = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
-        total = len(self.collection.corpus)
+        total, best = len(self.collection.corpus), 1 if windows is None else windows.best
         with progress(f"Searching {self.name or self.collection.name}", total, "passages") as bar:
-            for start in range(0, total, PASSAGES_PER_BLOCK):
-                block = range(start, min(start + PASSAGES_PER_BLOCK, total))
+            for block in _blocks(total, windows):
                 passages = self._encode(model.encode_document, self.collection.corpus.take(block))
-                found, where = _best_of_block(model, queries, passages, k)
-                scores, positions = torch.cat([scores, found], 1), torch.cat([positions, where + start], 1)
+                document = None if windows is None else windows.document[block.start : block.stop]
+                first = block.start if document is None else int(document[0])
+                found, where = _best_of_block(model, queries, passages, k, document, best)
+                scores, positions = torch.cat([scores, found], 1), torch.cat([positions, where + first], 1)
                 scores, positions = _best(scores, positions, k)
                 bar.update(len(block))
         return scores, positions
@@ -131,16 +142,53 @@ class CollectionEvaluator(BaseEvaluator):  # type: ignore[misc]
         return {"split": self.split, "depth": self.depth, "graded": True}
 
 
+def _blocks(total: int, windows: Windows | None) -> Iterator[range]:
+    """The corpus in parts, with all windows of a document in one."""
+    starts = range(0, total, PASSAGES_PER_BLOCK)
+    if windows is None:
+        ends = [min(start + PASSAGES_PER_BLOCK, total) for start in starts]
+    else:
+        offsets = np.append(windows.offsets, total)
+        ends = np.unique(offsets[np.searchsorted(offsets, [*starts[1:], total])]).tolist()
+    yield from (range(start, end) for start, end in pairwise([0, *ends]))
+
+
 def _best_of_block(
-    model: SentenceTransformer, queries: torch.Tensor, passages: torch.Tensor, k: int
+    model: SentenceTransformer,
+    queries: torch.Tensor,
+    passages: torch.Tensor,
+    k: int,
+    document: IntArray | None = None,
+    best: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(Q, min(k, block)) scores and positions within the block."""
-    rows = max(1, SCORES_PER_BLOCK // len(passages))
-    best = [
-        model.similarity(queries[row : row + rows], passages).topk(min(k, len(passages)), dim=1, sorted=False)
-        for row in range(0, len(queries), rows)
-    ]
-    return torch.cat([found.values for found in best]), torch.cat([found.indices for found in best])
+    """(Q, min(k, block)) scores and positions within the block, of documents where ``document`` is given."""
+    rows = max(1, SCORES_PER_BLOCK // (len(passages) * (1 if document is None else SORTED)))
+    found = []
+    for row in range(0, len(queries), rows):
+        scores = model.similarity(queries[row : row + rows], passages)
+        scores = scores if document is None else _summed(scores, document, best)
+        found.append(scores.topk(min(k, scores.shape[1]), dim=1, sorted=False))
+    return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
+
+
+def _summed(scores: torch.Tensor, document: IntArray, best: int) -> torch.Tensor:
+    """(Q, n) scores of windows -> (Q, D) sums of the best of each document.
+
+    Args:
+        scores: Of one window after the other.
+        document: (n,) ascending, of each window; D of them without a gap.
+        best: How many count.
+    """
+    lengths = np.bincount(document - document[0])
+    number = torch.from_numpy(document - document[0]).to(scores.device)
+    order = scores.argsort(dim=1, descending=True)
+    order = order.gather(1, number[order].argsort(dim=1, stable=True))  # by document, in each the best first
+    starts, sums = np.cumsum(lengths) - lengths, scores.new_zeros(len(scores), len(lengths))
+    for place in range(min(best, int(lengths.max()))):
+        longer = np.flatnonzero(lengths > place)
+        at = torch.from_numpy(starts[longer] + place).to(scores.device)
+        sums[:, torch.from_numpy(longer).to(scores.device)] += scores.gather(1, order[:, at])
+    return sums
 
 
 def _best(scores: torch.Tensor, positions: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,8 @@ from st_mta.errors import InputError
 Labels = Tensor | dict[str, Tensor]
 """The column form's tensor (B, N) or (B, S, N), or the flat form's dictionary of "scores", "index", "positive".
 
-That dictionary may also carry "query_targets", "document_targets" and "document_ids", see ``ListwiseBatch``."""
+That dictionary may also carry "query_targets", "document_targets", "document_ids" and "document_groups", see
+``ListwiseBatch``."""
 
 FLAT_KEYS = ("scores", "index", "positive")
 
@@ -33,6 +34,8 @@ class ListwiseBatch:
         query_targets: (B, D) embeddings that another model gave the queries, or None.
         document_targets: (U, D) the same of the documents.
         document_ids: (U,) int64, the same number for the same passage in all processes that train together, or None.
+        document_groups: (U,) int64, the same number for passages that are judged as one, such as the windows of a
+            document, in all processes that train together; None where each is judged by itself.
     """
 
     queries: Tensor
@@ -45,6 +48,7 @@ class ListwiseBatch:
     query_targets: Tensor | None = None
     document_targets: Tensor | None = None
     document_ids: Tensor | None = None
+    document_groups: Tensor | None = None
 
     @property
     def counts(self) -> Tensor:
@@ -73,10 +77,20 @@ class ListwiseBatch:
         """(B, U) bool each: a query's valid positives, and its negatives among the documents of the pool (U,).
 
         A candidate that is listed without a score (a likely false negative) is neither: other queries that list it do
-        not make it a negative of this one.
+        not make it a negative of this one. Neither is what is judged with a positive but no positive itself.
         """
         positive = self.over_documents(self.positive)
-        return positive, pool & ~positive & ~self.over_documents(self.listed & ~self.mask)
+        negative = pool & ~positive & ~self.over_documents(self.listed & ~self.mask)
+        return positive, negative if self.document_groups is None else negative & ~self.judged_with(positive)
+
+    def judged_with(self, flags: Tensor) -> Tensor:
+        """(B, U) flags of documents -> whether any flagged one is in the group of this document; itself is."""
+        if self.document_groups is None:
+            return flags
+        groups = self.document_groups
+        numbers = torch.searchsorted(groups.sort().values, groups)  # below U, and nothing is read back
+        counts = torch.zeros_like(flags, dtype=torch.int32).index_add_(1, numbers, flags.int())
+        return counts[:, numbers] > 0
 
 
 def read_batch(embeddings: list[Tensor], labels: Labels | None) -> ListwiseBatch:
@@ -148,7 +162,7 @@ def _read_flat(embeddings: list[Tensor], labels: dict[str, Tensor]) -> ListwiseB
     listed = index >= 0
     mask = listed & scores.isfinite().all(dim=1)
     positive = positive.bool() & mask
-    more = (labels.get(key) for key in ("query_targets", "document_targets", "document_ids"))
+    more = (labels.get(key) for key in ("query_targets", "document_targets", "document_ids", "document_groups"))
     return ListwiseBatch(queries, documents, scores, index.clamp(min=0), listed, mask, positive, *more)
 
 

@@ -30,15 +30,18 @@ def gather_pool(
         copies: What ``copies_of`` says of the batch, where it was asked before.
 
     Returns:
-        The batch with U' documents; (U',) bool, whether some query of any process has it as a valid candidate, and it
-        is the first of its copies; and the teacher's (U', D') or (U', M', D').
+        The batch with U' documents and their groups; (U',) bool, whether some query of any process has it as a valid
+        candidate, and it is the first of its copies; and the teacher's (U', D') or (U', M', D').
     """
     if not across_devices or num_processes() == 1:
         return batch, batch.over_documents(batch.mask).any(dim=0), teacher_documents
     copies = copies_of(batch) if copies is None else copies
     if teacher_documents is not None:
         teacher_documents = _with_others(teacher_documents.detach(), copies.longest)
-    batch = replace(batch, documents=with_others(batch.documents, copies.longest))
+    groups = batch.document_groups
+    if groups is not None:
+        groups = with_others(groups[:, None], copies.longest).squeeze(1)  # that of padding means nothing
+    batch = replace(batch, documents=with_others(batch.documents, copies.longest), document_groups=groups)
     return batch, copies.first & copies.valid, teacher_documents
 
 

@@ -105,7 +105,9 @@ class ListwiseKLLoss(ListLoss):
         N >= 2. A score that is NaN or -inf in any scorer marks a missing candidate; a passage that is missing
         wherever it is listed is no query's negative either. Both forms give the same value, but only the flat one
         knows that two queries share a passage, which matters to InfoNCE; with "document_ids": (U,), numbers that are
-        the same for the same passage in all processes, also that two processes do. What labels hold with
+        the same for the same passage in all processes, also that two processes do. With "document_groups": (U,), the
+        same number for passages that are judged as one, such as windows of a document, what is in a group with a
+        query's positive is none of its negatives, in whichever process it is. What labels hold with
         candidates="in-batch" is described in ``st_mta.losses.scope``.
 
         Means over queries are over those of all processes that train together.

@@ -29,9 +29,11 @@ class Pool:
     valid: Tensor
 
     def others(self) -> tuple[Tensor, Tensor]:
-        """Logits (B, 1, U) and a mask: the documents that a query does not list itself."""
-        listed = self.batch.over_documents(self.batch.listed)
-        return self.logits[:, None], (self.valid & ~listed)[:, None]
+        """Logits (B, 1, U) and a mask: the documents that a query neither lists nor has a positive judged with."""
+        own = self.batch.over_documents(self.batch.listed)
+        if self.batch.document_groups is not None:
+            own = own | self.batch.judged_with(self.batch.over_documents(self.batch.positive))
+        return self.logits[:, None], (self.valid & ~own)[:, None]
 
     def contrast(self, factor: float, shares: BatchShares) -> Tensor:
         """InfoNCE of the valid positives against all documents that are a valid candidate somewhere in the batch.

@@ -142,7 +142,8 @@ def whole_batch(
     """The batch with all its passages as the list of every query, each passage at its own place.
 
     A passage is a candidate of a query if the teacher scores the two, some query has it as a valid candidate, and the
-    query's own list does not mark it as missing. What is above the filter's threshold is none either, unless that
+    query's own list does not mark it as missing. What is judged with a positive of the query is none, unless it is a
+    positive too. What is above the filter's threshold is none either, unless that
     would leave the query without a negative: then it keeps the one nearest to the threshold.
 
     Args:
@@ -155,6 +156,8 @@ def whole_batch(
     missing = batch.over_documents(batch.listed & ~batch.mask)
     mask = pool & ~missing & scores.isfinite()
     positive = batch.over_documents(batch.positive) & mask
+    if batch.document_groups is not None:
+        mask = mask & (positive | ~batch.judged_with(positive))
     if filter is not None:
         mask = mask & _kept(scores, positive, mask, filter, iteration)
     index = torch.arange(len(batch.documents), device=mask.device).expand(mask.shape)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from st_mta.scored import ScoredCandidates
-from st_mta.types import IntArray
+from st_mta.types import FloatArray, IntArray, Windows
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Relabelled:
     rows: IntArray
 
 
-def relabel(scored: ScoredCandidates, margin: float = 0.0) -> Relabelled:
+def relabel(scored: ScoredCandidates, margin: float = 0.0, windows: Windows | None = None) -> Relabelled:
     """Makes the teacher's best candidate the positive where it scores above the best labelled one by a margin.
 
     Gecko (Lee et al. 2024, section 3.2) takes the passage that a language model ranks first as the positive of a
@@ -36,6 +36,8 @@ def relabel(scored: ScoredCandidates, margin: float = 0.0) -> Relabelled:
     Args:
         scored: Lists of at least one candidate, the teacher's scores first; a candidate with NaN is never taken.
         margin: In the teacher's raw scores; 0 relabels wherever it is surer at all.
+        windows: Where passages are windows, of the corpus: documents are compared, each by the sum of its best windows
+            in the list, and all windows of the new positive are positives.
 
     Example:
         ::
@@ -43,23 +45,24 @@ def relabel(scored: ScoredCandidates, margin: float = 0.0) -> Relabelled:
             lists = mine(collection, queries, [BM25()], qrels)
             lists = relabel(score_all(collection, lists, [teacher]), margin=1.0).lists
     """
-    lists, scores = scored.candidates, scored.scores[0]
+    lists, (document, scores) = scored.candidates, scored.by_document(windows)
     best = np.lexsort((-scores, lists.rows))[lists.offsets[:-1]]
-    labelled = _best_positive(scored)
+    labelled = _best_positive(scored, scores)
     surer = np.isfinite(labelled) & ~lists.positive[best] & (scores[best].astype(np.float64) > labelled + margin)
     rows = np.flatnonzero(surer)
-    return Relabelled(_with_first(scored, best[rows]), rows) if len(rows) else Relabelled(scored, rows)
+    pairs = np.flatnonzero(np.isin(document, document[best[rows]]))
+    return Relabelled(_with_first(scored, pairs), rows) if len(rows) else Relabelled(scored, rows)
 
 
-def _best_positive(scored: ScoredCandidates) -> npt.NDArray[np.float64]:
+def _best_positive(scored: ScoredCandidates, scores: FloatArray) -> npt.NDArray[np.float64]:
     """(Q,) float64 the teacher's highest score of a positive; -inf where there is none."""
     lists, best = scored.candidates, np.full(len(scored), -np.inf)
-    np.fmax.at(best, lists.rows[lists.positive], scored.scores[0, lists.positive].astype(np.float64))
+    np.fmax.at(best, lists.rows[lists.positive], scores[lists.positive].astype(np.float64))
     return best
 
 
 def _with_first(scored: ScoredCandidates, pairs: IntArray) -> ScoredCandidates:
-    """The lists with these pairs, one of a list at most, as positives in front."""
+    """The lists with these pairs, of one document in a list, as positives in front."""
     lists = scored.candidates
     best_grade = np.zeros(len(lists), dtype=np.int64)
     np.maximum.at(best_grade, lists.rows, lists.grades)

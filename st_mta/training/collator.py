@@ -17,7 +17,7 @@ from st_mta.stores.embeddings import Embeddings
 from st_mta.training.in_batch import BatchTeacher
 from st_mta.training.students import DOCUMENTS
 from st_mta.training.tokenised import Features, Take, TokenisedTexts
-from st_mta.types import IntArray, Texts
+from st_mta.types import BoolArray, IntArray, Texts, starts_of
 
 MOST_PADDED = 4
 """Times the tokens of a column that its rows may take when they are padded, where nothing else says how to cut."""
@@ -99,7 +99,8 @@ class FlatDocumentsCollator(TokenisingCollator):
     that order. The label is a dictionary of tensors: ``scores`` (B, S, N), ``index`` (B, N; -1 is padding),
     ``positive`` (B, N) and ``grades`` (B, N; 0 where nothing is relevant); with ``targets`` also ``query_targets``
     (B, D) and ``document_targets`` (U, D). ``document_ids`` (U,) are positions in the corpus, by which processes that
-    train together know what they share.
+    train together know what they share; with ``judged_as`` ``document_groups`` (U,) say which are judged as one. A
+    text of several groups is in that of a query's positive.
 
     Args:
         corpus: The passages that the rows' positions mean.
@@ -108,6 +109,8 @@ class FlatDocumentsCollator(TokenisingCollator):
         targets: "query" and "documents" -> an assistant's embeddings of all queries and passages, for embedding
             regression; empty leaves them out.
         teacher: Says what the label holds of a teacher of whole batches; None where lists are compared.
+        judged_as: (n,) for every passage one that stands for all that are judged alike, as [`first_of_same`] gives it
+            for the windows of a document; None where only copies are.
     """
 
     corpus: Texts | None = None
@@ -115,6 +118,7 @@ class FlatDocumentsCollator(TokenisingCollator):
     columns: int = 1
     targets: dict[str, Embeddings] = field(default_factory=dict)
     teacher: BatchTeacher | None = None
+    judged_as: IntArray | None = None
 
     def tokenise(self, dataset: Dataset | DatasetDict) -> None:
         """Tokenises the queries and passages of all rows, and has the teacher encode them, unless it is done."""
@@ -134,8 +138,8 @@ class FlatDocumentsCollator(TokenisingCollator):
         assert self.corpus is not None
         queries = np.asarray([row["query_position"] for row in features], dtype=np.int64)
         batch = self._features("query", queries, lambda _: [row["query"] for row in features])
-        flat = np.concatenate([np.asarray(row["passages"], dtype=np.int64) for row in features])
-        flat = first_copies(self.corpus)[flat]  # a copy of a query's positive is no negative of that query
+        listed = np.concatenate([np.asarray(row["passages"], dtype=np.int64) for row in features])
+        flat = first_copies(self.corpus)[listed]  # a copy of a query's positive is no negative of that query
         distinct, inverse = np.unique(flat, return_inverse=True)
         lengths = self.lengths(DOCUMENTS, distinct, self.corpus.take)
         order = np.argsort(lengths, kind="stable")
@@ -145,6 +149,10 @@ class FlatDocumentsCollator(TokenisingCollator):
         rank[order] = np.arange(len(order))
         batch["label"] = self._label(features, rank[inverse])
         batch["label"]["document_ids"] = torch.from_numpy(distinct[order])
+        if self.judged_as is not None:
+            positive = np.concatenate([np.asarray(row["positive"], dtype=bool) for row in features])
+            groups = _groups(self.judged_as[listed], inverse, positive)
+            batch["label"]["document_groups"] = torch.from_numpy(groups[order])
         if self.targets:
             batch["label"]["query_targets"] = torch.from_numpy(self.targets["query"].rows(queries))
             batch["label"]["document_targets"] = torch.from_numpy(self.targets[DOCUMENTS].rows(distinct[order]))
@@ -214,6 +222,12 @@ class RegressionCollator(TokenisingCollator):
         batch = self._features(column, positions, self.texts[column].take)
         batch["label"] = torch.from_numpy(self.targets[column].rows(positions))
         return batch
+
+
+def _groups(groups: IntArray, inverse: IntArray, positive: BoolArray) -> IntArray:
+    """(U,) the group of each text from those (P,) of the passages with it, that of a positive before others."""
+    first = np.lexsort((groups, ~positive, inverse))
+    return groups[first][starts_of(inverse[first])]
 
 
 def _columns(order: IntArray, lengths: IntArray, most: int | None) -> list[IntArray]:

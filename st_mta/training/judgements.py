@@ -8,7 +8,7 @@ import numpy as np
 
 from st_mta.mining import best_windows, mine
 from st_mta.mining.copies import first_of_same, with_copies
-from st_mta.types import Collection, IntArray, Qrels, Scorer, by_query
+from st_mta.types import Collection, IntArray, Qrels, Scorer, by_query, numbers_within
 
 RELEVANT = 10
 """Passages per query that count as relevant: the teacher's best has grade 2, the others grade 1."""
@@ -40,10 +40,15 @@ def judge_by_teacher(
     lists = best_windows(collection, lists, teacher)
     scores = teacher.score_lists(collection.queries, collection.corpus, lists)
     lists, scores = lists.keep(~np.isnan(scores)), scores[~np.isnan(scores)]
-    order = np.lexsort((lists.passages, -scores, lists.rows))
-    rank = np.arange(len(order)) - lists.offsets[lists.rows]
+    rows, passages = lists.rows, lists.passages
+    if (windows := collection.windows) is not None:  # a document is judged once, by the sum of its best windows
+        lengths, scores = windows.sums(rows, passages, scores)
+        first = np.cumsum(lengths) - lengths
+        rows, passages = rows[first], windows.offsets[windows.document[passages[first]]]
+    order = np.lexsort((passages, -scores, rows))
+    rank = numbers_within(np.bincount(rows, minlength=len(lists)))
     best, grades = order[rank < RELEVANT], np.where(rank[rank < RELEVANT] == 0, 2, 1)
     # A list holds a text once; its copies are as relevant.
-    of, passages = with_copies(lists.passages[best], first_of_same(collection))
-    query_ids = collection.queries.take_ids(lists.pair_queries[best][of])
-    return by_query(query_ids, collection.judged_ids(passages), grades[of].tolist())
+    of, copies = with_copies(passages[best], first_of_same(collection))
+    query_ids = collection.queries.take_ids(lists.queries[rows[best][of]])
+    return by_query(query_ids, collection.judged_ids(copies), grades[of].tolist())

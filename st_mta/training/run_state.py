@@ -21,6 +21,7 @@ from st_mta.evaluation.coverage import measures_if_known
 from st_mta.losses.embedding import EmbeddingSpaces
 from st_mta.losses.scope import IN_BATCH
 from st_mta.losses.word_level.loss import reads_layers
+from st_mta.mining.copies import first_of_same
 from st_mta.processes import processes
 from st_mta.run.folder import RunFolder
 from st_mta.run.journal import Journal
@@ -211,6 +212,7 @@ class RunState:
             student, loss, self.arguments, self.settled.device, self.collection.corpus, targets
         )
         collator.teacher = self.teacher_of_batches()
+        collator.judged_as = None if self.collection.windows is None else first_of_same(self.collection)
         return collator
 
     def teacher_of_batches(self) -> BatchTeacher | None:

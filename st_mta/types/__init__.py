@@ -16,7 +16,7 @@ from st_mta.types.ragged import Ragged, numbers_within, offsets_of, starts_of
 from st_mta.types.retrieved import Retrieved, Run, run_of
 from st_mta.types.scorer import Scorer
 from st_mta.types.texts import Texts
-from st_mta.types.windows import Windows
+from st_mta.types.windows import Windows, sum_of_best
 
 __all__ = [
     "BoolArray",
@@ -40,4 +40,5 @@ __all__ = [
     "offsets_of",
     "run_of",
     "starts_of",
+    "sum_of_best",
 ]

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from st_mta.types.arrays import IntArray
-from st_mta.types.ragged import numbers_within
+from st_mta.types.arrays import FloatArray, IntArray
+from st_mta.types.ragged import numbers_within, starts_of
 from st_mta.types.texts import Texts
 
 
@@ -43,3 +43,35 @@ class Windows:
         lengths = self.lengths[documents]
         windows: IntArray = np.repeat(self.offsets[documents], lengths) + numbers_within(lengths)
         return windows
+
+    def sums(self, rows: IntArray, passages: IntArray, scores: FloatArray) -> tuple[IntArray, FloatArray]:
+        """How many windows each document has in its list, and its score by them.
+
+        Args:
+            rows: (P,) ascending list of each window.
+            passages: (P,) windows; those of a document follow each other in a list.
+            scores: (P,), NaN where nothing is known.
+
+        Returns:
+            (G,) lengths of the G documents of all lists, together P, and (G,) their sums as of [`sum_of_best`].
+        """
+        starts = np.flatnonzero(starts_of(rows, self.document[passages]))
+        lengths = np.diff(np.append(starts, len(rows)))
+        return lengths, sum_of_best(scores, lengths, self.best)
+
+
+def sum_of_best(scores: FloatArray, lengths: IntArray, best: int) -> FloatArray:
+    """(G,) the sum of the ``best`` highest scores of each of G consecutive groups; NaN where none is known.
+
+    Args:
+        scores: (n,), NaN where nothing is known.
+        lengths: (G,) of the groups, together n.
+        best: How many count.
+    """
+    group = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((-scores, group))  # NaN comes last
+    ordered = scores[order].astype(np.float64)
+    counted = (numbers_within(lengths) < best) & ~np.isnan(ordered)
+    sums = np.bincount(group[counted], weights=ordered[counted], minlength=len(lengths))
+    known = np.bincount(group[counted], minlength=len(lengths)) > 0
+    return np.where(known, sums, np.nan).astype(np.float32)

@@ -135,3 +135,44 @@ def test_scores_that_are_given_are_refused(tmp_path):
     refuse_finished([StoredScores(tmp_path / "run.trec")], collection.over_documents)
     with pytest.raises(InputError, match="scorers that read windows"):
         refuse_finished([StoredScores(tmp_path / "run.trec")], collection)
+
+
+def test_where_a_sum_counts_all_windows_of_what_is_found_do():
+    """Of document 0 both windows are good, of the others one is better: by the windows found alone it comes last."""
+    collection = cut([2] * 10, best=2)
+    scores = np.full(20, -50.0)
+    scores[::2] = 100 - np.arange(10)
+    scores[0], scores[1] = 90.5, 90
+    table = Table([scores] * 2)
+    found = DocumentScorer(table, collection).retrieve(
+        collection.queries, collection.over_documents.corpus, np.array([0, 1]), 1
+    )
+    assert found.passages.tolist() == [[1]] * 2 and table.depths == [8]
+    deeper = DocumentScorer(table, collection).retrieve(
+        collection.queries, collection.over_documents.corpus, np.array([0, 1]), 2
+    )
+    assert deeper.passages.tolist() == [[0, 1]] * 2 and deeper.scores.tolist() == [[180.5, 49]] * 2
+
+
+@pytest.mark.parametrize(("best", "depth"), [(2, 3), (3, 20)])
+def test_sums_are_those_of_all_windows_in_both_that_search(monkeypatch, best, depth):
+    """Against a loop in float64 over the whole corpus, which passes through in small blocks."""
+    monkeypatch.setattr("st_mta.evaluation.evaluator.PASSAGES_PER_BLOCK", 7)
+    source = np.random.default_rng(3)
+    corpus = {f"d{i}": " ".join(source.choice(WORDS[26:], length)) for i, length in enumerate([1, 40] * 10)}
+    queries = {f"q{i}": " ".join(source.choice(WORDS[26:], 3)) for i in range(5)}
+    judged = {"dev": {query: {"d1": 1} for query in queries}}
+    collection = with_windows(from_dictionaries("made", corpus, queries, judged), 4, 2, best)
+    model = tiny_sentence_transformer(3)
+    sides = model.encode(list(queries.values())), model.encode(collection.corpus.take(range(len(collection.corpus))))
+    similar = np.asarray(model.similarity(*sides), dtype=np.float64)
+    of = collection.windows.document
+    sums = [[reference.document_score(row[of == one].tolist(), best) for one in range(20)] for row in similar]
+    runs = [CollectionEvaluator(collection, "dev", depth=depth).search(model)]
+    scorer = BiEncoderScorer(model, precision="fp32")
+    runs.append(evaluate_scorer(scorer, collection, "dev", depth=depth)[0])
+    for run in runs:
+        for row, query in zip(np.array(sums), queries):
+            order = np.argsort(-row, kind="stable")[:depth]
+            assert list(run[query]) == [f"d{one}" for one in order]
+            np.testing.assert_allclose(list(run[query].values()), row[order], atol=1e-5)

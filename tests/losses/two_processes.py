@@ -62,7 +62,10 @@ def flat_label(mine: slice) -> tuple[list[str], dict[str, torch.Tensor]]:
         "teacher_queries": teacher_queries[mine],
         "teacher_documents": torch.cat([own, torch.ones(len(texts) - len(own), 3)]),
     }
-    return texts, {"scores": torch.tensor(LABEL)[mine][:, None], "index": index, "positive": positive, **teacher}
+    # Windows of documents: those of a document are in both processes.
+    groups = {"document_groups": (3 * mine.start + torch.arange(len(texts))) % 5}
+    lists = {"scores": torch.tensor(LABEL)[mine][:, None], "index": index, "positive": positive}
+    return texts, lists | groups | teacher
 
 
 def shard_gradient(rank: int, processes: int, folder: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from st_mta.mining import load_scored, relabel, save_scored
 from st_mta.scored import ScoredCandidates
-from st_mta.types import Candidates
+from st_mta.types import Candidates, Texts, Windows
 from tests import reference
 
 
@@ -81,3 +81,13 @@ def test_the_order_survives_its_file(tmp_path):
     lists = relabel(scored_of(ROWS)).lists
     save_scored(tmp_path, lists)
     assert plain(load_scored(tmp_path)) == plain(lists)
+
+
+def test_documents_are_compared_by_the_sum_of_their_windows():
+    """Windows 0-1, 2-3 and 4-5 of three documents: the third is surer by two windows, the second by one alone."""
+    windows = Windows(Texts.from_dict(dict.fromkeys("abc", "")), np.repeat([0, 1, 2], 2), np.zeros((6, 2)), 2)
+    rows = [[(0, 1, 5.0), (1, 1, 1.0), (2, 0, 8.0), (3, 0, 0.0), (4, 0, 6.0), (5, 0, 4.0)]]
+    found = relabel(scored_of(rows), 3.0, windows)
+    assert found.rows.tolist() == [0]
+    assert plain(found.lists) == [[(4, 1), (5, 1), (0, 1), (1, 1), (2, 0), (3, 0)]]
+    assert relabel(scored_of(rows), 4.0, windows).rows.tolist() == []

@@ -157,3 +157,16 @@ def test_what_the_teacher_says_is_in_the_order_of_the_columns(student):
     assert collator.teacher.known == ([0, 1], [0, 1, 2, 3])
     assert label["teacher_queries"].tolist() == [1, 0]
     assert label["teacher_documents"].tolist() == label["document_ids"].tolist() == [2, 0, 1, 3]
+
+
+def test_windows_say_which_document_they_are_of(student):
+    """Documents of two windows; "sun" is a window of two, and a positive in the second."""
+    corpus = Texts.from_dict(
+        {f"w{i}": text for i, text in enumerate(["the cat", "sun", "bread milk", "sun", "a dog"])}
+    )
+    lists = replace(LISTS, passages=np.array([0, 4, 1, 3, 0]), positive=np.array([True, False, False, True, False]))
+    rows = list(listwise_dataset(ScoredCandidates(lists, SCORES, ("T", "A")), QUERIES))
+    label = FlatDocumentsCollator(student.preprocess, corpus=corpus, judged_as=np.array([0, 0, 2, 2, 4]))(rows)[
+        "label"
+    ]
+    assert dict(zip(label["document_ids"].tolist(), label["document_groups"].tolist())) == {0: 0, 1: 2, 4: 4}

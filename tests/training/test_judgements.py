@@ -81,3 +81,13 @@ def test_of_windows_the_documents_are_judged():
     assert judged == {"q": {"a": 2, "b": 1, "c": 1, "d": 1}}
     best = judge_by_teacher(collection, np.array([0]), retriever, [], depth=5)
     assert best == {"q": {"a": 2, "b": 1, "c": 1, "d": 1}}
+
+
+def test_of_windows_of_which_several_count_the_document_is_judged_once():
+    """By their two best windows b is best, by the best one a; of twelve documents ten are relevant."""
+    scores = {"a": (9.0, 1.0), "b": (8.0, 7.0)} | {f"c{i}": (i / 10, i / 20) for i in range(10)}
+    corpus = {name: f"{name}x {name}y" for name in scores}
+    collection = with_windows(from_dictionaries("made", corpus, {"q": "one"}), 1, 1, 2)
+    teacher = Table(np.array([[one for of in scores.values() for one in of]]), can_retrieve=True)
+    judged = judge_by_teacher(collection, np.array([0]), teacher, [], depth=24)
+    assert judged == {"q": {"b": 2, "a": 1, **{f"c{i}": 1 for i in range(2, 10)}}}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from torch import nn
 
 from st_mta.errors import InputError
 from st_mta.mining import load_candidates
+from st_mta.scored import ScoredCandidates
+from st_mta.training.stages.score import relabel_lists, score_lists
 from st_mta.trec import read_run
+from st_mta.types import Candidates, Texts, Windows
+from tests.tiny import tiny_sentence_transformer
 from tests.training.toy_run import toy_arguments, toy_trainer
 
 OPTIONS = {"windows": 4, "window_stride": 2, "num_iterations": 1, "regression_epochs": 0.0, "assistants": []}
@@ -36,6 +43,8 @@ def test_a_whole_run(toy_collection, tmp_path):
         by_window = dict(zip(every.tolist(), scores.tolist()))
         for passage, document in zip(passages.tolist(), of):
             assert by_window[passage] == max(by_window[one] for one in best[document].tolist())
+    collator = trainer.distillation.make_collator(tiny_sentence_transformer(1), nn.Identity())
+    np.testing.assert_array_equal(collator.judged_as, 3 * collection.windows.document)
     assert pq.read_table(out / "windows.parquet").num_rows == 180
     assert "p1" in (out / "report.html").read_text(encoding="utf-8")
 
@@ -49,3 +58,23 @@ def test_misuse_is_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             toy_arguments(tmp_path, **options)
+
+
+def test_documents_become_positives_with_all_their_windows():
+    """The second document is best by both its windows; it takes the place of a missing label, and of a weaker one."""
+    windows = Windows(Texts.from_dict(dict.fromkeys("abc", "")), np.array([0, 1, 1, 2]), np.zeros((4, 2)), 2)
+    run = SimpleNamespace(
+        arguments=SimpleNamespace(relabel=0.5),
+        collection=SimpleNamespace(windows=windows),
+        pool=SimpleNamespace(teacher=SimpleNamespace(bounded=True)),
+    )
+    for labelled, stage in (
+        (False, lambda lists: score_lists(run, lists)),
+        (True, lambda lists: relabel_lists(run, lists)[0]),
+    ):
+        lists = Candidates(
+            np.array([0]), np.array([0, 4]), np.arange(4), np.array([labelled, False, False, False]),
+            np.zeros(4, dtype=np.int64), ("a",), np.array([int(labelled), 0, 0, 0]),
+        )  # fmt: skip
+        found = stage(ScoredCandidates(lists, np.float32([[4, 3, 2, 4.25]]), ("T",))).candidates
+        assert set(found.passages[found.positive].tolist()) == ({0, 1, 2} if labelled else {1, 2})

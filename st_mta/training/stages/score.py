@@ -92,7 +92,7 @@ def score_lists(run: RunState, scored: ScoredCandidates) -> ScoredCandidates:
             consequence="there would be nothing to learn",
             remedy="give a larger corpus, or stored scores that cover more passages of each query",
         )
-    return known.filled().with_pseudo_positives()
+    return known.filled().with_pseudo_positives(run.collection.windows)
 
 
 def relabel_lists(run: RunState, scored: ScoredCandidates) -> tuple[ScoredCandidates, int | None]:
@@ -103,7 +103,7 @@ def relabel_lists(run: RunState, scored: ScoredCandidates) -> tuple[ScoredCandid
     """
     if run.arguments.relabel is None:
         return scored, None
-    found = relabel(scored, run.arguments.relabel)
+    found = relabel(scored, run.arguments.relabel, run.collection.windows)
     return found.lists, len(found.rows)
 
 
