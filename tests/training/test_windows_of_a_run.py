@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from st_mta.collections import with_windows
 from st_mta.errors import InputError
 from st_mta.mining import load_candidates
+from st_mta.scorers import BM25, with_view
 from st_mta.trec import read_run
+from st_mta.types import Texts
 from tests.training.toy_run import toy_arguments, toy_trainer
 
 OPTIONS = {"windows": 4, "window_stride": 2, "num_iterations": 1, "regression_epochs": 0.0, "assistants": []}
@@ -49,3 +52,18 @@ def test_misuse_is_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             toy_arguments(tmp_path, **options)
+
+
+def test_other_texts_of_whole_documents_are_refused(toy_collection, tmp_path):
+    documents, windows = toy_collection.corpus, with_windows(toy_collection, 4, 2).corpus
+    every = Texts([*documents.ids, *windows.ids], [f"{key} sea" for key in (*documents.ids, *windows.ids)])
+
+    def begin(folder, **view):
+        given = {**OPTIONS, "teacher": with_view(BM25(), **view)}
+        return toy_trainer(tmp_path / folder, tmp_path / "store", toy_collection, **given)
+
+    with pytest.raises(InputError, match="do not go together yet, got windows, and 60 documents in the view.*bm25"):
+        begin("refused", corpus=every.select(np.arange(60)))
+    assert not (tmp_path / "refused").exists()
+    begin("queries", queries=toy_collection.queries)
+    begin("both", corpus=every)  # who cuts the other texts too may say so by the windows' ids
