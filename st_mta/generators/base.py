@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 import pyarrow.compute as pc
@@ -11,6 +14,8 @@ from st_mta.errors import InputError
 from st_mta.progress import progress
 from st_mta.stores import Store, text_keys
 from st_mta.types import IntArray, Texts
+
+HALF = re.compile("[\ud800-\udfff]")  # of a character beyond 16 bits: no file in UTF-8 can hold it
 
 
 class QueryGenerator(ABC):
@@ -50,8 +55,11 @@ class StoringGenerator(QueryGenerator):
         """Digest of everything that a passage's queries depend on."""
 
     @abstractmethod
-    def generate(self, passages: list[str]) -> list[list[str]]:
-        """The queries of up to ``part_size`` passages, made now. They depend on each passage alone."""
+    def generate(self, passages: list[str]) -> Sequence[list[str]]:
+        """The queries of up to ``part_size`` passages, made now. They depend on each passage alone.
+
+        What is no list of texts for a passage is refused; those of the others are kept.
+        """
 
     def queries(self, corpus: Texts, positions: IntArray) -> list[list[str]]:
         """The queries of n passages, those missing in the store generated part by part and stored."""
@@ -75,13 +83,30 @@ class StoringGenerator(QueryGenerator):
                 part = missing[start : start + self.part_size]
                 made = self.generate(corpus.take(positions[part]))
                 self._refuse_other_length(made, len(part))
-                self.store.queries.append(self.fingerprint, keys[part], made)
+                good = np.asarray([_is_texts(queries) for queries in made])
+                fit = [list(queries) for queries, fits in zip(made, good) if fits]
+                if fit:
+                    self.store.queries.append(self.fingerprint, keys[part[good]], fit)
+                if not good.all():
+                    wrong = int(np.argmin(good))
+                    self._refuse_others(made[wrong], corpus.take_ids(positions[part[[wrong]]])[0])
                 bar.update(len(part))
 
-    def _refuse_other_length(self, made: list[list[str]], wanted: int) -> None:
+    def _refuse_others(self, made: object, passage_id: str) -> NoReturn:
+        raise InputError(
+            expected=f"a list of queries for every passage from {self.name}, each a text that UTF-8 can hold",
+            got=f"{made!r}"[:200] + f" for passage {passage_id!r} (those of other passages are stored)",
+            remedy="mend the function or the service and run the same again: passages that are stored are not sent",
+        )
+
+    def _refuse_other_length(self, made: Sequence[list[str]], wanted: int) -> None:
         if len(made) != wanted:
             raise InputError(
                 expected=f"a list of queries for each of {wanted} passages from {self.name}",
                 got=f"{len(made)} lists",
                 remedy="return one list for every passage, an empty one where there is no query",
             )
+
+
+def _is_texts(made: object) -> bool:
+    return isinstance(made, (list, tuple)) and all(isinstance(query, str) and not HALF.search(query) for query in made)

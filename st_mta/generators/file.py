@@ -14,7 +14,7 @@ import pyarrow.json
 
 from st_mta.collections.records import numbered, plain_key, read_records
 from st_mta.errors import InputError
-from st_mta.generators.base import QueryGenerator
+from st_mta.generators.base import HALF, QueryGenerator
 from st_mta.lines import opened, read_lines, refuse_line, refuse_no_file
 from st_mta.trec import read_qrels
 from st_mta.types import IntArray, Texts
@@ -117,9 +117,18 @@ def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
     try:
         names = _columns(path, pa.parquet.read_schema(path).names)
         table = pa.parquet.read_table(path, columns=list(names))
-        return _strings(table[names[0]]), _strings(table[names[1]])
+        found = _strings(table[names[0]]), _strings(table[names[1]])
     except (pa.ArrowException, OSError) as error:
         raise InputError(expected=FORM, got=f"{path} ({error})", remedy="write the file anew") from error
+    for name, column in zip(names, found):
+        if column.null_count:
+            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            raise InputError(
+                expected=f"a value of {name!r} in every row of {path}",
+                got=f"{column.null_count} rows without one, the first is row {row + 1}",
+                remedy="leave these rows out",
+            )
+    return found
 
 
 def _read_json(path: Path) -> tuple[pa.Array, pa.Array]:
@@ -146,6 +155,8 @@ def _read_json_lines(path: Path, names: tuple[str, str]) -> tuple[pa.Array, pa.A
         passage, query = (record.get(name) for name in names)
         if not isinstance(passage, (str, int)) or not isinstance(query, str):
             refuse_line(path, number, f"a text or number as {names[0]} and a text as {names[1]}", repr(record)[:200])
+        if HALF.search(f"{passage}{query}"):
+            refuse_line(path, number, "text in Unicode", f"half a character in {query!r}"[:200])
         rows.append((str(passage), query))
     passages, queries = zip(*rows)
     return pa.array(passages, pa.large_string()), pa.array(queries, pa.large_string())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from st_mta.errors import InputError
 from st_mta.generators.base import StoringGenerator
@@ -53,15 +53,15 @@ class FunctionGenerator(StoringGenerator):
         """Digest of name and version, or of the function's source and the values that it holds."""
         return self._fingerprint
 
-    def generate(self, passages: list[str]) -> list[list[str]]:
-        """What the function returns."""
+    def generate(self, passages: list[str]) -> Sequence[list[str]]:
+        """What the function returns, which may be no texts for some passages."""
         try:
             made = self.function(passages)
         except Exception as error:
             self._refuse(f"{type(error).__name__}: {' '.join(str(error).split())}", error)
-        if not _is_lists_of_texts(made):
+        if not isinstance(made, (list, tuple)):
             self._refuse(f"{made!r}"[:200])
-        return [list(queries) for queries in made]
+        return made
 
     def _refuse(self, got: str, error: Exception | None = None) -> NoReturn:
         raise InputError(
@@ -69,9 +69,3 @@ class FunctionGenerator(StoringGenerator):
             got=f"{got} (what it returned before is stored)",
             remedy="mend the function or the service and run the same again: passages that are stored are not sent",
         ) from error
-
-
-def _is_lists_of_texts(made: Any) -> bool:
-    return isinstance(made, (list, tuple)) and all(
-        isinstance(queries, (list, tuple)) and all(isinstance(query, str) for query in queries) for queries in made
-    )

@@ -13,6 +13,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from st_mta.atomic import atomic_path
 from st_mta.errors import InputError
+from st_mta.losses.word_level.hidden_state_mse import HiddenStateMSELoss
 
 FILE = "loss.pt"
 
@@ -31,7 +32,8 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
 
     Without it a projection restarts from random weights under the optimizer's old moments. Resuming looks for the
     checkpoint in the trainer's output folder. It also clears the gradients of the loss after every step, which the
-    host's trainer 6.0 does not do: there they would add up over the training.
+    host's trainer 6.0 does not do: there they would add up over the training. At the end it warns where task-aware
+    filters took up the whole training.
 
     Args:
         loss: The trainer's loss.
@@ -72,6 +74,12 @@ class KeepLossWeights(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Clears the gradients of all that is trained, the loss's own weights included."""
         self.loss.zero_grad()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Warns of a loss that was still fitting its filters (main process only)."""
+        for part in self.loss.modules() if state.is_world_process_zero else ():
+            if isinstance(part, HiddenStateMSELoss):
+                part.warn_of_filters_alone()
 
 
 def _file(args: TrainingArguments, state: TrainerState) -> Path:

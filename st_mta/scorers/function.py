@@ -10,7 +10,7 @@ import numpy as np
 from st_mta.lookup import find_function, word_of
 from st_mta.scorers.base import PairScorer
 from st_mta.scorers.identity import identity_without_calling
-from st_mta.scorers.through_store import ThroughStore
+from st_mta.scorers.through_store import ThroughStore, numbers_of
 from st_mta.stores import Store, fingerprint_values, text_keys
 from st_mta.types import FloatArray, IntArray, Texts
 
@@ -92,7 +92,10 @@ class FunctionScorer(AsksFunction, PairScorer):
 
     def predict(self, queries: list[str], passages: list[str]) -> FloatArray:
         """(P,) what the function gives, which may be no numbers for some pairs."""
-        return self._asked(lambda: np.asarray(self.function(queries, passages), dtype=np.float32))
+        numbers = numbers_of(self._asked(lambda: self.function(queries, passages)))
+        if isinstance(numbers, str):
+            self._refuse(numbers)
+        return numbers
 
     def _compute(
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray

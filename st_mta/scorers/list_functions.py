@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from st_mta.lookup import find_function, word_of
 from st_mta.scorers.bradley_terry import PRIOR
 from st_mta.scorers.function import AsksFunction
@@ -68,7 +66,7 @@ class ListFunctionScorer(AsksFunction, ListScorer):
 
     def predict_lists(self, queries: list[str], lists: list[list[str]]) -> Sequence[Any]:
         """What the function gives, which may be no numbers for some lists."""
-        return self._asked(lambda: [np.asarray(scores, dtype=np.float32) for scores in self.function(queries, lists)])
+        return self._asked(lambda: list(self.function(queries, lists)))
 
 
 class PairwiseFunctionScorer(AsksFunction, PairwiseScorer):

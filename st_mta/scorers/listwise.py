@@ -14,7 +14,7 @@ import numpy as np
 
 from st_mta.ranges import checked_whole_number, count_from
 from st_mta.scorers.positions import checked_pairs
-from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs
+from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs, numbers_of
 from st_mta.stores import Store, text_keys
 from st_mta.stores.keys import KeyArray, list_keys
 from st_mta.types import FloatArray, IntArray, Lists, Texts, offsets_of
@@ -150,20 +150,22 @@ class ListScorer(ThroughStore):
                 )
             yield scores[part]
 
-    def _ask(self, queries: Texts, corpus: Texts, lists: Lists) -> list[FloatArray]:
-        """What ``predict_lists`` answers for each list."""
+    def _ask(self, queries: Texts, corpus: Texts, lists: Lists) -> list[FloatArray | str]:
+        """What ``predict_lists`` answers for each list, or why it is no numbers."""
         passages = corpus.take(lists.passages)
         texts = [passages[start:end] for start, end in pairwise(lists.offsets.tolist())]
         answers = list(self.predict_lists(queries.take(lists.queries), texts))
         if len(answers) != len(lists):
             self._refuse(f"{len(answers)} answers for {len(lists)} lists")
-        return [np.asarray(answer, dtype=np.float32) for answer in answers]
+        return [numbers_of(answer) for answer in answers]
 
 
-def _fits(answer: FloatArray, length: int) -> bool:
-    return answer.shape == (length,) and bool(np.isfinite(answer).all())
+def _fits(answer: FloatArray | str, length: int) -> bool:
+    return not isinstance(answer, str) and answer.shape == (length,) and bool(np.isfinite(answer).all())
 
 
-def _shown(answer: FloatArray) -> str:
+def _shown(answer: FloatArray | str) -> str:
+    if isinstance(answer, str):
+        return answer
     broken = answer.ndim == 1 and not np.isfinite(answer).all()
     return f"{answer[~np.isfinite(answer)][0]}" if broken else f"an array of shape {answer.shape}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,18 @@ def _is_function(spec: Any) -> bool:
         return callable(spec) and not isinstance(spec, (type, nn.Module))
     module, colon, function = spec.partition(":")
     parts = [*module.split("."), function]
-    prefix = module in KINDS or spec.startswith(STORED)
+    prefix = module in KINDS or spec.startswith(STORED) or (_is_prefix(module) and not _is_module(module))
     return bool(colon) and not prefix and all(map(str.isidentifier, parts)) and not Path(spec).exists()
+
+
+def _is_prefix(word: str) -> bool:
+    return word in FUNCTIONS or word == ANNCUR.removesuffix(":")
+
+
+def _is_module(name: str) -> bool:
+    """Whether a file of that name can be imported; a folder without one may hold anything."""
+    found = find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def _load_model(spec: str, options: dict[str, Any]) -> Scorer:

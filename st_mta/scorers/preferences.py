@@ -16,7 +16,7 @@ from st_mta.scorers.bradley_terry import PRIOR, bradley_terry
 from st_mta.scorers.comparisons import compared
 from st_mta.scorers.listwise import DistinctLists
 from st_mta.scorers.positions import checked_pairs
-from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs
+from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs, numbers_of
 from st_mta.stores import Store, text_keys
 from st_mta.stores.fingerprints import fingerprint_values
 from st_mta.stores.keys import list_keys, mix
@@ -245,7 +245,9 @@ class PairwiseScorer(ThroughStore):
             yield answers
 
     def _ask(self, queries: list[str], first: list[str], second: list[str]) -> FloatArray:
-        answers = np.asarray(self.prefer(queries, first, second), dtype=np.float32)
+        answers = numbers_of(self.prefer(queries, first, second))
+        if isinstance(answers, str):
+            self._refuse(answers)
         if answers.shape != (len(queries),):
             self._refuse(f"an array of shape {answers.shape} for {len(queries)} comparisons")
         return answers

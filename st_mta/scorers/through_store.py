@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -143,3 +143,12 @@ def distinct_pairs(
     rank = np.empty_like(by_occurrence)
     rank[by_occurrence] = np.arange(len(by_occurrence))
     return index[by_occurrence], rank[group]
+
+
+def numbers_of(answer: Any) -> FloatArray | str:
+    """An answer in float32, where too large numbers are inf; or why it is none, in words."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(answer, dtype=np.float32)
+    except Exception as error:  # what a user's object says of itself may raise anything
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"

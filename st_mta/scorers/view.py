@@ -155,7 +155,9 @@ def with_view(scorer: Scorer, view: View | str | Path | None = None, **parts: An
     return kind(scorer, view, name)  # type: ignore[arg-type]
 
 
-def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, other_texts: bool = False) -> list[str]:
+def check_views(
+    scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, other_texts: bool = False, cut: bool = False
+) -> list[str]:
     """A sentence for the report on each scorer that reads a view.
 
     Args:
@@ -163,6 +165,7 @@ def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, oth
         queries: The collection's.
         corpus: The collection's.
         other_texts: Whether a bi-encoder is to embed texts that are not the collection's too.
+        cut: Whether the passages are windows of documents; a view has to know them by their own ids.
 
     Raises:
         InputError: If a view lacks texts that are to be read, before anything is computed.
@@ -176,11 +179,26 @@ def check_views(scorers: Sequence[Scorer], queries: Texts, corpus: Texts, *, oth
             remedy="leave regression_texts out, or bring the bi-encoder without its view",
         )
     for scorer in viewing:
+        if cut:
+            _refuse_documents(scorer, corpus)
         scorer.view.of_queries(queries), scorer.view.of_corpus(corpus)
     return [
         f"{scorer.name} reads other texts of the {scorer.view.parts}, those of {_without_folders(scorer.view.source)}."
         for scorer in viewing
     ]
+
+
+def _refuse_documents(scorer: ViewScorer, windows: Texts) -> None:
+    """Raises ``InputError`` where a view has other texts of passages, but of none of the windows."""
+    texts = scorer.view.corpus
+    if texts is not None and len(windows) and not (texts.find(windows.ids) >= 0).any():
+        raise InputError(
+            expected="no other texts of documents that are cut into windows: the two do not go together yet",
+            got=f"windows, and {len(texts)} documents in {scorer.view.source}, which {scorer.name} reads",
+            consequence="nobody could say which part of a document's other text belongs to a window",
+            remedy="leave windows out, or the corpus of the view, so that the collection's own is read; or cut the "
+            "documents into passages beforehand, those of the view by the same ids",
+        )
 
 
 def _without_folders(source: str) -> str:

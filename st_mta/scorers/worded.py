@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from st_mta.errors import InputError
@@ -27,9 +28,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Scorer], tuple[str, ...], dict[str, Any
 
 
 def is_worded(spec: str) -> bool:
-    """Whether a word of ``FUNCTIONS`` and a "module:function" name a scorer."""
-    word, _, rest = spec.partition(":")
-    return word in FUNCTIONS and ":" in rest
+    """Whether a word of ``FUNCTIONS`` and a "module:function" name a scorer, or are meant to."""
+    word, colon, rest = spec.partition(":")
+    return bool(colon) and word in FUNCTIONS and (":" in rest or not Path(spec).exists())
 
 
 def load_worded(spec: str, shared: Mapping[str, Any], changes: Mapping[str, Any]) -> Scorer:
@@ -46,6 +47,12 @@ def load_worded(spec: str, shared: Mapping[str, Any], changes: Mapping[str, Any]
     word, _, rest = spec.partition(":")
     kind, parameters, known = FUNCTIONS[word]
     place, options = named_options(rest, known)
+    if ":" not in place:
+        raise InputError(
+            expected=f"a function behind '{word}:', as in {word}:my_module:my_function",
+            got=repr(spec),
+            remedy="name the module and, behind another colon, its function",
+        )
     own = {name: value for name, value in changes.items() if name not in shared}
     check_names(f"{word}:", own, known)
     function: Callable[..., Any] = find_function(f"{word}:", place, {}, parameters=parameters)

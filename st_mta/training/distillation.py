@@ -95,7 +95,11 @@ class Distillation(RunState):
         whole = collection_of_run(loaded, arguments, options)
         refuse_finished(pool.scorers, whole)
         viewed = check_views(
-            pool.scorers, whole.queries, whole.corpus, other_texts=arguments.regression_texts is not None
+            pool.scorers,
+            whole.queries,
+            whole.corpus,
+            other_texts=arguments.regression_texts is not None,
+            cut=whole.windows is not None,
         )
         whole = replace(whole, notes=(*whole.notes, *viewed))
         processes().introduce([scorer for scorer in with_parts(pool.scorers) if scorer.divisible])

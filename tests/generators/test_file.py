@@ -81,3 +81,20 @@ def test_wrong_files_are_refused(tmp_path, name, content, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_generator(str(tmp_path / "not-there.tsv"))
+
+
+@pytest.mark.parametrize(
+    ("column", "rows"), [("pid", [("p1", "a"), (None, "b")]), ("query", [("p1", "a"), ("7", None)])]
+)
+def test_rows_with_a_gap_are_refused(tmp_path, column, rows):
+    passages, queries = zip(*rows)
+    pq.write_table(pa.table({"pid": passages, "query": queries}), tmp_path / "made.parquet")
+    with pytest.raises(InputError, match=f"'{column}' in every row of .*1 rows without one, the first is row 2"):
+        FileGenerator(tmp_path / "made.parquet")
+
+
+def test_half_a_character_is_refused(tmp_path):
+    path = tmp_path / "made.jsonl"
+    path.write_text('{"_id": "p1", "query": "a"}\n{"_id": 7, "query": "half \\ud83d"}\n')
+    with pytest.raises(InputError, match="made.jsonl:2"):
+        FileGenerator(path)

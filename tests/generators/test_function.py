@@ -130,6 +130,17 @@ def test_other_answers_are_refused(tmp_path, answer):
         FunctionGenerator(service, store=Store(tmp_path)).queries(CORPUS, np.array([0, 1]))
 
 
+@pytest.mark.parametrize("wrong", [["half \ud83d"], [1], "text", None], ids=["half", "number", "text", "none"])
+def test_queries_beside_what_cannot_be_stored_are_kept(tmp_path, wrong):
+    service = Billed(answer=[["a"], wrong, ["b", "c"]])
+    generator = FunctionGenerator(service, store=Store(tmp_path))
+    with pytest.raises(InputError, match="for passage 'p1' .those of other passages are stored"):
+        generator.queries(CORPUS, np.array([3, 1, 0]))
+    again = Billed()
+    made = FunctionGenerator(again, store=Store(tmp_path)).queries(CORPUS, np.array([3, 1, 0]))
+    assert made == [["a"], *ask(["two words"]), ["b", "c"]] and again.asked == Counter(["two words"])
+
+
 def test_names(tmp_path, monkeypatch):
     (tmp_path / "my_queries.py").write_text("def ask(passages):\n    return [[p] for p in passages]\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -131,6 +131,12 @@ def test_words_instead_of_numbers_are_refused(queries, corpus, pairs, store):
         FunctionScorer(lambda q, p: ["good"] * len(q), store=store).score(queries, corpus, *pairs)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_number_that_is_too_large_is_refused_without_a_warning(queries, corpus, pairs, store):
+    with pytest.raises(InputError, match="got inf for query"):
+        FunctionScorer(lambda q, p: [1e39] * len(q), store=store).score(queries, corpus, *pairs)
+
+
 def of_closure(weight):
     seen = []
 

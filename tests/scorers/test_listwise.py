@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from st_mta.assistants.pool import AssistantPool
 from st_mta.errors import InputError
@@ -128,10 +129,14 @@ WRONG = {
     "nan": lambda count: [float("nan")] * count,
     "number": lambda count: 3.0,
     "longer": lambda count: [1.0] * (count + 1),
+    "words": lambda count: ["good"] * count,
+    "gradient": lambda count: torch.ones(count, requires_grad=True),
+    "large": lambda count: [1e39] * count,
 }
 
 
 @pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.filterwarnings("error")
 def test_lists_beside_one_without_numbers_are_kept(queries, corpus, lists, tmp_path, kind):
     wrong = queries.take([lists.queries[lists.lengths > 1][2]])[0]
 

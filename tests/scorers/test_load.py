@@ -69,6 +69,27 @@ def test_folders_load_as_what_they_were_saved_as(bi_encoder, cross_encoder, mult
         assert (scorer.kind, scorer.name, scorer.store) == (kind, path, store)
 
 
+def test_a_word_before_a_plain_name_is_no_module(tmp_path, store, monkeypatch):
+    saved(tiny_cross_encoder(1), tmp_path / "cross")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "anncur").mkdir()  # such a folder may be anything
+    found = load_scorer("anncur:cross#anchors=4", store=store)
+    assert (found.kind, found.scorer.name, found.anchors) == ("anncur", "cross", 4)
+    assert load_scorer("anncur:bm25", store=store).name == "anncur:bm25"
+    for word in ("list", "pairwise"):
+        for spec in (f"{word}:mine", f"{word}:mine#part_size=2", f"{word}:"):
+            with pytest.raises(InputError, match=f"as in {word}:my_module:my_function"):
+                load_scorer(spec, store=store)
+
+
+def test_a_module_may_be_called_as_such_a_word(tmp_path, store, monkeypatch):
+    (tmp_path / "pairwise.py").write_text("def score(queries, passages):\n    return [1.0 for _ in queries]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_scorer("pairwise:score", store=store).kind == "function"
+    monkeypatch.delitem(sys.modules, "pairwise")
+
+
 def test_older_folders_are_recognised_by_their_other_files(bi_encoder, cross_encoder, backbone):
     assert saved_kind(without(bi_encoder, "config_sentence_transformers.json")) == "bi-encoder"
     assert saved_kind(without(cross_encoder, "config_sentence_transformers.json", "modules.json")) == "cross-encoder"

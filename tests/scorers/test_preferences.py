@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from st_mta.errors import InputError
 from st_mta.scored import score_all
@@ -138,6 +139,30 @@ def test_senseless_numbers_are_refused(options, message, store):
 def test_another_number_of_answers_is_refused(queries, corpus, lists, store):
     with pytest.raises(InputError, match=r"an array of shape \(1,\) for 32 comparisons"):
         PairwiseFunctionScorer(lambda q, a, b: [0.5], "few", store).score_lists(queries, corpus, lists)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("yes", "ValueError: could not convert"),
+        ({"p": 0.5}, "TypeError"),
+        ([0.1, 0.2], "shape"),
+        (torch.tensor(0.5, requires_grad=True), "RuntimeError: Can't call numpy"),
+        (1e39, "inf for query"),
+    ],
+    ids=["word", "dictionary", "nested", "gradient", "large"],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_number_is_refused(queries, corpus, lists, store, answer, message):
+    scorer = PairwiseFunctionScorer(lambda q, a, b: [answer] * len(q), "odd", store, version="1")
+    with pytest.raises(InputError, match=f"a probability for every comparison from odd, got .*{message}"):
+        scorer.score_lists(queries, corpus, lists)
+
+
+def test_answers_of_several_lengths_are_refused(queries, corpus, lists, store):
+    scorer = PairwiseFunctionScorer(lambda q, a, b: [[0.1], *[0.5] * (len(q) - 1)], "ragged", store)
+    with pytest.raises(InputError, match="ValueError: setting an array element"):
+        scorer.score_lists(queries, corpus, lists)
 
 
 def test_a_word_and_its_options_name_one(toy_collection, store):

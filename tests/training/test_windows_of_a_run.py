@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from torch import nn
 
+from st_mta.collections import with_windows
 from st_mta.errors import InputError
 from st_mta.mining import load_candidates
 from st_mta.scored import ScoredCandidates
+from st_mta.scorers import BM25, with_view
 from st_mta.training.stages.score import relabel_lists, score_lists
 from st_mta.trec import read_run
 from st_mta.types import Candidates, Texts, Windows
@@ -78,3 +80,18 @@ def test_documents_become_positives_with_all_their_windows():
         )  # fmt: skip
         found = stage(ScoredCandidates(lists, np.float32([[4, 3, 2, 4.25]]), ("T",))).candidates
         assert set(found.passages[found.positive].tolist()) == ({0, 1, 2} if labelled else {1, 2})
+
+
+def test_other_texts_of_whole_documents_are_refused(toy_collection, tmp_path):
+    documents, windows = toy_collection.corpus, with_windows(toy_collection, 4, 2).corpus
+    every = Texts([*documents.ids, *windows.ids], [f"{key} sea" for key in (*documents.ids, *windows.ids)])
+
+    def begin(folder, **view):
+        given = {**OPTIONS, "teacher": with_view(BM25(), **view)}
+        return toy_trainer(tmp_path / folder, tmp_path / "store", toy_collection, **given)
+
+    with pytest.raises(InputError, match="do not go together yet, got windows, and 60 documents in the view.*bm25"):
+        begin("refused", corpus=every.select(np.arange(60)))
+    assert not (tmp_path / "refused").exists()
+    begin("queries", queries=toy_collection.queries)
+    begin("both", corpus=every)  # who cuts the other texts too may say so by the windows' ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from typing import Any, Literal, get_args
@@ -22,6 +23,8 @@ from st_mta.losses.similarity import check_range, mean_over
 from st_mta.losses.word_level.loss import Reading, WordLevelLoss
 from st_mta.losses.word_level.student_pass import StudentPass
 from st_mta.losses.word_level.task_filters import make_filter, pooled_states, task_loss
+
+logger = logging.getLogger(__name__)
 
 FILTERS = "filters"
 FILTER_SCALE = 20.0
@@ -74,8 +77,9 @@ class HiddenStateMSELoss(WordLevelLoss):
             Deviations from TED: a filter's head is the cosine of states averaged over the tokens that both models
             have, and nothing else is trained by this loss meanwhile; both stages are parts of one training.
         normalize: Whether states are compared by their correlation instead of raw.
-        filter_steps: Batches in which filters are fitted. A checkpoint holds how many there were, see
-            ``KeepLossWeights``.
+        filter_steps: Batches in which filters are fitted; a training (in a run every iteration is one) has to be
+            longer for the student to learn from this loss. A checkpoint holds how many there were, see
+            ``KeepLossWeights``, which also warns of a training that was too short.
         options: ``layers``, ``num_candidates``, ``min_coverage`` and ``store``, as for ``WordLevelLoss``, which also
             states the attributes and inputs.
 
@@ -132,6 +136,18 @@ class HiddenStateMSELoss(WordLevelLoss):
         fits = self.steps < self.filter_steps
         self.steps += torch.is_grad_enabled()
         return fits
+
+    def warn_of_filters_alone(self) -> None:
+        """Says so at the end of a training in which this loss has fitted filters and the student learned nothing."""
+        if 0 < self.steps <= self.filter_steps:
+            logger.warning(
+                "Filters were fitted in all %d batches of this training, and the student has learned nothing from "
+                "their states: the first %d batches are for filters. Train longer, or set filter_steps to a fraction "
+                "of the batches, such as %d.",
+                self.steps,
+                self.filter_steps,
+                max(self.steps // 4, 1),
+            )
 
     def _task(self, readings: list[Reading], labels: Labels | None) -> Tensor:
         """Mean over layers of how far the filters of both models are from knowing the positives."""

@@ -112,6 +112,13 @@ def test_a_stock_trainer_fits_filters_and_then_distils_and_resumes(student, teac
         assert torch.equal(value, same) if isinstance(value, torch.Tensor) else value == same
 
 
+@pytest.mark.parametrize(("steps", "warned"), [(3, True), (2, False)], ids=["too few", "enough"])
+def test_a_training_of_filters_alone_is_warned_of(student, teacher, tmp_path, caplog, steps, warned):
+    loss = filtered(student, teacher, filter_steps=steps)
+    stock_trainer(student, loss, tmp_path, max_steps=3, callbacks=[KeepLossWeights(loss)]).train()
+    assert ("Filters were fitted in all 3 batches" in caplog.text) == warned
+
+
 def test_the_model_card_can_print_it(student, teacher):
     loss = filtered(student, teacher)
     assert json.loads(json.dumps(loss.get_config_dict()))["filter_steps"] == 2 and "ted" in loss.citation
