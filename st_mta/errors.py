@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+ENDS = (".", "?", "!")
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; nothing was lost and nothing half-written.
@@ -20,8 +22,9 @@ class InputError(ValueError):
 
     def __init__(self, *, expected: str, got: str, remedy: str, consequence: str = "") -> None:
         self.expected, self.got, self.consequence, self.remedy = expected, got, consequence, remedy
-        otherwise = f" Otherwise {consequence}." if consequence else ""
-        super().__init__(f"Expected {expected}, got {got}.{otherwise} To do: {remedy}.")
+        otherwise = f"Otherwise {consequence}" if consequence else ""
+        said = (f"Expected {expected}, got {got}", otherwise, f"To do: {remedy}")
+        super().__init__(" ".join(text if text.endswith(ENDS) else f"{text}." for text in said if text))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Names its arguments, so that it can be sent to another process."""

@@ -21,6 +21,7 @@ def option(
     factory: Callable[[], Any] | None = None,
     section: type[Any] | None = None,
     within: Container[Any] | None = None,
+    none: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag of the command line and a key of its YAML file.
 
@@ -36,6 +37,8 @@ def option(
         section: A dataclass: the option is a mapping with some of its fields, a section of the YAML file.
         within: The values allowed, where they can be described: a [`st_mta.ranges.Range`], or what else knows ``in``
             and ``str``. In a list it holds for each.
+        none: Whether the word "none" stands for None on the command line though the option takes texts without
+            choices: no text of that name is meant then.
     """
     metadata = dict(
         group=group,
@@ -45,6 +48,7 @@ def option(
         aliases=aliases,
         section=section,
         within=within,
+        none=none,
         help=help,
     )
     if factory is not None:

@@ -16,3 +16,8 @@ def test_an_error_that_says_what_to_do_stays_as_it_is():
     with pytest.raises(InputError) as caught, loading("a model", "name", "check it"):
         raise own
     assert caught.value is own
+
+
+def test_sentences_end_once():
+    error = InputError(expected="a", got="b: no such file.", consequence="c!", remedy="did you mean 'd'?")
+    assert str(error) == "Expected a, got b: no such file. Otherwise c! To do: did you mean 'd'?"

@@ -14,11 +14,13 @@ from pathlib import Path
 from st_mta.cli.show import show
 from st_mta.cli.show_plan import show_plan
 from st_mta.options import option
+from st_mta.recipes.by_name import filled_by_recipe
 from st_mta.recipes.distill import MACHINE, DistillConfig, distill
 from st_mta.recipes.ladder import folder_of
 from st_mta.recipes.plan import plan
 
 
+@filled_by_recipe
 @dataclass(kw_only=True)
 class Config(DistillConfig):
     """Options of ``st-mta distill``."""

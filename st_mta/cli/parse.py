@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from st_mta.cli.values import aliases_of, options_of, typed_options
+from st_mta.cli.values import aliases_of, choices_of, options_of, typed_options
 from st_mta.errors import InputError
 from st_mta.options import UNGROUPED
 from st_mta.visible import visible
@@ -93,7 +93,9 @@ def read_yaml(path: Path, config_class: type[Any]) -> dict[str, Any]:
         raise InputError(
             expected="a YAML file with options for --config",
             got=f"{path}: {error}",
-            remedy="correct the file or its name",
+            remedy="keep one of its documents (st-mta recipes NAME > FILE writes a recipe as such a file)"
+            if "a single document" in str(error)
+            else "correct the file or its name",
         ) from error
     if content is None:
         return {}
@@ -199,8 +201,8 @@ def _takes_many(hint: Any) -> bool:
 def _metavar(field: Field[Any], hint: Any) -> str:
     """What a flag takes: its choices, N or X for numbers, JSON, or the last word of its name."""
     kinds = {part for one in (hint, *get_args(hint)) for part in (one, *get_args(one))}
-    if choices := field.metadata["choices"]:
-        word = "{" + ",".join(str(choice) for choice in choices if choice is not None) + "}"
+    if choices := choices_of(field):
+        word = "{" + ",".join(map(str, choices)) + "}"
     elif field.metadata["section"] is not None:
         word = "JSON"
     else:

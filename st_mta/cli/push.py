@@ -44,13 +44,14 @@ class Config(Publishing):
 
 def run(config: Config) -> None:
     """Lists the files, then uploads them as one commit."""
-    show_files(run_files(config.output_dir, config.repo), config.repo)
+    show_files(run_files(config.output_dir, config.repo), config)
     if not config.dry_run:
         print(push_run(config.output_dir, config.repo, replace_card=config.replace_card, **config.how()))
 
 
-def show_files(files: Sequence[PublishedFile], repo_id: str) -> None:
-    """What is published, by path and size."""
+def show_files(files: Sequence[PublishedFile], config: Publishing) -> None:
+    """What is published, or would be, by path and size."""
     rows = [{"File": file.path, "Size": readable_size(file.size)} for file in files]
     total = {"File": f"{len(files)} files", "Size": readable_size(sum(file.size for file in files))}
-    wide_console().print(console_table([*rows, total], title=f"Published in {repo_id}"))
+    title = "Would be published in" if config.dry_run else "To be published in"
+    wide_console().print(console_table([*rows, total], title=f"{title} {config.repo}"))

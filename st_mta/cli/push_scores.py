@@ -26,6 +26,6 @@ class Config(Stored, Publishing):
 def run(config: Config) -> None:
     """Lists the files, then uploads them as one commit."""
     store = Store(config.store)
-    show_files(score_files(store, config.repo, config.scorer, config.license), config.repo)
+    show_files(score_files(store, config.repo, config.scorer, config.license), config)
     if not config.dry_run:
         print(push_scores(store, config.repo, scorers=config.scorer, licence=config.license, **config.how()))

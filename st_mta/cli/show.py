@@ -12,7 +12,7 @@ from rich.text import Text
 
 from st_mta.report import console_table, summary_table
 from st_mta.report.schema import Report
-from st_mta.report.wording import CROSS_ENCODER, loading_code, notice, quality_sentence
+from st_mta.report.wording import CROSS_ENCODER, loading_code, notice, quality_sentence, warm_up_sentence
 from st_mta.visible import visible
 
 
@@ -61,8 +61,8 @@ def show(report: Report, output_dir: str) -> None:
         console_table(summary_table(report), title=f"{report['collection']['name']}, {report['split']} split")
     )
     console.print(quality_sentence(report))
-    if skipped := report.get("warm_up_skipped"):
-        console.print(skipped)
+    if report["warm_up"] is None and (said := warm_up_sentence(report)):
+        console.print(said)
     console.print(f"Student {folder / 'student'}, report {folder / 'report.html'}, plots {folder / 'plots'}\n")
     if report["student"]["kind"] == CROSS_ENCODER:
         console.print(loading_code(str(folder / "student"), CROSS_ENCODER))

@@ -11,10 +11,18 @@ from typing import Any, get_args, get_origin, get_type_hints
 from st_mta.errors import InputError
 from st_mta.typed import MISFITS, in_words, typed
 
+NONE = "none"
+"""What is written for None, which turns off what a file or recipe turns on."""
+
 
 def options_of(config_class: type[Any]) -> list[Field[Any]]:
     """The fields that can be given."""
     return [field for field in fields(config_class) if field.init and field.metadata.get("given", True)]
+
+
+def choices_of(field: Field[Any]) -> list[Any]:
+    """The values allowed, as they are written; none where they are not listed."""
+    return [NONE if choice is None else choice for choice in field.metadata.get("choices") or ()]
 
 
 def aliases_of(field: Field[Any]) -> list[str]:
@@ -54,6 +62,8 @@ def typed_options(config_class: type[Any], given: Mapping[Any, Any], place: str)
 
 
 def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
+    if value in (NONE, [NONE]) and _none_is_nothing(field, hint):
+        return None
     if (section := field.metadata.get("section")) is not None:
         return None if value is None else typed_options(section, _mapping(value, where), where)
     if dict in (get_origin(kind) or kind for kind in (hint, *get_args(hint))) and value is not None:
@@ -62,10 +72,13 @@ def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
         found = typed(value, hint, read=True)
     except MISFITS as error:
         quotes = "" if isinstance(value, (str, list, dict)) else ", in quotes if it is a text"
+        or_none = f" or {NONE}" if _none_is_nothing(field, hint) else ""
         raise InputError(
-            expected=f"{in_words(hint)} for {where}", got=repr(value), remedy=f"correct the value{quotes}"
+            expected=f"{in_words(hint)}{or_none} for {where}",
+            got=repr(value),
+            remedy=f"correct the value{quotes}",
         ) from error
-    choices = [choice for choice in field.metadata.get("choices") or () if choice is not None]
+    choices = choices_of(field)
     for one in found if isinstance(found, list) else [found]:
         if choices and one is not None and one not in choices:
             raise InputError(
@@ -74,6 +87,14 @@ def _typed_option(field: Field[Any], hint: Any, value: Any, where: str) -> Any:
                 remedy=f"write {_near(one, choices)}",
             )
     return found
+
+
+def _none_is_nothing(field: Field[Any], hint: Any) -> bool:
+    """Whether the word stands for None: where None may be, unless it could be a text that somebody means."""
+    if field.metadata.get("choices"):
+        return None in field.metadata["choices"] and NONE not in field.metadata["choices"]
+    texts = any(kind in (str, list[str], Any) for kind in (hint, *get_args(hint)))
+    return type(None) in get_args(hint) and (not texts or field.metadata.get("none", False))
 
 
 def _mapping(value: Any, where: str) -> dict[Any, Any]:

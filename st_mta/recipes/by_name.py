@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +19,7 @@ from st_mta.errors import InputError
 FOLDER = Path(__file__).with_name("methods")
 """One file for each: a head of these names, a line of three dashes, and options as in a file for ``--config``."""
 BETWEEN = "\n---\n"
-HEAD = ("summary", "paper", "differs", "needs", "takes")
+HEAD = ("summary", "paper", "differs", "needs", "takes", "trains")
 WIDTH = 110
 OF_A_COMMAND = (
     "collection teacher teacher_view student student_layers student_vocabulary ladder assistants output_dir device "
@@ -41,6 +43,7 @@ class Recipe:
         text: The same options as they stand in the file, with their comments.
         needs: Options that the user has to give beside, and what they are to name.
         takes: What it is expected to take at full scale; "" where it has no scale of its own.
+        trains: The only kind of student that it is for ("cross-encoder"); "" where it does not matter.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Recipe:
     text: str
     needs: dict[str, str] = field(default_factory=dict)
     takes: str = ""
+    trains: str = ""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -118,13 +122,44 @@ def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def crediting_recipe(name: str | None, options: Mapping[str, Any]) -> Iterator[None]:
+    """Has what is refused inside say which of the options that it names were set by a recipe, and not by the user.
+
+    Args:
+        name: The recipe's; without one nothing is added.
+        options: Option -> value, as the run has them.
+    """
+    try:
+        yield
+    except InputError as error:
+        named = [] if name is None else _named_in(str(error), load_recipe(name), options)
+        if not named:
+            raise
+        set_by = f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} set by recipe {name}"
+        raise InputError(
+            expected=error.expected,
+            got=error.got,
+            consequence=error.consequence,
+            remedy=f"{error.remedy} ({set_by}: st-mta recipes {name})",
+        ) from error
+
+
+def _named_in(message: str, recipe: Recipe, options: Mapping[str, Any]) -> list[str]:
+    """Options with the recipe's values that a message names, as flags or as fields."""
+    words = set(re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)*", message.replace("-", "_")))
+    return [option for option, value in recipe.options.items() if option in words and options.get(option) == value]
+
+
 def filled_by_recipe(config_class: type[Config]) -> type[Config]:
     """Class decorator of a dataclass with a field ``recipe``: what is not given is as the recipe says."""
     made = config_class.__init__
 
     @functools.wraps(made)
     def initialise(self: Any, **given: Any) -> None:
-        made(self, **with_recipe(given))
+        completed = with_recipe(given)
+        with crediting_recipe(completed.get("recipe"), completed):
+            made(self, **completed)
 
     config_class.__init__ = initialise  # type: ignore[method-assign]
     config_class.completed = staticmethod(with_recipe)  # type: ignore[attr-defined]

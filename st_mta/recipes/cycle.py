@@ -13,6 +13,7 @@ import numpy as np
 from st_mta.atomic import atomic_write_text
 from st_mta.collections import load_collection
 from st_mta.collections.load import refuse_unknown
+from st_mta.errors import InputError, loading
 from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.processes import processes
@@ -23,7 +24,9 @@ from st_mta.report import Report
 from st_mta.run.lock import one_at_a_time
 from st_mta.run.prepared import prepared
 from st_mta.scorers import load_any_student
+from st_mta.scorers.load import STUDENT_REMEDY, model_path
 from st_mta.scorers.reranking_student import RERANKER_PREFIX
+from st_mta.scorers.saved_kind import saved_kind
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.options import FLOW, MethodOptions
 from st_mta.training.trainer import MultiAssistantTrainer
@@ -31,6 +34,7 @@ from st_mta.types import Collection
 
 CROSS_ENCODER, BI_ENCODER = "cross-encoder", "bi-encoder"
 SUMMARY = "cycle.json"
+BASE_EXPECTED = "a bi-encoder as base, or a bare encoder: a Hub id, a folder, or minilm"
 
 
 @dataclass(kw_only=True)
@@ -99,12 +103,29 @@ def cycle(config: CycleConfig) -> Report:
         InputError: As for [`st_mta.recipes.distill.distill`].
     """
     root = check_output_folder(config.output_dir)
+    prepared(lambda: _refuse_other_bases(config.base))
     refuse_unknown([config.collection])
     collection = without_judgements(load_collection(config.collection))
     halves = list(halves_of(config))
     reports = [_train(replace(config, output_dir=str(root / half.folder)), half, collection) for half in halves]
     processes().on_leader(lambda: _summarise(root, halves, reports))
     return reports[-1]
+
+
+def _refuse_other_bases(base: str) -> None:
+    """Raises ``InputError`` for what is no encoder that can begin as either of the two, from its configuration."""
+    with loading(BASE_EXPECTED, base, STUDENT_REMEDY):
+        kind = saved_kind(model_path(base))
+    if kind is None:
+        raise InputError(
+            expected=BASE_EXPECTED, got=f"{base!r}, in which there is no configuration of one", remedy=STUDENT_REMEDY
+        )
+    if kind not in (BI_ENCODER, "backbone"):
+        raise InputError(
+            expected=BASE_EXPECTED,
+            got=f"{base}, saved as a {kind}",
+            remedy="name the encoder that it was made of; the cycle makes the cross-encoder itself",
+        )
 
 
 def halves_of(config: CycleConfig) -> Iterator[Half]:

@@ -20,7 +20,7 @@ from st_mta.options import option
 from st_mta.outputs import check_output_folder
 from st_mta.processes import processes
 from st_mta.ranges import count_from
-from st_mta.recipes.by_name import filled_by_recipe
+from st_mta.recipes.by_name import crediting_recipe, filled_by_recipe, load_recipe
 from st_mta.recipes.options import DEVICES, INPUTS, SOURCES, STORE, STORES
 from st_mta.report import Report
 from st_mta.run.folder import RunFolder
@@ -28,6 +28,7 @@ from st_mta.run.lock import one_at_a_time
 from st_mta.run.prepared import prepared
 from st_mta.scorers import load_any_student
 from st_mta.scorers.reranking_forms import FORMS
+from st_mta.scorers.reranking_student import RERANKER_PREFIX
 from st_mta.stores.store import default_folder
 from st_mta.training.arguments import MultiAssistantTrainingArguments
 from st_mta.training.distillation import Distillation
@@ -189,14 +190,16 @@ def prepared_distillation(config: DistillConfig) -> Distillation:
             remedy="leave --ladder out: the plan is then that of its first step, and the others cost less",
         )
     check_run_folder(config, inputs_of(config))
-    student, arguments, given = _loaded(config)
-    return Distillation.prepare(student, arguments, **given)
+    with crediting_recipe(config.recipe, vars(config)):
+        student, arguments, given = _loaded(config)
+        return Distillation.prepare(student, arguments, **given)
 
 
 def _trainer(config: DistillConfig) -> MultiAssistantTrainer:
     """Everything loaded and checked."""
-    student, arguments, given = _loaded(config)
-    return MultiAssistantTrainer(student, arguments, **given)
+    with crediting_recipe(config.recipe, vars(config)):
+        student, arguments, given = _loaded(config)
+        return MultiAssistantTrainer(student, arguments, **given)
 
 
 def _loaded(config: DistillConfig) -> tuple[SentenceTransformer, MultiAssistantTrainingArguments, dict[str, Any]]:
@@ -204,6 +207,7 @@ def _loaded(config: DistillConfig) -> tuple[SentenceTransformer, MultiAssistantT
     arguments = training_arguments(config)
     refuse_unknown([config.collection])
     student = load_any_student(config.student, device=str(arguments.device))
+    _refuse_other_kind(student, config)
     if config.student_layers:
         student = prune_layers(student, config.student_layers)
     collection: Collection | str = config.collection
@@ -221,6 +225,19 @@ def _loaded(config: DistillConfig) -> tuple[SentenceTransformer, MultiAssistantT
         "teacher_view": config.teacher_view,
     }
     return student, arguments, given
+
+
+def _refuse_other_kind(student: SentenceTransformer | CrossEncoder, config: DistillConfig) -> None:
+    """Raises ``InputError`` for a bi-encoder where the recipe is one for re-rankers."""
+    if config.recipe is None or isinstance(student, CrossEncoder):
+        return
+    if load_recipe(config.recipe).trains == RERANKER_PREFIX.rstrip(":"):
+        raise InputError(
+            expected=f"a cross-encoder as student for recipe {config.recipe}",
+            got=f"{config.student}, a bi-encoder",
+            consequence="it would be trained as a retriever, which the recipe is not about",
+            remedy=f"name a cross-encoder, or {RERANKER_PREFIX}{config.student} for one with a new head",
+        )
 
 
 def _refuse_words_of_reranker(student: SentenceTransformer | CrossEncoder, name: str) -> None:

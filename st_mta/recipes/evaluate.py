@@ -135,13 +135,13 @@ class Measured:
 
     @contextmanager
     def noting(self, name: str) -> Iterator[None]:
-        """Notes and logs what cannot be used inside, so that it does not end the others."""
+        """Notes what cannot be used inside, so that it does not end the others, and logs that there is something."""
         try:
             yield
         except InputError as error:
             self.failed[name] = str(error)
             self._last = error
-            logger.warning("%s is left out: %s", name, error)
+            logger.warning("%s is left out; the reason is said at the end.", name)
 
     def refuse_incomplete(self) -> None:
         """Raises ``IncompleteEvaluation``, or the error itself where there is nothing else."""
@@ -174,6 +174,7 @@ def _measure(scorers: list[Scorer], task: Task, measured: Measured, folder: Path
     runs: dict[str, Run] = {}
     for scorer in scorers:
         with measured.noting(f"{scorer.name} on {name}"):
+            _refuse_unsearched(scorer, stage)
             run, values = evaluate_scorer(
                 scorer,
                 task.collection,
@@ -201,6 +202,16 @@ def _first_stage(scorers: list[Scorer], task: Task, queries: IntArray) -> Retrie
             if scorer.can_retrieve:
                 return best_passages(scorer, task.collection, queries, task.depth)
     return None
+
+
+def _refuse_unsearched(scorer: Scorer, stage: Retrieved | None) -> None:
+    """A re-ranker has nothing to re-rank where none of the models searches."""
+    if stage is None and not scorer.can_retrieve:
+        raise InputError(
+            expected=f"passages for {scorer.name!r}, which only re-ranks",
+            got="no model that searches",
+            remedy="name one that does, such as bm25, among the models too (--model)",
+        )
 
 
 def _refuse_no_answer(scorer: Scorer, run: Run, task: Task) -> None:

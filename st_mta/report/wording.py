@@ -146,7 +146,8 @@ def warm_up_sentence(report: Report) -> str:
     """What the warm-up did to the student, or why there was none; empty where nothing is known."""
     warm_up, before = report["warm_up"], report["development"].get("student_before")
     if warm_up is None:
-        return report.get("warm_up_skipped", "")
+        skipped = report.get("warm_up_skipped")
+        return f"No warm-up: {skipped}." if skipped else ""
     start = "" if before is None else f" from {before:.3f}"
     return (
         f"Warm-up: {warm_up['steps']:,} steps of regression to the embeddings of {warm_up['regressed_to']} in "

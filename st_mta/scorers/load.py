@@ -63,6 +63,7 @@ EXPECTED = (
     f"passages (module:function), behind {' or '.join(f'{word}:' for word in FUNCTIONS)} one of lists or comparisons"
 )
 STUDENT_EXPECTED = "a student: a Hub id, a folder, or minilm"
+ANY_STUDENT_EXPECTED = f"{STUDENT_EXPECTED}, also behind {RERANKER_PREFIX} for a cross-encoder"
 STUDENT_REMEDY = "check the spelling, the path and the network"
 REMEDY = f"check the spelling, the path and the network; a prefix of {list(KINDS)} with a colon sets the kind"
 
@@ -138,9 +139,13 @@ def load_student(spec: SentenceTransformer | str | Path, device: str | None = No
     spec = str(spec)
     path = model_path(spec)
     with loading(STUDENT_EXPECTED, spec, STUDENT_REMEDY):
-        refuse_other_folders(spec, path)
-        with whole_weights(spec):
-            return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
+        return _load_bi_encoder(spec, path, device)
+
+
+def _load_bi_encoder(spec: str, path: str, device: str | None) -> SentenceTransformer:
+    refuse_other_folders(spec, path)
+    with whole_weights(spec):
+        return in_full_precision(train_adapters(SentenceTransformer(path, device=device)))
 
 
 def _load_searching(spec: str, options: ScorerOptions | None, changes: dict[str, Any]) -> Scorer:
@@ -169,9 +174,11 @@ def load_any_student(
         return load_student(spec, device)
     forced = str(spec).startswith(RERANKER_PREFIX)
     path = model_path(str(spec).removeprefix(RERANKER_PREFIX))
-    with loading(STUDENT_EXPECTED, str(spec), STUDENT_REMEDY):
+    if not path:
+        raise InputError(expected=ANY_STUDENT_EXPECTED, got=f"{str(spec)!r} alone", remedy="name a model behind it")
+    with loading(ANY_STUDENT_EXPECTED, str(spec), STUDENT_REMEDY):
         if not forced and saved_kind(path) != "cross-encoder":
-            return load_student(spec, device)
+            return _load_bi_encoder(str(spec), path, device)
         return in_full_precision(new_reranker(str(spec), path, device))
 
 
@@ -237,6 +244,8 @@ def _load_model(spec: str, options: dict[str, Any]) -> Scorer:
     if forced == "lm-reranker" and "#" in named and not Path(named).exists():
         named, _, form = named.rpartition("#")
         options = {"form": form, **options}
+    if not named:
+        raise _unknown(spec, "no name of a model")
     path = model_path(named)
     with loading(EXPECTED, spec, REMEDY), whole_weights(spec):
         kind = _choose_kind(spec, path, forced)

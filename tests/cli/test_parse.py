@@ -187,3 +187,31 @@ def test_through_the_command_a_bad_value_is_one_message(tmp_path, capsys):
                  str(tmp_path / "bad.yaml")]) == 2  # fmt: skip
     printed = capsys.readouterr().err
     assert "num_candidates in" in printed and printed.count("\n") == 1
+
+
+@dataclass
+class Nothing:
+    word: str | None = option("a", help="A word.", choices=(None, "a", "b"))
+    text: str | None = option("a", help="A text.")
+    named: str | None = option("a", help="A text, or none.", none=True)
+    share: float | None = option(1.0, help="A number.")
+    several: list[int] | None = option(None, help="Numbers.")
+    mapping: dict[str, Any] | None = option(None, help="A mapping.")
+
+
+def test_none_is_nothing_unless_it_could_be_a_text(capsys):
+    flags = ["word", "text", "named", "share", "several", "mapping"]
+    found = parse(Nothing, [word for flag in flags for word in (f"--{flag}", "none")], "try", "")
+    assert found == Nothing(word=None, text="none", named=None, share=None, several=None, mapping=None)
+    with pytest.raises(InputError, match=r"one of none, a, b for --word.*write one of a, b, none"):
+        parse(Nothing, ["--word", "x"], "try", "")
+    with pytest.raises(InputError, match="a finite number or none for --share"):
+        parse(Nothing, ["--share", "x"], "try", "")
+    with pytest.raises(SystemExit):
+        parse(Nothing, ["--help"], "try", "")
+    assert "--word {none,a,b}" in capsys.readouterr().out
+
+
+def test_a_file_of_two_documents_is_told_what_makes_one(tmp_path):
+    with pytest.raises(InputError, match="st-mta recipes NAME > FILE"):
+        parsed(text="summary: x\n---\nalpha: 1", path=tmp_path)

@@ -94,6 +94,7 @@ def test_a_dry_run_lists_the_files_and_needs_neither_network_nor_token(out, caps
     printed = capsys.readouterr().out
     files = run_files(out, "me/small")
     assert all(file.path in printed for file in files) and f"{len(files)} files" in printed
+    assert "Would be published in me/small" in printed
 
 
 def test_a_push_uploads_exactly_what_is_listed(out, hub, capsys):

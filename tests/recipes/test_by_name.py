@@ -14,6 +14,8 @@ from st_mta.errors import InputError
 from st_mta.recipes import by_name, load_recipe, recipe_names
 from st_mta.recipes.distill import DistillConfig
 from st_mta.training.arguments import MultiAssistantTrainingArguments
+from tests.recipes.test_ladder import write_collection
+from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
 GIVEN = {"collection": "c", "teacher": "t", "student": "s", "output_dir": "o", "assistants": ["a", "b"]}
 FILE = """\
@@ -111,3 +113,63 @@ def test_a_trainer_takes_the_arguments_of_every_recipe(name, tmp_path):
     needed = {need: values[need] for need in recipe.needs if need in values}
     arguments = MultiAssistantTrainingArguments(str(tmp_path), use_cpu=True, **recipe.arguments, **needed)
     assert arguments.num_iterations == recipe.options["num_iterations"]
+
+
+LINE = ["--collection", "c", "--teacher", "t", "--student", "s", "--assistants", "a", "--output-dir", "o"]
+
+
+def test_a_refusal_says_which_options_came_from_the_recipe(capsys):
+    assert main(["distill", "--recipe", "margin-mse", "--objective", "kl", *LINE]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said.endswith("(loss is set by recipe margin-mse: st-mta recipes margin-mse).\n") and said.count("(loss") == 1
+    )
+    with pytest.raises(InputError, match="set by recipe margin-mse"):
+        DistillConfig(recipe="margin-mse", objective="kl", **GIVEN)
+
+
+def test_a_refusal_does_not_blame_a_recipe_for_what_the_user_gave(capsys):
+    assert main(["distill", "--recipe", "margin-mse", "--loss", "bce", "--objective", "kl", *LINE]) == 2
+    assert "set by recipe" not in capsys.readouterr().err
+    assert main(["distill", "--loss", "margin-mse", "--objective", "kl", *LINE]) == 2
+    assert "set by recipe" not in capsys.readouterr().err
+
+
+def a_run(recipe, student, tmp_path):
+    """The line of a run on models and a collection that are there."""
+    collection = write_collection(tmp_path / "data")
+    saved(tiny_cross_encoder(1), tmp_path / "cross-encoder")
+    saved(tiny_sentence_transformer(1), tmp_path / "bi-encoder")
+    line = ["distill", "--recipe", recipe, "--collection", collection, "--teacher", str(tmp_path / "bi-encoder")]
+    line += ["--student", str(tmp_path / student), "--output-dir", str(tmp_path / "out"), "--assistants", "bm25"]
+    return [*line, "--device", "cpu", "--store", str(tmp_path / "store")]
+
+
+@pytest.mark.parametrize("more", [[], ["--plan"]])
+def test_so_it_is_while_a_run_is_made(more, tmp_path, capsys):
+    assert main([*a_run("leaf", "cross-encoder", tmp_path), *more]) == 2
+    said = capsys.readouterr().err
+    assert "no regression_weight" in said and "regression_weight is set by recipe leaf: st-mta recipes leaf" in said
+
+
+@pytest.mark.parametrize("recipe", ["cross-encoder-student", "rank-distillm", "simplified-tinybert"])
+def test_a_recipe_for_re_rankers_refuses_a_bi_encoder(recipe, tmp_path, capsys):
+    assert main([*a_run(recipe, "bi-encoder", tmp_path), "--plan"]) == 2
+    said = capsys.readouterr().err
+    assert f"a cross-encoder as student for recipe {recipe}" in said
+    assert f"cross-encoder:{tmp_path / 'bi-encoder'} for one with a new head" in said
+
+
+@pytest.mark.parametrize(
+    ("recipe", "names"),
+    [
+        ("rocketqav2", ["teacher_learns", "teacher_learning_rate"]),
+        ("listwise-distillation", ["filter_false_negatives", "filter_margins"]),
+        ("ranknet", ["objective"]),
+    ],
+)
+def test_none_turns_off_what_a_recipe_turns_on(recipe, names):
+    words = [word for name in names for word in (f"--{name}", "none")]
+    words += ["--query-generator", "g"] * ("query_generator" in load_recipe(recipe).needs)
+    config = parse(command.Config, ["--recipe", recipe, *LINE, *words], "distill", "")
+    assert all(load_recipe(recipe).options[name] is not None and getattr(config, name) is None for name in names)

@@ -13,7 +13,7 @@ from st_mta.errors import InputError
 from st_mta.recipes import cycle as recipe
 from st_mta.recipes.cycle import CycleConfig, halves_of, without_judgements
 from tests.recipes.test_ladder import QUICK, write_collection
-from tests.tiny import saved, tiny_sentence_transformer
+from tests.tiny import saved, tiny_cross_encoder, tiny_sentence_transformer
 
 
 def test_each_student_teaches_the_next_and_all_begin_with_the_base():
@@ -63,3 +63,15 @@ def test_the_command_trains_both_halves_and_resumes(tmp_path, monkeypatch, capsy
     assert load_collection(inputs["collection"]).qrels["train"]  # which the runs did not read
     lists = json.loads((out / "1-cross-encoder/report.json").read_text())["collection"]
     assert lists["queries"].get("train", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("base", "got"),
+    [("{folder}", "saved as a cross-encoder"), ("bm25", "'bm25', in which"), ("cross-encoder:{folder}", "in which")],
+)
+def test_what_is_no_encoder_is_refused_as_base(base, got, tmp_path, capsys):
+    base = base.format(folder=saved(tiny_cross_encoder(1), tmp_path / "base"))
+    line = ["cycle", "--base", base, "--collection", "nowhere", "--output-dir", str(tmp_path / "out")]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "Expected a bi-encoder as base" in said and got in said and "student" not in said

@@ -227,3 +227,12 @@ def test_no_collections_name_leads_out_of_the_folder(toy_collection, tmp_path, n
     written = [path.relative_to(out).as_posix() for path in tmp_path.rglob("*.trec")]
     assert len(written) == 1 and written[0].startswith("runs/") and written[0].endswith("/bm25.trec")
     assert (name == "BeIR/toy") == (written == ["runs/BeIR/toy/bm25.trec"])
+
+
+def test_re_rankers_alone_are_told_once_to_take_a_searcher(toy_collection, tmp_path, caplog):
+    models = [saved(tiny_cross_encoder(seed), tmp_path / f"c{seed}") for seed in (1, 2)]
+    for given in (models[:1], models):
+        with pytest.raises(InputError, match=r"such as bm25, among the models too \(--model\)") as caught:
+            evaluate_models(given, [toy_collection], output_dir=tmp_path / "out")
+        assert "first_stage" not in str(caught.value)
+    assert "c1 on toy is left out" in caplog.text and "such as bm25" not in caplog.text

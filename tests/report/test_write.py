@@ -151,8 +151,8 @@ def test_the_best_iteration_is_bold_on_the_page_and_on_the_card(report):
 
 
 def test_a_warm_up_that_was_skipped_has_a_reason(report, capsys):
-    reason = "There was no warm-up, since no assistant is as wide as the student."
-    report |= {"warm_up": None, "warm_up_skipped": reason}
+    report |= {"warm_up": None, "warm_up_skipped": "regression_epochs is 0"}
+    reason = "No warm-up: regression_epochs is 0."
     assert warm_up_sentence(report) == reason
     show(report, "out")
     for text in (markdown_page(report, "student"), html_page(report, "student"), lineage_section(report)):

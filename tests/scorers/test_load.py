@@ -9,7 +9,15 @@ import torch
 from transformers import BertModel
 
 from st_mta.errors import InputError
-from st_mta.scorers import BM25, BiEncoderScorer, ScorerOptions, StoredScores, load_scorer, model_path
+from st_mta.scorers import (
+    BM25,
+    BiEncoderScorer,
+    ScorerOptions,
+    StoredScores,
+    load_any_student,
+    load_scorer,
+    model_path,
+)
 from st_mta.scorers.fused import write_fusion
 from st_mta.scorers.late_interaction import token_by_token
 from st_mta.scorers.saved_kind import saved_kind
@@ -238,3 +246,12 @@ def test_a_prefix_that_a_model_was_not_trained_for_is_refused(tmp_path, prefix, 
     path = saved(OTHERS[kind](), tmp_path / "model")
     with pytest.raises(InputError, match=f"saved as a {kind}.*never trained for"):
         load_scorer(f"{prefix}:{path}")
+
+
+def test_a_prefix_alone_names_no_model():
+    with pytest.raises(InputError, match="also behind cross-encoder: .*got 'cross-encoder:' alone"):
+        load_any_student("cross-encoder:")
+    with pytest.raises(InputError, match=r"'late-interaction:' \(no name of a model\)"):
+        load_scorer("late-interaction:")
+    with pytest.raises(InputError, match="a student: a Hub id, a folder, or minilm, also behind cross-encoder:"):
+        load_any_student("./nowhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from st_mta.scorers import BM25, BiEncoderScorer, CrossEncoderScorer, load_any_s
 from st_mta.stores import Store
 from st_mta.training.reranker.collator import PairsCollator
 from st_mta.training.reranker.ranks import ranks_in_lists
+from st_mta.training.stages.warm_up import _reason_to_skip
 from tests.tiny import saved, tiny_cross_encoder, tiny_language_model, tiny_sentence_transformer
 from tests.training.toy_run import DieAfter, rewound, toy_trainer
 
@@ -240,3 +242,8 @@ def test_the_teacher_itself_is_no_student(tmp_path, toy_collection):
         toy_trainer(
             tmp_path / "out", tmp_path / "store", toy_collection, student=tiny_cross_encoder(1), teacher=teacher
         )
+
+
+def test_a_reranker_without_a_warm_up_is_told_that_it_can_have_none():
+    run = SimpleNamespace(reranks=True, arguments=SimpleNamespace(regression_epochs=0))
+    assert "no embeddings" in _reason_to_skip(run, [])

@@ -31,6 +31,7 @@ class LossOptions:
     )
     objective: str | None = option(
         None,
+        none=True,
         group=LOSS,
         help="What the loss compares the student's scores of a list with its targets by: "
         f"{', '.join(OBJECTIVES)}, or your own module:function. None is that of the loss: kl, or the one it is named "
@@ -44,6 +45,7 @@ class LossOptions:
     )
     query_weights: str | None = option(
         None,
+        none=True,
         group=LOSS,
         help=f"How much each query weighs in what is imitated: {', '.join(QUERY_WEIGHTS)} (confidence: more where the "
         "teacher is sure; error: more where the student gives the positives little), or your own module:function. "

@@ -67,10 +67,10 @@ def warm_up_together(run: RunState) -> Trained:
 
 
 def _reason_to_skip(run: RunState, columns: list[str]) -> str | None:
-    if run.arguments.regression_epochs == 0:
-        return "regression_epochs is 0"
     if run.reranks:
         return "a cross-encoder has no embeddings to regress"
+    if run.arguments.regression_epochs == 0:
+        return "regression_epochs is 0"
     if not columns:
         return "no weight that the student's embeddings depend on is trainable"
     if run.regression_target() is None:
