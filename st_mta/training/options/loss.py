@@ -35,7 +35,8 @@ class LossOptions:
         group=LOSS,
         help="What the loss compares the student's scores of a list with its targets by: "
         f"{', '.join(OBJECTIVES)}, or your own module:function. None is that of the loss: kl, or the one it is named "
-        "after.",
+        "after. Where scores were at hand, those that know only their order (plackett-luce, ranknet, adr-mse) were "
+        "worse than kl, and none was better (benchmarks/methods).",
     )
     objective_options: dict[str, Any] | None = option(
         None,
