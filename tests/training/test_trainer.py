@@ -110,6 +110,8 @@ def test_another_folder_scores_nothing_again_and_ends_with_the_same_student(fini
 def test_a_run_that_breaks_resumes_to_the_same_student(
     finished, precision, toy_collection, tmp_path, monkeypatch, stage
 ):
+    if precision == "bf16" and stage != "train":
+        pytest.skip("what is recorded between stages is the same in both number formats")
     folder, _ = finished
     shutil.copytree(folder / "store", tmp_path / "store")
     broken = toy_trainer(tmp_path / "out", tmp_path / "store", toy_collection, precision=precision)
