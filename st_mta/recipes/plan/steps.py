@@ -31,8 +31,8 @@ from st_mta.types import Candidates, FloatArray, IntArray, offsets_of
 
 STEPS = 4
 """Steps that are measured; the first one counts for nothing."""
-TEXTS_AT_MOST = 512
-"""Texts of such a step; a larger one takes as much longer."""
+TEXTS_AT_MOST = 64
+"""Texts of such a step, so that long ones take seconds on a CPU; a larger one takes as much longer."""
 
 
 class StepTimer(TrainerCallback):  # type: ignore[misc]
