@@ -17,7 +17,7 @@ from st_mta.scorers.positions import checked_pairs
 from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs, numbers_of
 from st_mta.stores import Store, text_keys
 from st_mta.stores.keys import KeyArray, list_keys
-from st_mta.types import FloatArray, IntArray, Lists, Texts, offsets_of
+from st_mta.types import FloatArray, IntArray, Lists, Scorer, Texts, offsets_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,20 @@ class DistinctLists:
         lengths = np.bincount(rows[first], minlength=len(lists))
         distinct = Lists(lists.queries, offsets_of(lengths), lists.passages[first])
         return cls(distinct, keys[first], place[inverse])
+
+
+def scored_as_lists(
+    scorer: Scorer, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
+) -> FloatArray:
+    """(P,) scores of pairs by ``score_lists``: those of a query are its list, in the order given.
+
+    Raises:
+        InputError: If positions are none, or as ``score_lists`` of the scorer does.
+    """
+    lists, places = Lists.of_pairs(*checked_pairs(queries, corpus, query_positions, passage_positions))
+    scores = np.empty(len(places), dtype=np.float32)
+    scores[places] = scorer.score_lists(queries, corpus, lists)
+    return scores
 
 
 class ListScorer(ThroughStore):
@@ -94,11 +108,7 @@ class ListScorer(ThroughStore):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) scores; the pairs of a query are its list, in the order given."""
-        pairs = checked_pairs(queries, corpus, query_positions, passage_positions)
-        lists, places = Lists.of_pairs(*pairs)
-        scores = np.empty(len(places), dtype=np.float32)
-        scores[places] = self.score_lists(queries, corpus, lists)
-        return scores
+        return scored_as_lists(self, queries, corpus, query_positions, passage_positions)
 
     def score_lists(self, queries: Texts, corpus: Texts, lists: Lists) -> FloatArray:
         """(P,) scores of whole lists, those missing in the store computed part by part and stored.

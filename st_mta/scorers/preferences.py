@@ -14,7 +14,7 @@ import numpy.typing as npt
 from st_mta.ranges import POSITIVE, check_number, checked_whole_number, count_from
 from st_mta.scorers.bradley_terry import PRIOR, bradley_terry
 from st_mta.scorers.comparisons import compared
-from st_mta.scorers.listwise import DistinctLists
+from st_mta.scorers.listwise import DistinctLists, scored_as_lists
 from st_mta.scorers.positions import checked_pairs
 from st_mta.scorers.through_store import Keys, ThroughStore, distinct_pairs, numbers_of
 from st_mta.stores import Store, text_keys
@@ -168,11 +168,7 @@ class PairwiseScorer(ThroughStore):
         self, queries: Texts, corpus: Texts, query_positions: IntArray, passage_positions: IntArray
     ) -> FloatArray:
         """(P,) scores; the pairs of a query are its list."""
-        pairs = checked_pairs(queries, corpus, query_positions, passage_positions)
-        lists, places = Lists.of_pairs(*pairs)
-        scores = np.empty(len(places), dtype=np.float32)
-        scores[places] = self.score_lists(queries, corpus, lists)
-        return scores
+        return scored_as_lists(self, queries, corpus, query_positions, passage_positions)
 
     def score_lists(self, queries: Texts, corpus: Texts, lists: Lists) -> FloatArray:
         """(P,) scores of whole lists.
